@@ -1,0 +1,98 @@
+"""The ledger: what was printed in every character slot, and what the damaged pixels still support.
+
+Everything in this project agrees or disagrees with this table and with nothing else: the simulator writes
+it, the reward pays for agreement with it, the evaluator measures agreement with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+Legibility = Literal["clear", "partial", "hidden"]
+QuestionKind = Literal["answerable", "unreadable", "absent"]
+
+LEGIBILITIES: tuple[str, ...] = get_args(Legibility)
+QUESTION_KINDS: tuple[str, ...] = get_args(QuestionKind)
+MAX_SEVERITY = 6
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One character position of a field's value after damage.
+
+    ``char`` is the printed character (one code point; a space between words is a slot that is not scored),
+    ``evidence`` in [0, 1] is the number behind ``legibility``, and ``box`` is (x0, y0, x1, y1) in pixels of
+    the damaged image.
+    """
+
+    char: str
+    legibility: Legibility
+    evidence: float
+    box: Box
+
+    @property
+    def scored(self) -> bool:
+        return not self.char.isspace()
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "char": self.char,
+            "legibility": self.legibility,
+            "evidence": self.evidence,
+            "box": list(self.box),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Slot:
+        """Raises KeyError for a missing key and ValueError for a value outside its range."""
+        char, legibility, evidence = data["char"], data["legibility"], data["evidence"]
+        if not isinstance(char, str) or len(char) != 1:
+            raise ValueError(f"char must be one character, not {char!r}")
+        if legibility not in LEGIBILITIES:
+            raise ValueError(f"legibility must be one of {', '.join(LEGIBILITIES)}, not {legibility!r}")
+        if not isinstance(evidence, (int, float)) or not 0.0 <= evidence <= 1.0:
+            raise ValueError(f"evidence must lie in [0, 1], not {evidence!r}")
+        box = tuple(float(v) for v in data["box"])
+        if len(box) != 4:
+            raise ValueError(f"box must hold four numbers, not {len(box)}")
+        return cls(char, legibility, float(evidence), box)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One sample: an image, one question about it, and the truth (DESIGN contract 1).
+
+    ``slots`` is None where the source has no ledger (the official benchmark file), and empty for an absent
+    field. ``severity`` (0..6) and ``recipe`` (the serialised operators, any JSON) are None where nobody
+    damaged the image here.
+    """
+
+    id: str
+    file_name: str
+    document_id: str
+    document_type: str
+    split: str
+    field: str
+    question_kind: QuestionKind
+    problem: str
+    answer: str
+    slots: tuple[Slot, ...] | None = None
+    severity: int | None = None
+    recipe: Any = None
+    template: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        data = {name: getattr(self, name) for name in self.__slots__}
+        data["slots"] = None if self.slots is None else [slot.to_json() for slot in self.slots]
+        return data
+
+
+def value_of(slots: Sequence[Slot]) -> str:
+    """The printed value, word spaces included."""
+    return "".join(slot.char for slot in slots)
+
+

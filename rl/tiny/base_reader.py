@@ -1,0 +1,271 @@
+"""Trains the embedded reader from random weights on clean pages: ``make tiny-reader``.
+
+Two stages (see configs/base/tiny_reader.yaml). The vision tower first learns, with a head that is thrown away
+afterwards, which characters lie under each visual token; then both towers learn to answer questions. Interrupted,
+the same command goes on from the last checkpoint, and every step's batch is a function of (seed, stage, step).
+
+Run: python -m rl.tiny.base_reader --config configs/base/tiny_reader.yaml --out runs/tiny_reader
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from tqdm import tqdm
+
+from degradations.documents import TEMPLATES, question_names
+from kie_hvqa.answer import Reading, render
+from kie_hvqa.config import load
+from kie_hvqa.files import replacing
+from rl.tiny.base_batches import PageBatch, Sampler
+from rl.tiny.base_config import BaseReaderConfig, Stage
+from rl.tiny.batched import Packed, PageGrid, encode_pages, language_forward, pack, page_grid
+from rl.tiny.build import build_config, build_model, build_processor
+from rl.tiny.pages import TEXT_BLOCK, Pool, load_pool
+
+CHARACTER_CLASSES = 95  # none and the 94 printable ASCII characters
+SUB_CELLS = 8
+
+
+def question(name: str) -> str:
+    return f"What is the {name} in the image?"
+
+
+def all_questions() -> list[str]:
+    """Every question that any template can be asked, in a fixed order."""
+    return sorted({question(name) for names in question_names().values() for name in names.values()})
+
+
+def clear_answer(value: str) -> str:
+    """What a perfect reader writes about an undamaged value."""
+    letters = value.replace(" ", "")
+    return render(Reading(value, clear=letters, clear_number=len(letters), not_clear_number=0), tags=True)
+
+
+class BaseTrainer:
+    """Model, character head, optimisers and data of one base training."""
+
+    def __init__(self, config: BaseReaderConfig, cache: Path) -> None:
+        self.config = config
+        self.processor = build_processor(config.architecture, all_questions())
+        self.model = build_model(build_config(config.architecture, self.processor), config.seed).train()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.head = torch.nn.Linear(config.architecture.text_hidden, SUB_CELLS * CHARACTER_CLASSES)
+        self.grids: dict[tuple[int, int], PageGrid] = {}
+        self.autocast = torch.autocast("cpu", torch.bfloat16) if _use_bfloat16(config.dtype) else nullcontext()
+        self.encode = torch.compile(encode_pages, dynamic=False) if config.compile else encode_pages
+        self.read = torch.compile(language_forward, dynamic=True) if config.compile else language_forward
+        encode = self.processor.tokenizer.encode
+        self.prefix = encode("<|im_start|>user\n<|vision_start|>")
+        self.ids = {
+            text: encode(f"<|vision_end|>{text}<|im_end|>\n<|im_start|>assistant\n") for text in all_questions()
+        }
+        pool = self._pools(cache)
+        self.text_blocks = [pool(TEXT_BLOCK, "train", config.pages.text_block)]
+        self.documents = [pool(kind, "train", config.pages.documents) for kind in TEMPLATES]
+        self.validation = [pool(kind, "validation", config.pages.validation) for kind in TEMPLATES]
+
+    def _pools(self, cache: Path):
+        return lambda kind, split, count: load_pool(cache, kind, split, self.config.seed, count, self.config.workers)
+
+    def parameters(self) -> list[torch.nn.Parameter]:
+        return [*self.model.parameters(), *self.head.parameters()]
+
+    def sampler(self, stage: str) -> Sampler:
+        settings: Stage = getattr(self.config, stage)
+        pools = [*self.text_blocks, *self.documents] if stage == "vision" else self.documents
+        return Sampler(
+            pools,
+            seed=self.config.seed,
+            stage=["vision", "joint"].index(stage),
+            batch=settings.batch,
+            shift=self.config.shift,
+            cell=self.config.architecture.factor,
+        )
+
+    def losses(self, batch: PageBatch) -> tuple[torch.Tensor, torch.Tensor | None, dict[str, float]]:
+        """Character loss, answer loss (None where the batch asks nothing) and accuracies of one batch."""
+        with self.autocast:
+            visual = self.encode(self.model, torch.from_numpy(batch.pages), self._grid(batch.pages))
+            scores = self.head(visual).view(-1, CHARACTER_CLASSES).float()
+        targets = torch.from_numpy(batch.characters).flatten()
+        each = F.cross_entropy(scores, targets, ignore_index=-100, reduction="none")
+        # Most sub-cells are empty: weigh printed ones alone, plus a little of the rest to keep them apart.
+        printed = targets > 0
+        character_loss = each[printed].mean() + 0.5 * each[targets == 0].mean()
+        seen = {"characters": float((scores.argmax(-1)[printed] == targets[printed]).float().mean())}
+        if not any(batch.fields):
+            return character_loss, None, seen
+        packed = self._packed(batch)
+        with self.autocast:
+            hidden = self.read(self.model, packed, visual)
+            due = packed.labels[:, 1:] != -100
+            logits = self.model.lm_head(hidden[:, :-1][due]).float()
+        labels = packed.labels[:, 1:][due]
+        seen["tokens"] = float((logits.argmax(-1) == labels).float().mean())
+        return character_loss, F.cross_entropy(logits, labels), seen
+
+    def _grid(self, pages: np.ndarray) -> PageGrid:
+        size = pages.shape[1:3]
+        if size not in self.grids:
+            self.grids[size] = page_grid(self.model, *size)
+        return self.grids[size]
+
+    def _packed(self, batch: PageBatch) -> Packed:
+        encode = self.processor.tokenizer.encode
+        factor = self.config.architecture.factor
+        return pack(
+            [
+                [(self.ids[question(name)], encode(clear_answer(value) + "<|im_end|>")) for name, value in fields]
+                for fields in batch.fields
+            ],
+            prefix=self.prefix,
+            image_token=self.model.config.image_token_id,
+            pad_token=self.model.config.text_config.pad_token_id,
+            rows=batch.pages.shape[1] // factor,
+            columns=batch.pages.shape[2] // factor,
+        )
+
+    @torch.no_grad()
+    def evaluate(self) -> dict[str, float]:
+        """Accuracies on clean validation pages: characters under tokens, answer tokens, whole answers (teacher forced)."""
+        self.model.eval()
+        totals: dict[str, list[float]] = {}
+        for pool in self.validation:
+            sampler = Sampler([pool], seed=1, stage=9, batch=min(64, len(pool)), shift=0, cell=self.config.architecture.factor)
+            _, _, seen = self.losses(sampler(0, fields_per_page=8))
+            for name, value in seen.items():
+                totals.setdefault(name, []).append(value)
+        self.model.train()
+        return {name: float(np.mean(values)) for name, values in totals.items()}
+
+
+def train(config: BaseReaderConfig, out: Path) -> BaseTrainer:
+    """Train to the end, from the checkpoint in ``out`` if there is one; logs ``log.jsonl``, saves ``model/``."""
+    out.mkdir(parents=True, exist_ok=True)
+    trainer = BaseTrainer(config, out / "pages")
+    checkpoint = out / "checkpoint.pt"
+    stages = ["vision", "joint"]
+    state = torch.load(checkpoint, weights_only=True) if checkpoint.exists() else {"stage": 0, "step": 0}
+    if "model" in state:
+        trainer.model.load_state_dict(state["model"])
+        trainer.head.load_state_dict(state["head"])
+    for number, stage in enumerate(stages):
+        if number < state["stage"]:
+            continue
+        resumed = state if number == state["stage"] and "optimisers" in state else None
+        _train_stage(trainer, stage, out, checkpoint, number, resumed)
+    save(trainer, out / "model")
+    return trainer
+
+
+def _train_stage(
+    trainer: BaseTrainer, stage: str, out: Path, checkpoint: Path, number: int, resumed: dict | None
+) -> None:
+    settings: Stage = getattr(trainer.config, stage)
+    optimisers = _optimisers(trainer, settings.learning_rate)
+    first = 0
+    if resumed is not None:
+        first = resumed["step"]
+        for optimiser, saved in zip(optimisers, resumed["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
+    sampler = trainer.sampler(stage)
+    fields = settings.fields_per_page if stage == "joint" else 0
+    started = time.monotonic()
+    bar = tqdm(range(first, settings.steps), desc=stage, initial=first, total=settings.steps, mininterval=5)
+    for step in bar:
+        _set_rate(optimisers, settings, step)
+        character_loss, answer_loss, seen = trainer.losses(sampler(step, fields))
+        loss = character_loss if answer_loss is None else answer_loss + trainer.config.character_weight * character_loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(trainer.parameters(), 1.0)
+        for optimiser in optimisers:
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+        if step % 25 == 0:
+            bar.set_postfix({name: f"{value:.3f}" for name, value in seen.items()})
+            _log(out, stage=stage, step=step, loss=float(loss.detach()), seconds=time.monotonic() - started, **seen)
+        done = step + 1
+        if done % trainer.config.evaluate_every == 0 or done == settings.steps:
+            _log(out, stage=stage, step=done, validation=trainer.evaluate())
+        if done % trainer.config.checkpoint_every == 0 or done == settings.steps:
+            last = done == settings.steps
+            _checkpoint(trainer, checkpoint, number + last, 0 if last else done, [] if last else optimisers)
+
+
+def _optimisers(trainer: BaseTrainer, rate: float) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices inside the towers, AdamW for everything else (embeddings, norms, biases, heads)."""
+    matrices, others = [], list(trainer.head.parameters())
+    for name, parameter in trainer.model.named_parameters():
+        inside = ".blocks." in name or ".layers." in name or ".merger." in name
+        (matrices if parameter.ndim == 2 and inside else others).append(parameter)
+    decay = trainer.config.weight_decay
+    return [
+        torch.optim.Muon(matrices, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(others, lr=rate, weight_decay=0.0, betas=(0.9, 0.98)),
+    ]
+
+
+def _set_rate(optimisers: Sequence[torch.optim.Optimizer], settings: Stage, step: int) -> None:
+    """Linear warm-up, then half a cosine down to a fiftieth."""
+    if step < settings.warmup:
+        share = (step + 1) / settings.warmup
+    else:
+        progress = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
+        share = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress))
+    for optimiser in optimisers:
+        for group in optimiser.param_groups:
+            group["lr"] = settings.learning_rate * share
+
+
+def _use_bfloat16(dtype: str) -> bool:
+    if dtype != "auto":
+        return dtype == "bfloat16"
+    return torch.backends.cpu.get_cpu_capability() == "AVX512" and torch.cpu._is_amx_tile_supported()
+
+
+def _log(out: Path, **record) -> None:
+    with (out / "log.jsonl").open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(record) + "\n")
+
+
+def _checkpoint(trainer: BaseTrainer, path: Path, stage: int, step: int, optimisers) -> None:
+    state = {
+        "stage": stage,
+        "step": step,
+        "model": trainer.model.state_dict(),
+        "head": trainer.head.state_dict(),
+    }
+    if optimisers:
+        state["optimisers"] = [optimiser.state_dict() for optimiser in optimisers]
+    with replacing(path, "wb") as stream:
+        torch.save(state, stream)
+
+
+def save(trainer: BaseTrainer, directory: Path) -> None:
+    """Write model and processor as a Hugging Face directory."""
+    trainer.model.save_pretrained(directory)
+    trainer.processor.save_pretrained(directory)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--config", type=Path, default=Path("configs/base/tiny_reader.yaml"))
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("overrides", nargs="*", metavar="key=value")
+    arguments = parser.parse_args()
+    train(load(arguments.config, BaseReaderConfig, arguments.overrides), arguments.out)
+
+
+if __name__ == "__main__":
+    main()
