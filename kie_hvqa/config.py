@@ -60,7 +60,7 @@ def load(path: str | Path, model: type[T], overrides: Sequence[str] = ()) -> T:
     except (IsADirectoryError, UnicodeDecodeError) as error:
         raise InputError(f"not a YAML recipe ({error})", file=path, remedy="Name a .yaml file.") from None
     try:
-        data = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+        data = yaml.load(text, Loader=_Loader)
         node = yaml.compose(text, Loader=_Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -119,7 +119,7 @@ def _override(data: dict[str, Any], override: str) -> None:
     if not isinstance(target, dict):
         raise InputError("this key does not lead to a mapping", field=key, remedy="Check the dotted path.")
     try:
-        target[last] = yaml.load(value, Loader=_Loader)  # noqa: S506 - a SafeLoader
+        target[last] = yaml.load(value, Loader=_Loader)
     except yaml.YAMLError as error:
         raise InputError(f"not a YAML value ({error})", field=key, remedy="Quote it.") from None
 

@@ -8,6 +8,7 @@ failed (exit status 1). Everything else that escapes is a bug and keeps its trac
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 
 class InputError(ValueError):
@@ -40,11 +41,13 @@ class InputError(ValueError):
         head = f"{where}: {self.what}" if where else self.what
         return f"{head}. {self.remedy}"
 
-    def __reduce__(self):  # keyword-only arguments survive the trip home from a worker process
+    def __reduce__(self) -> tuple[Any, ...]:  # keyword-only arguments survive the trip home from a worker process
         return (_rebuild, (type(self), self.what, self.remedy, self.file, self.line, self.field))
 
 
-def _rebuild(cls, what, remedy, file, line, field):
+def _rebuild(
+    cls: type[InputError], what: str, remedy: str, file: str | None, line: int | None, field: str | None
+) -> InputError:
     return cls(what, remedy=remedy, file=file, line=line, field=field)
 
 

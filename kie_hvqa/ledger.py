@@ -59,7 +59,7 @@ class Slot:
         box = tuple(float(v) for v in data["box"])
         if len(box) != 4:
             raise ValueError(f"box must hold four numbers, not {len(box)}")
-        return cls(char, legibility, float(evidence), box)  # type: ignore[arg-type]
+        return cls(char, legibility, float(evidence), box)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,5 +94,3 @@ class Row:
 def value_of(slots: Sequence[Slot]) -> str:
     """The printed value, word spaces included."""
     return "".join(slot.char for slot in slots)
-
-

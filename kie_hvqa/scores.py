@@ -1,0 +1,255 @@
+"""Scores of one sample: the official ones, and what the ledger says. Every definition lives here.
+
+**Official** (``official``), per part (clear list, not-clear list, Final OCR), all spaces stripped, case-sensitive:
+
+* similarity = 1 − Levenshtein / length of the longer; 1 if both are empty;
+* character accuracy = positions that agree / length of the truth; 0 if the truth is empty.
+
+How the published evaluator scores an answer that it cannot parse was not seen; here every part of it is 0.
+
+**Ledger** (``count``): the reading is aligned with the slots (``kie_hvqa.alignment``) and each scored slot, that is each
+that is not a word space, is one of
+
+=========  ==========================  =================  ================  ==========
+slot       right character             wrong character    mark              left out
+=========  ==========================  =================  ================  ==========
+clear      right_clear                 misread_clear      marked_clear      omitted_clear
+partial    right_partial               misread_partial    marked_partial    omitted_partial
+hidden     invented, and also lucky    invented           marked_hidden     omitted_hidden
+=========  ==========================  =================  ================  ==========
+
+A character over a word space or over no slot is ``inserted``; a mark over no slot is a ``surplus_mark``. Refusing a
+whole field marks every slot of it. An answer that cannot be parsed, or is missing, leaves every slot out: it
+asserts nothing and refuses nothing.
+
+``hallucination_free`` is 1 if every clear slot is right, no hidden slot is asserted, no partial slot is asserted wrongly
+and nothing is inserted; marks and omissions over partial and hidden slots and surplus marks do no harm. An absent
+or unreadable field must be refused whole (nothing asserted, in the lists neither). An answer that cannot be parsed
+never is hallucination-free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, fields
+from typing import NamedTuple
+
+from rapidfuzz.distance import Levenshtein
+
+from kie_hvqa.alignment import Alignment, align
+from kie_hvqa.answer import MARK, Parsed, Reading, parse
+from kie_hvqa.ledger import QuestionKind, Row, Slot
+
+
+class Official(NamedTuple):
+    """The official scores of one sample, fractions in [0, 1]."""
+
+    clear: float
+    not_clear: float
+    final: float
+    char_accuracy_clear: float
+    char_accuracy_not_clear: float
+    char_accuracy_final: float
+
+    @property
+    def average(self) -> float:
+        return (self.clear + self.not_clear + self.final) / 3
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What happened to the slots of one question, or, added up, of many. See the module's table."""
+
+    questions: int = 0
+    absent: int = 0
+    clear: int = 0
+    partial: int = 0
+    hidden: int = 0
+    right_clear: int = 0
+    right_partial: int = 0
+    misread_clear: int = 0
+    misread_partial: int = 0
+    marked_clear: int = 0
+    marked_partial: int = 0
+    marked_hidden: int = 0
+    omitted_clear: int = 0
+    omitted_partial: int = 0
+    omitted_hidden: int = 0
+    invented: int = 0
+    lucky: int = 0
+    inserted: int = 0
+    surplus_marks: int = 0
+    hallucination_free: int = 0
+    false_answers: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(*map(int.__add__, astuple(self), astuple(other)))
+
+    @property
+    def scored(self) -> int:
+        """Slots that are not word spaces."""
+        return self.clear + self.partial + self.hidden
+
+    @property
+    def misread(self) -> int:
+        return self.misread_clear + self.misread_partial
+
+    @property
+    def legible_asserted(self) -> int:
+        """Clear and partial slots with a character over them, right or wrong."""
+        return self.right_clear + self.right_partial + self.misread_clear + self.misread_partial
+
+    @property
+    def asserted(self) -> int:
+        """Scored slots with a character over them, right or wrong."""
+        return self.legible_asserted + self.invented
+
+    @property
+    def over_refused(self) -> int:
+        return self.marked_clear
+
+
+COUNT_NAMES: tuple[str, ...] = tuple(field.name for field in fields(Counts))
+
+
+@dataclass(frozen=True, slots=True)
+class SampleScore:
+    """One row, scored. ``official`` is None where the truth cannot be read, ``counts`` where there is no ledger.
+
+    ``repairs`` are those of the response; ``missing`` says that there was no response, which also counts as
+    ``unparsable``.
+    """
+
+    id: str
+    document_id: str
+    document_type: str
+    severity: int | None
+    question_kind: QuestionKind
+    official: Official | None
+    counts: Counts | None
+    unparsable: bool
+    missing: bool = False
+    repairs: tuple[str, ...] = ()
+
+
+def similarity(truth: str, read: str) -> float:
+    """1 − Levenshtein / length of the longer, all spaces stripped; 1 if both are empty."""
+    truth, read = truth.replace(" ", ""), read.replace(" ", "")
+    if truth == read:
+        return 1.0
+    return 1.0 - Levenshtein.distance(truth, read) / max(len(truth), len(read))
+
+
+def char_accuracy(truth: str, read: str) -> float:
+    """Positions that agree / length of the truth, all spaces stripped; 0 if the truth is empty."""
+    truth, read = truth.replace(" ", ""), read.replace(" ", "")
+    if not truth:
+        return 0.0
+    if truth == read:
+        return 1.0
+    return sum(map(str.__eq__, truth, read)) / len(truth)
+
+
+def official(truth: Reading, reading: Reading | None) -> Official:
+    """The official scores of ``reading`` against the official answer; all 0 without a reading."""
+    if reading is None:
+        return Official(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    return Official(
+        similarity(truth.clear, reading.clear),
+        similarity(truth.not_clear, reading.not_clear),
+        similarity(truth.final, reading.final),
+        char_accuracy(truth.clear, reading.clear),
+        char_accuracy(truth.not_clear, reading.not_clear),
+        char_accuracy(truth.final, reading.final),
+    )
+
+
+def count(slots: Sequence[Slot], reading: Reading | None, kind: QuestionKind = "answerable") -> Counts:
+    """The counts of one question. ``reading`` None means that the answer could not be parsed, or is missing."""
+    if reading is None:
+        aligned = Alignment([None] * len(slots), "", 0, 0)
+    elif reading.refused:
+        aligned = Alignment(MARK * len(slots), "", 0, 0)
+    else:
+        aligned = align(slots, reading.final)
+    return count_aligned(slots, aligned, reading, kind)
+
+
+def count_aligned(
+    slots: Sequence[Slot], aligned: Alignment, reading: Reading | None, kind: QuestionKind = "answerable"
+) -> Counts:
+    """``count`` for an alignment that is already there; a refusal aligns as a mark over every slot."""
+    tally = {
+        "clear": [0, 0, 0, 0],
+        "partial": [0, 0, 0, 0],
+        "hidden": [0, 0, 0, 0],
+    }  # right, wrong, marked, omitted
+    inserted = len(aligned.added)
+    for slot, symbol in zip(slots, aligned.symbols, strict=True):
+        char = slot.char
+        if char.isspace():
+            if symbol is not None and symbol != MARK:
+                inserted += 1
+            continue
+        kept = tally[slot.legibility]
+        if symbol == char:
+            kept[0] += 1
+        elif symbol == MARK:
+            kept[2] += 1
+        elif symbol is None:
+            kept[3] += 1
+        else:
+            kept[1] += 1
+    (right_clear, misread_clear, marked_clear, omitted_clear) = tally["clear"]
+    (right_partial, misread_partial, marked_partial, omitted_partial) = tally["partial"]
+    (lucky, unlucky, marked_hidden, omitted_hidden) = tally["hidden"]
+    answered = reading is not None and not reading.refused
+    if reading is None:
+        free = False
+    elif kind == "answerable":
+        free = not (
+            misread_clear or marked_clear or omitted_clear or misread_partial or lucky or unlucky or inserted
+        )  # fmt: skip
+    else:
+        free = not answered
+    return Counts(
+        1,
+        int(kind == "absent"),
+        right_clear + misread_clear + marked_clear + omitted_clear,
+        right_partial + misread_partial + marked_partial + omitted_partial,
+        lucky + unlucky + marked_hidden + omitted_hidden,
+        right_clear,
+        right_partial,
+        misread_clear,
+        misread_partial,
+        marked_clear,
+        marked_partial,
+        marked_hidden,
+        omitted_clear,
+        omitted_partial,
+        omitted_hidden,
+        lucky + unlucky,
+        lucky,
+        inserted,
+        aligned.added_marks,
+        int(free),
+        int(kind == "absent" and answered),
+    )
+
+
+def score(row: Row, response: str | None) -> SampleScore:
+    """Score one response (None: there is none) against its row."""
+    parsed = Parsed(None) if response is None else parse(response)
+    truth = parse(row.answer).reading
+    return SampleScore(
+        row.id,
+        row.document_id,
+        row.document_type,
+        row.severity,
+        row.question_kind,
+        None if truth is None else official(truth, parsed.reading),
+        None if row.slots is None else count(row.slots, parsed.reading, row.question_kind),
+        parsed.reading is None,
+        response is None,
+        parsed.repairs,
+    )

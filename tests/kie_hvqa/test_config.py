@@ -1,0 +1,77 @@
+"""Recipes: every wrong key is named with its line, and nothing is coerced or dropped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import Field
+
+from kie_hvqa.config import Config, load
+from kie_hvqa.errors import InputError
+
+
+class Optimiser(Config):
+    learning_rate: float = 1e-4
+    steps: int = 10
+
+
+class Reward(Config):
+    function: str
+    weight: float = 1.0
+
+
+class Recipe(Config):
+    name: str = "demo"
+    optimiser: Optimiser = Optimiser()
+    rewards: list[Reward] = Field(default_factory=list)
+
+
+def recipe(directory: Path, text: str) -> Path:
+    path = directory / "recipe.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_values_and_overrides(tmp_path: Path) -> None:
+    path = recipe(tmp_path, "name: a\noptimiser:\n  learning_rate: 3e-4\nrewards:\n  - {function: f, weight: 2}\n")
+    found = load(path, Recipe)
+    assert found == Recipe(name="a", optimiser=Optimiser(learning_rate=3e-4), rewards=[Reward(function="f", weight=2)])
+    found = load(path, Recipe, ["optimiser.learning_rate=1e-5", "optimiser.steps=3", "name=b"])
+    assert (found.optimiser, found.name) == (Optimiser(learning_rate=1e-5, steps=3), "b")
+    assert load(path, Recipe, ['name="1e-4"']).name == "1e-4"  # quoted is text
+    assert load(recipe(tmp_path, ""), Recipe) == Recipe()
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "field", "message"),
+    [
+        ("nmae: a\n", 1, "nmae", "Did you mean `name`"),
+        ("name: a\noptimiser:\n  learning_rat: 1\n", 3, "optimiser.learning_rat", "Did you mean `learning_rate`"),
+        ("optimiser:\n  steps: '3'\n", 2, "optimiser.steps", "integer"),
+        ("optimiser:\n  steps: 3.0\n", 2, "optimiser.steps", "integer"),
+        ("rewards:\n  - {function: f}\n  - {weight: 1}\n", 3, "rewards.1.function", "required"),
+        ("name: a\nname: b\n", 2, None, "stands twice"),
+        ("optimiser: {steps: 1, steps: 2}\n", 1, None, "stands twice"),
+        ("name: [a\n", 2, None, "not YAML"),
+        ("- a\n", 1, None, "a recipe is a mapping"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, text: str, line: int, field: str | None, message: str) -> None:
+    path = recipe(tmp_path, text)
+    with pytest.raises(InputError) as caught:
+        load(path, Recipe)
+    assert (caught.value.file, caught.value.line, caught.value.field) == (str(path), line, field)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("override", ["steps", "=3", "name.first=3", "optimiser.steps=[", "optimiser.stepz=3"])
+def test_a_wrong_override_is_named(tmp_path: Path, override: str) -> None:
+    with pytest.raises(InputError):
+        load(recipe(tmp_path, "name: a\n"), Recipe, [override])
+
+
+def test_no_file(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.yaml", tmp_path):
+        with pytest.raises(InputError):
+            load(path, Recipe)
