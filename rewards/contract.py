@@ -1,0 +1,97 @@
+"""What a reward is called with, read in one place.
+
+The contract is TRL's, verbatim, so a reward from here runs in plain TRL and one of TRL's runs here::
+
+    f(prompts, completions, **columns) -> list[float | None]      # sync, or `async def`
+
+One value a completion; ``None`` means "does not apply" and leaves the sample out of this reward's mean and
+gradient. ``completions`` are strings or, for conversational prompts, lists of messages. ``columns`` are those
+of a dataset row, repeated for every completion, and TRL's own ``completion_ids``, ``trainer_state``,
+``log_extra`` and ``log_metric`` (TRL 1.16, ``GRPOTrainer._calculate_rewards``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, TypeAlias, TypeVar
+
+from kie_hvqa.ledger import Row, Slot
+
+Completion: TypeAlias = str | Sequence[Mapping[str, Any]]
+Rewards: TypeAlias = list[float | None]
+LogMetric: TypeAlias = Callable[[str, float], None]
+
+TRAINER_ARGUMENTS = frozenset(
+    {"prompts", "completions", "completion_ids", "trainer_state", "log_extra", "log_metric", "environments"}
+)
+ROW_COLUMNS = frozenset(Row.__dataclass_fields__) | {"image", "images"}
+
+CHECK = "check_kwargs"  # the attribute that ``checked_by`` sets and ``rewards.spec`` looks for
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_NOWHERE = (0.0, 0.0, 0.0, 0.0)
+
+
+def completion_text(completion: Completion) -> str:
+    """The text of one completion: the string itself, or what the assistant's messages say, joined by newlines.
+
+    A message's content may be a string, None, or a list of typed parts, of which the text ones count.
+    """
+    if isinstance(completion, str):
+        return completion
+    texts = []
+    for message in completion:
+        content = message.get("content")
+        if message.get("role", "assistant") != "assistant" or content is None:
+            continue
+        if not isinstance(content, str):
+            content = "".join(part.get("text") or "" for part in content if isinstance(part, Mapping))
+        texts.append(content)
+    return texts[0] if len(texts) == 1 else "\n".join(texts)
+
+
+def ledger(column: Sequence[Mapping[str, Any] | Slot] | None) -> tuple[Slot, ...] | None:
+    """One sample's ``slots`` column as slots; None where the source has no ledger.
+
+    Boxes and evidence are dropped: no reward reads them, and without them every completion of a GRPO group
+    shares one tuple, which what follows can be remembered by.
+
+    Raises KeyError or ValueError where a slot is not a slot (``kie_hvqa.ledger``).
+    """
+    if column is None:
+        return None
+    if not column:
+        return ()
+    if isinstance(column[0], Slot):
+        return tuple(column)  # type: ignore[arg-type]
+    chars = tuple([slot["char"] for slot in column])  # type: ignore[index]
+    return _slots(chars, tuple([slot["legibility"] for slot in column]))  # type: ignore[index]
+
+
+@lru_cache(maxsize=4096)
+def _slots(chars: tuple[Any, ...], legibilities: tuple[Any, ...]) -> tuple[Slot, ...]:
+    return tuple(
+        Slot.from_json({"char": char, "legibility": legibility, "evidence": 0.0, "box": _NOWHERE})
+        for char, legibility in zip(chars, legibilities, strict=True)
+    )
+
+
+def each(column: Sequence[Any] | None, count: int) -> Sequence[Any]:
+    """A column that may be missing: its values, or ``count`` times None."""
+    return [None] * count if column is None else column
+
+
+def checked_by(check: Callable[..., Any]) -> Callable[[F], F]:
+    """Decorates a reward whose keyword arguments constrain each other.
+
+    ``check(**kwargs)`` raises InputError; it is called when the reward is loaded, so that a run stops before its
+    first step. Ranges of single arguments need none of this: annotate them (``Annotated[float, Field(gt=0)]``).
+    """
+
+    def decorate(function: F) -> F:
+        setattr(function, CHECK, check)
+        return function
+
+    return decorate

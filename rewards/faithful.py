@@ -1,0 +1,236 @@
+r"""``faithful``: one price list over the ledger, under which saying what the pixels support is the best policy.
+
+The user sets one number, the confidence target t: "assert a character when the chance of being right is above t".
+With w = t / (1 - t), each scored slot of the field pays
+
+==========  =========  ========================  ============  ===================
+slot        the char   a mark                    left out      another character
+==========  =========  ========================  ============  ===================
+clear       +1         -c  (over-refusal)        -c - o        -w
+partial     +1         0                         -o            -w
+hidden      **-w**     +h  (the right answer)    h - o         -w
+==========  =========  ========================  ============  ===================
+
+so that a character over a hidden slot costs the same when it happens to equal the truth: nothing in the pixels
+said it. A character over no slot (or over a word space) costs w, as any other invention; a mark over no slot,
+and a character of the two lists that Final OCR does not hold, cost s each. The sum is divided by the number of
+scored slots, so that long fields do not drown short ones, and cut at -w from below. A refusal of the whole field
+is a mark on every slot; over an absent field it pays h and any assertion pays -w. An answer that cannot be
+parsed pays -w, the minimum. A perfect reading of any field pays 1 when h = 1 (its default).
+
+**What it teaches.** For one slot, let q_c, q_p, q_h be the reader's belief that the slot is clear, partial or
+hidden, and P its belief that the slot is legible *and* that its character is the one it would assert. Asserting
+is worth P - (1 - P) w, a mark q_h h - q_c c. Hence assert exactly when
+
+    P > t + (1 - t) (q_h h - q_c c)
+
+- a slot known to be partial: assert iff P > t, the confidence target itself;
+- a slot known to be clear: assert iff P > t - (1 - t) c: an over-refusal price lowers the bar, to 0.7 for
+  t = 0.8 and c = 0.5, and to nothing at c = w, where a mark costs as much as a mistake;
+- a slot known to be hidden: P = 0, so never;
+- a slot of which nothing is known but P: h raises the bar in proportion to the chance that nothing is there.
+
+Marking beats leaving out by o, always. Every slot is paid by itself, so the rule holds slot by slot, for as long
+as the floor is out of reach: below a mean of -w nothing more can be lost. ``tests/rewards/test_faithful_policy.py``
+finds these policies by enumeration.
+
+``outcome_weight`` v adds v where the whole answer is hallucination-free as the evaluator counts it
+(``kie_hvqa.scores``). It bends the rule: with R the chance that the rest of the field is hallucination-free and
+n scored slots, the bar is (w/n + vR) / ((1 + w)/n + vR) on a partial slot (higher than t: a mark is free there)
+and (w - c) / (1 + w + nvR) on a clear one (lower: a mark forfeits the outcome as a mistake does).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from kie_hvqa.answer import MARK, Reading, parse
+from kie_hvqa.errors import InputError
+from kie_hvqa.ledger import QuestionKind, Slot
+from kie_hvqa.scores import Counts, count
+from rewards.contract import Completion, LogMetric, Rewards, checked_by, completion_text, each, ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """The price list; every amount in units of one right slot, all costs as positive numbers."""
+
+    wrong: float
+    hidden_mark: float
+    over_refusal: float
+    omission: float
+    surplus: float
+    outcome_weight: float
+
+    @property
+    def low(self) -> float:
+        return -self.wrong
+
+    @property
+    def high(self) -> float:
+        """What the best reading of any field can reach."""
+        return 1.0 + self.outcome_weight
+
+    @classmethod
+    def of(
+        cls,
+        confidence_target: float = 0.8,
+        hidden_mark: float = 1.0,
+        over_refusal: float | None = None,
+        omission: float | None = None,
+        surplus: float | None = None,
+        outcome_weight: float = 0.0,
+    ) -> Prices:
+        """The list for a confidence target t; prices left out are a half, a quarter and a half, and never more
+        than that share of w.
+
+        Raises InputError for a t outside (0, 1), and for prices under which asserting anything beats a mark.
+        """
+        if not 0.0 < confidence_target < 1.0:
+            raise InputError(
+                f"a confidence target lies between 0 and 1, not at {confidence_target}",
+                field="confidence_target",
+                remedy="0.5 answers when right is likelier than wrong; 0.8 and 0.95 are more careful.",
+            )
+        wrong = confidence_target / (1.0 - confidence_target)
+        small = min(1.0, wrong)
+        prices = cls(
+            wrong,
+            hidden_mark,
+            small / 2 if over_refusal is None else over_refusal,
+            small / 4 if omission is None else omission,
+            small / 2 if surplus is None else surplus,
+            outcome_weight,
+        )
+        for name, value in (("over_refusal", prices.over_refusal), ("omission", prices.omission)):
+            if value < 0:
+                raise InputError("a price is not negative", field=name, remedy="Costs are given as positive numbers.")
+        if prices.over_refusal + prices.omission > wrong:
+            raise InputError(
+                f"over_refusal + omission is {prices.over_refusal + prices.omission:g}, more than a wrong character "
+                f"costs ({wrong:g} at this confidence target), so guessing would beat silence on a clear slot",
+                field="over_refusal",
+                remedy="Lower it, or raise confidence_target.",
+            )
+        return prices
+
+
+def pay(counts: Counts, prices: Prices, *, unlisted: int = 0) -> float:
+    """The mean pay of a field's scored slots, in [-w, 1], outcome not included. Pure.
+
+    ``counts`` are the evaluator's own (``kie_hvqa.scores``) for one question whose answer could be parsed;
+    ``unlisted`` is the number of list characters that Final OCR does not hold.
+    """
+    scored = counts.scored
+    if not scored:
+        return -prices.wrong if counts.false_answers or counts.inserted or unlisted else prices.hidden_mark
+    refused_clear = counts.marked_clear + counts.omitted_clear
+    omitted = counts.omitted_clear + counts.omitted_partial + counts.omitted_hidden
+    total = (
+        counts.right_clear
+        + counts.right_partial
+        + prices.hidden_mark * (counts.marked_hidden + counts.omitted_hidden)
+        - prices.wrong * (counts.misread + counts.invented + counts.inserted)
+        - prices.over_refusal * refused_clear
+        - prices.omission * omitted
+        - prices.surplus * (counts.surplus_marks + unlisted)
+    )
+    return max(-prices.wrong, total / scored)
+
+
+def score(
+    reading: Reading | None, slots: Sequence[Slot], prices: Prices, kind: QuestionKind | None = None
+) -> tuple[float, Counts]:
+    """The reward of one reading (None: it could not be parsed) of the field with this ledger, and its counts.
+
+    In [-w, 1 + outcome_weight]. ``slots`` empty means that the field is absent; ``kind`` is worked out from the
+    ledger where nobody says it.
+    """
+    counts = count(slots, reading, kind or kind_of(slots))
+    if reading is None:
+        return prices.low, counts
+    reward = pay(counts, prices, unlisted=unlisted(reading))
+    return reward + prices.outcome_weight * counts.hallucination_free, counts
+
+
+def kind_of(slots: Sequence[Slot]) -> QuestionKind:
+    """The question kind that a ledger implies."""
+    if not slots:
+        return "absent"
+    return "answerable" if any(slot.scored and slot.legibility != "hidden" for slot in slots) else "unreadable"
+
+
+def unlisted(reading: Reading) -> int:
+    """Characters of the two lists, counted with repetition, that Final OCR does not assert."""
+    final = reading.final.replace(MARK, "")
+    if not reading.not_clear and reading.clear == final:
+        return 0
+    listed = reading.clear + reading.not_clear
+    if len(listed) == len(final) and sorted(listed) == sorted(final):
+        return 0
+    return (Counter(listed) - Counter(final)).total()
+
+
+@checked_by(Prices.of)
+def faithful(
+    prompts: Sequence[Any],
+    completions: Sequence[Completion],
+    slots: Sequence[Any] | None = None,
+    question_kind: Sequence[QuestionKind | None] | None = None,
+    log_metric: LogMetric | None = None,
+    confidence_target: Annotated[float, Field(gt=0, lt=1)] = 0.8,
+    hidden_mark: Annotated[float, Field(ge=0, le=1)] = 1.0,
+    over_refusal: Annotated[float, Field(ge=0)] | None = None,
+    omission: Annotated[float, Field(ge=0)] | None = None,
+    surplus: Annotated[float, Field(ge=0)] | None = None,
+    outcome_weight: Annotated[float, Field(ge=0)] = 0.0,
+    **columns: Any,
+) -> Rewards:
+    """Pays what the ledger supports: right +1, wrong or invented −t/(1−t), marks by legibility. Range [−t/(1−t), 1].
+
+    ``confidence_target`` is t; the other prices are those of the module's table (``outcome_weight`` raises the
+    top of the range by as much). None for a sample without a ledger. Logs the batch's ledger rates through the
+    trainer's ``log_metric`` where there is one.
+
+    Raises InputError for prices under which guessing would pay.
+    """
+    prices = Prices.of(confidence_target, hidden_mark, over_refusal, omission, surplus, outcome_weight)
+    rewards: Rewards = []
+    counted: list[Counts] = []
+    known: dict[tuple[str, int, QuestionKind | None], tuple[float, Counts, Any]] = {}  # a group repeats itself
+    number = len(completions)
+    for completion, column, kind in zip(completions, each(slots, number), each(question_kind, number), strict=True):
+        truth = ledger(column)
+        if truth is None:
+            rewards.append(None)
+            continue
+        text = completion_text(completion)
+        key = (text, id(truth), kind)
+        if key not in known:
+            # The ledger is kept beside its id, which is its own only for as long as it lives.
+            known[key] = *score(parse(text).reading, truth, prices, kind), truth
+        reward, counts, _ = known[key]
+        rewards.append(reward)
+        if log_metric is not None:
+            counted.append(counts)
+    if log_metric is not None and counted:
+        _log(counted, log_metric)
+    return rewards
+
+
+def _log(counted: Sequence[Counts], log_metric: LogMetric) -> None:
+    """The evaluator's rates over this batch, so that reward and truth can be watched side by side."""
+    free = sum([counts.hallucination_free for counts in counted])
+    log_metric("ledger/hallucination_free_accuracy", free / len(counted))
+    for name, part, whole in (
+        ("invented_rate", [c.invented for c in counted], [c.hidden for c in counted]),
+        ("misread_rate", [c.misread for c in counted], [c.legible_asserted for c in counted]),
+        ("over_refusal_rate", [c.over_refused for c in counted], [c.clear for c in counted]),
+    ):
+        if any(whole):
+            log_metric(f"ledger/{name}", sum(part) / sum(whole))

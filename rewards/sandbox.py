@@ -1,0 +1,317 @@
+"""Rewards in worker processes, under a deadline that nothing in them can outlast.
+
+A reward that hangs stalls every rank, and one that raises ends the run. Here each reward has a process of its
+own, started once. A call that outlasts its deadline, dies, runs out of memory, raises, or returns what is not a
+reward yields ``None`` for its samples: excluded, not zero, counted, with its traceback. A hung worker is killed
+with SIGKILL, its children too, which also ends a synchronous endless loop or a regular expression that holds
+the interpreter, and a fresh one takes its place. After ``quarantine_after`` failures in a row the reward is
+left out for good, or the run is stopped, as configured.
+
+    with Sandbox(load_rewards(specs), SandboxConfig(deadline_s=5)) as sandbox:
+        trainer = GRPOTrainer(reward_funcs=sandbox.rewards, ...)
+
+It guards against accidents, not against malice: a worker has the rights of the user who trains. What crosses
+over is data: ``image``, ``images``, ``trainer_state``, ``environments`` and ``completion_ids`` only for a reward
+whose signature names them, ``log_metric`` and ``log_extra`` as calls that are replayed here. Rows of one group
+that are equal are sent once, so a reward must not write into its columns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, Literal
+
+from pydantic import Field
+
+from kie_hvqa.config import Config
+from kie_hvqa.errors import InputError, WorkError
+from rewards.contract import Completion, Rewards
+from rewards.spec import LoadedReward
+from rewards.wire import pack, receive, send, unpack
+
+logger = logging.getLogger(__name__)
+
+ON_DEMAND = frozenset({"image", "images", "trainer_state", "environments", "completion_ids"})
+
+
+class SandboxConfig(Config):
+    """How long, how much and how often a reward may go wrong."""
+
+    deadline_s: float = Field(default=30.0, gt=0)
+    start_deadline_s: float = Field(default=120.0, gt=0)
+    memory_mb: int = Field(default=4096, gt=0)
+    max_characters: int = Field(default=20_000, gt=0)
+    quarantine_after: int = Field(default=3, gt=0)
+    on_quarantine: Literal["exclude", "stop"] = "exclude"
+
+
+class Failure(Exception):
+    """One call that yielded nothing; its text is the reason or the worker's traceback."""
+
+
+class Worker:
+    """One process that serves one reward. Not safe for two threads at once."""
+
+    def __init__(self, reward: LoadedReward, config: SandboxConfig) -> None:
+        self.reward = reward
+        self.config = config
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+        self._ready = False
+
+    def start(self) -> None:
+        """Start the process and do not wait for it."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "rewards.worker", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,  # its children can be killed with it
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "OMP_NUM_THREADS": "1"},
+                stdin=subprocess.DEVNULL,
+            )
+        self._socket = ours
+        spec = self.reward.spec.model_dump()
+        base = self.reward.base
+        limits = {"memory_mb": self.config.memory_mb, "deadline_s": self.config.deadline_s}
+        send(ours, pack((spec, None if base is None else str(base), limits)), self.config.start_deadline_s)
+
+    def wait_ready(self) -> None:
+        """Wait until the reward is loaded; InputError if the worker cannot load what was loaded here."""
+        if self._ready:
+            return
+        if self._process is None:
+            self.start()
+        try:
+            state, message = self._receive(self.config.start_deadline_s)
+        except TimeoutError:
+            self.kill()
+            raise Failure(f"its worker was not ready within {self.config.start_deadline_s:g} s") from None
+        if state != "ready":
+            self.kill()
+            raise InputError(
+                f"it cannot be loaded in a worker: {message}",
+                field=self.reward.spec.function,
+                remedy="Mend the plug-in.",
+            )
+        self._ready = True
+
+    def call(self, arguments: dict[str, Any]) -> tuple[Rewards, list[tuple[str, tuple[Any, ...]]]]:
+        """The rewards and the trainer calls to replay. Raises Failure; the worker is fit for the next call."""
+        try:
+            payload = pack(arguments)
+        except Exception as error:  # whatever a column's own pickling raises
+            raise Failure(f"a column cannot be sent to the worker ({type(error).__name__}: {error})") from None
+        try:
+            self.wait_ready()
+        except InputError as error:  # it loaded once, so this is the plug-in's failure and not the recipe's
+            raise Failure(str(error)) from None
+        assert self._socket is not None
+        end = time.monotonic() + self.config.deadline_s
+        try:
+            send(self._socket, payload, self.config.deadline_s)
+            state, *rest = self._receive(max(0.001, end - time.monotonic()))
+        except TimeoutError:
+            self.restart()
+            raise Failure(f"no answer within {self.config.deadline_s:g} s: its worker was killed") from None
+        except OSError as error:
+            raise Failure(self._died(error)) from None
+        if state == "failed":
+            raise Failure(rest[0])
+        return rest[0], rest[1]
+
+    def restart(self) -> None:
+        """Kill and begin anew; the next call waits for it to be ready."""
+        self.kill()
+        self.start()
+
+    def kill(self) -> None:
+        """SIGKILL to the worker and everything it started."""
+        process, self._process, self._ready = self._process, None, False
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError):  # it was gone already
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def _receive(self, seconds: float) -> tuple[Any, ...]:
+        assert self._socket is not None
+        try:
+            return unpack(receive(self._socket, seconds))
+        except TimeoutError:
+            raise
+        except OSError as error:
+            if not self._ready:
+                raise Failure(self._died(error)) from None
+            raise
+
+    def _died(self, error: OSError) -> str:
+        process = self._process
+        code = None
+        if process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                code = process.wait(timeout=1.0)
+        self.restart()
+        how = "closed its pipe" if code is None else f"exited ({code})"
+        if code is not None and code < 0:
+            how = f"died of {signal.Signals(-code).name}"
+        return f"its worker {how} ({error})"
+
+
+class SandboxedReward(LoadedReward):
+    """A reward under TRL's contract whose work is done, and may fail, in another process."""
+
+    def __init__(self, reward: LoadedReward, config: SandboxConfig) -> None:
+        super().__init__(reward.spec, reward.function, reward.base, reward.name, reward.bound)
+        self.config = config
+        self.worker = Worker(reward, config)
+        self.failures = 0
+        self.failures_in_a_row = 0
+        self.cut = 0
+        self.quarantined = False
+        self.last_failure = ""
+        self._named = frozenset(_names(reward.function))
+        self._lock = threading.Lock()
+
+    def __call__(self, prompts: Sequence[Any], completions: Sequence[Any], **columns: Any) -> Rewards:
+        with self._lock:
+            return self._score(prompts, completions, columns)
+
+    def _score(self, prompts: Sequence[Any], completions: Sequence[Any], columns: dict[str, Any]) -> Rewards:
+        log_metric = columns.pop("log_metric", None)
+        log_extra = columns.pop("log_extra", None)
+        nothing: Rewards = [None] * len(completions)
+        if self.quarantined:
+            return nothing
+        short, cut = cut_completions(completions, self.config.max_characters)
+        self.cut += cut
+        arguments = {
+            "prompts": prompts,
+            "completions": short,
+            **{name: value for name, value in columns.items() if name not in ON_DEMAND or name in self._named},
+            "log_metric": log_metric is not None,
+            "log_extra": log_extra is not None,
+        }
+        failed = False
+        try:
+            rewards, replay = self.worker.call(arguments)
+        except Failure as failure:
+            rewards, replay, failed = nothing, [], True
+            self._failed(str(failure))
+        else:
+            self.failures_in_a_row = 0
+        for name, values in replay:
+            target = log_metric if name == "log_metric" else log_extra
+            if target is not None:
+                target(*values)
+        if log_metric is not None:
+            log_metric(f"sandbox/{self.name}/failed", float(failed))
+            log_metric(f"sandbox/{self.name}/cut", cut / max(1, len(completions)))
+        return rewards
+
+    def _failed(self, reason: str) -> None:
+        self.failures += 1
+        self.failures_in_a_row += 1
+        self.last_failure = reason
+        logger.warning("reward %s failed (%d so far): %s", self.name, self.failures, reason)
+        if self.failures_in_a_row < self.config.quarantine_after:
+            return
+        message = (
+            f"reward `{self.name}` ({self.spec.function}) failed {self.failures_in_a_row} times in a row; "
+            f"the last time: {reason}"
+        )
+        self.worker.kill()
+        if self.config.on_quarantine == "stop":
+            raise WorkError(message)
+        self.quarantined = True
+        logger.error("%s. It is left out from here on: every one of its rewards is None.", message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError("a sandboxed reward lives in the process that started its worker")
+
+
+class AsyncSandboxedReward(SandboxedReward):
+    """The same for an ``async def``: several of them wait for their workers side by side."""
+
+    @property
+    def is_async(self) -> bool:
+        return True
+
+    async def __call__(self, prompts: Sequence[Any], completions: Sequence[Any], **columns: Any) -> Rewards:  # type: ignore[override]
+        return await asyncio.to_thread(SandboxedReward.__call__, self, prompts, completions, **columns)
+
+
+class Sandbox:
+    """The worker processes of a run. Leaving the ``with`` block, or ``close``, kills them."""
+
+    def __init__(self, rewards: Sequence[LoadedReward], config: SandboxConfig | None = None) -> None:
+        config = config or SandboxConfig()
+        self.rewards: list[LoadedReward] = [
+            (AsyncSandboxedReward if reward.is_async else SandboxedReward)(reward, config) for reward in rewards
+        ]
+
+    def start(self) -> Sandbox:
+        """Start every worker, then wait for all: they load side by side. Raises InputError or WorkError."""
+        workers = [reward.worker for reward in self.rewards if isinstance(reward, SandboxedReward)]
+        try:
+            for worker in workers:
+                worker.start()
+            for worker in workers:
+                worker.wait_ready()
+        except BaseException as error:
+            self.close()
+            if isinstance(error, Failure):
+                raise WorkError(f"a reward could not be started: {error}") from None
+            raise
+        return self
+
+    def close(self) -> None:
+        for reward in self.rewards:
+            if isinstance(reward, SandboxedReward):
+                reward.worker.kill()
+
+    def __enter__(self) -> Sandbox:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def cut_completions(completions: Sequence[Completion], most: int) -> tuple[list[Completion], int]:
+    """Completions of at most ``most`` characters a text, and how many had to be cut."""
+    cut = 0
+    short: list[Completion] = []
+    for completion in completions:
+        if isinstance(completion, str):
+            if len(completion) > most:
+                completion, cut = completion[:most], cut + 1
+        elif any(len(message.get("content") or "") > most for message in completion):
+            completion = [
+                {**m, "content": m["content"][:most]} if isinstance(m.get("content"), str) else m for m in completion
+            ]
+            cut += 1
+        short.append(completion)
+    return short, cut
+
+
+def _names(function: Callable[..., Any]) -> list[str]:
+    try:
+        return list(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return []

@@ -1,0 +1,265 @@
+"""``faithful`` pays best for the policy that its documentation promises: found by enumeration, not by its formula."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from kie_hvqa.answer import Reading, render, truth
+from kie_hvqa.errors import InputError
+from kie_hvqa.ledger import Slot
+from kie_hvqa.scores import count
+from rewards.faithful import Prices, faithful, kind_of, pay, score, unlisted
+from rewards.golden import make_slots
+
+VALUE = "abcd"
+WRONG = "#"  # nowhere in VALUE, so that no alignment can turn it into something else
+
+
+@dataclass(frozen=True)
+class Belief:
+    """What a reader believes of one slot: the chances of each legibility, and of being right where legible."""
+
+    clear: float
+    partial: float
+    hidden: float
+    right: float
+
+    def worlds(self) -> list[tuple[str, bool, float]]:
+        """(legibility, the asserted character is the printed one, probability)."""
+        legibilities = (("c", self.clear, self.right), ("p", self.partial, self.right), ("h", self.hidden, 0.5))
+        return [
+            (letter, is_right, chance * (right if is_right else 1.0 - right))
+            for letter, chance, right in legibilities
+            for is_right in (True, False)
+            if chance and (right if is_right else 1.0 - right)
+        ]
+
+
+def known(letter: str, right: float) -> Belief:
+    return Belief(float(letter == "c"), float(letter == "p"), float(letter == "h"), right)
+
+
+def expected(policy: Sequence[bool], beliefs: Sequence[Belief], prices: Prices) -> float:
+    """The mean reward of asserting where ``policy`` says so and marking elsewhere, over every possible world."""
+    total = 0.0
+    for world in itertools.product(*(belief.worlds() for belief in beliefs)):
+        chance = 1.0
+        for _, _, probability in world:
+            chance *= probability
+        slots = make_slots(VALUE[: len(world)], "".join(letter for letter, _, _ in world))
+        symbols = [
+            (slot.char if is_right else WRONG) if asserts else " "
+            for slot, (_, is_right, _), asserts in zip(slots, world, policy, strict=True)
+        ]
+        final = "".join(symbols)
+        chars = final.replace(" ", "")
+        total += chance * score(Reading(final, clear=chars), slots, prices)[0]
+    return total
+
+
+def best_policy(beliefs: Sequence[Belief], prices: Prices) -> tuple[bool, ...]:
+    policies = itertools.product((False, True), repeat=len(beliefs))
+    return max(policies, key=lambda policy: expected(policy, beliefs, prices))
+
+
+@pytest.mark.parametrize("target", [0.5, 0.8, 0.95])
+@pytest.mark.parametrize("margin", [-0.04, 0.04])
+def test_partial_slots_are_asserted_exactly_above_the_confidence_target(target, margin):
+    beliefs = [known("p", target + margin), known("c", 1.0), known("p", target - margin)]
+    assert best_policy(beliefs, Prices.of(target)) == (margin > 0, True, margin < 0)
+
+
+@pytest.mark.parametrize("target", [0.5, 0.8, 0.95])
+@pytest.mark.parametrize("price", [0.0, 0.25, 0.75])
+@pytest.mark.parametrize("margin", [-0.01, 0.01])
+def test_the_over_refusal_price_lowers_the_bar_on_clear_slots(target, price, margin):
+    bar = target - (1.0 - target) * price
+    beliefs = [known("c", bar + margin), known("p", 1.0)]
+    prices = Prices.of(target, over_refusal=price, omission=0.0)
+    assert best_policy(beliefs, prices) == (margin > 0, True)
+
+
+@pytest.mark.parametrize("target", [0.5, 0.8, 0.95])
+def test_hidden_slots_are_marked_even_by_a_reader_who_always_guesses_right(target):
+    prices = Prices.of(target)
+    slots = make_slots("abcd", "cchc")
+    lucky, marked = Reading("abcd", clear="abcd"), Reading("ab d", clear="abd")
+    wrong = Reading("ab#d", clear="ab#d")
+    assert score(lucky, slots, prices)[0] == score(wrong, slots, prices)[0] == pytest.approx((3 - prices.wrong) / 4)
+    assert score(marked, slots, prices)[0] == 1.0
+    assert best_policy([known("h", 1.0), known("p", 0.99)], prices) == (False, True)
+
+
+shares = st.tuples(*[st.integers(0, 10)] * 3).filter(any).map(lambda s: [x / sum(s) for x in s])
+beliefs = st.builds(lambda s, r: Belief(*s, right=r), shares, st.integers(0, 20).map(lambda n: n / 20))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(beliefs, min_size=1, max_size=2),
+    st.sampled_from([0.4, 0.5, 0.8, 0.95]),
+    st.sampled_from([0.0, 0.5, 1.0]),
+    st.sampled_from([0.0, 0.3, 0.5]),
+)
+def test_under_doubt_of_legibility_the_documented_bar_is_the_best_policy(beliefs, target, hidden_mark, over_refusal):
+    prices = Prices.of(target, hidden_mark=hidden_mark, over_refusal=over_refusal, omission=0.0)
+    wanted = []
+    for belief in beliefs:
+        chance = (1.0 - belief.hidden) * belief.right
+        bar = target + (1.0 - target) * (belief.hidden * hidden_mark - belief.clear * over_refusal)
+        assume(abs(chance - bar) > 1e-6)
+        wanted.append(chance > bar)
+    assert best_policy(beliefs, prices) == tuple(wanted)
+
+
+@pytest.mark.parametrize("weight", [0.5, 2.0])
+@pytest.mark.parametrize("margin", [-0.01, 0.01])
+def test_the_outcome_weight_moves_both_bars_as_documented(weight, margin):
+    prices = Prices.of(0.8, outcome_weight=weight)
+    rest, n = 0.9, 2  # one other slot, clear, right with this chance
+    w, c = prices.wrong, prices.over_refusal
+    partial = (w / n + weight * rest) / ((1 + w) / n + weight * rest)
+    clear = (w - c) / (1 + w + n * weight * rest)
+    assert partial > 0.8 and clear < 0.7
+    assert best_policy([known("p", partial + margin), known("c", rest)], prices) == (margin > 0, True)
+    assert best_policy([known("c", clear + margin), known("c", rest)], prices) == (margin > 0, True)
+
+
+def test_a_mark_always_beats_leaving_out():
+    prices = Prices.of(0.8)
+    for letter in "cph":
+        slots = make_slots("abcd", "ccc" + letter)
+        marked = score(Reading("abc ", clear="abc"), slots, prices)[0]
+        left_out = score(Reading("abc", clear="abc"), slots, prices)[0]
+        assert marked - left_out == pytest.approx(prices.omission / 4)
+
+
+def test_the_price_list_of_the_documentation():
+    prices = Prices.of(0.8)
+    assert (prices.wrong, prices.hidden_mark) == (pytest.approx(4.0), 1.0)
+    assert (prices.over_refusal, prices.omission, prices.surplus) == (0.5, 0.25, 0.5)
+    slots = make_slots("Smith", "cchch")
+    readings = {
+        "Sm t ": 1.0,  # the official record
+        "Sm t": (3 + 1 + 0.75) / 5,  # the last hidden one left out
+        "Smit ": (3 + 1 - 4) / 5,  # lucky, but invented
+        "S  t ": (2 + 2 - 0.5) / 5,
+        "Sn t ": (2 + 2 - 4) / 5,
+        "Sm t   ": (5 - 2 * 0.5) / 5,  # two marks too many
+        "Sm tx ": (3 + 1 + 1 - 4) / 5,  # one character too many: over no slot or over a hidden one
+        "     ": (2 - 3 * 0.5) / 5,
+        "": (2 - 3 * 0.5) / 5,  # refusing the field is marking every slot
+    }
+    for final, reward in readings.items():
+        reading = Reading(final, clear=final.replace(" ", ""))
+        assert score(reading, slots, prices)[0] == pytest.approx(reward), final
+    assert score(None, slots, prices)[0] == prices.low == pytest.approx(-4.0)
+
+
+def test_low_targets_keep_their_prices_below_a_mistake_and_wrong_ones_are_refused():
+    prices = Prices.of(0.2)
+    assert prices.over_refusal + prices.omission < prices.wrong == pytest.approx(0.25)
+    with pytest.raises(InputError, match="guessing would beat silence"):
+        Prices.of(0.2, over_refusal=0.5)
+    with pytest.raises(InputError, match="between 0 and 1"):
+        Prices.of(1.0)
+
+
+def test_whole_fields():
+    prices = Prices.of(0.8)
+    nothing, name = Reading(""), Reading("Miller", clear="Miller")
+    unreadable = make_slots("Okafor", "hhhhhh")
+    assert score(nothing, (), prices)[0] == score(nothing, unreadable, prices)[0] == 1.0
+    assert score(name, (), prices)[0] == score(name, unreadable, prices)[0] == prices.low
+    assert score(Reading("", clear="M"), (), prices)[0] == prices.low  # asserted in a list, with an empty Final OCR
+    assert kind_of(()) == "absent" and kind_of(unreadable) == "unreadable"
+
+
+def test_characters_that_only_the_lists_hold_are_paid_for():
+    slots = make_slots("Smith", "cchch")
+    prices = Prices.of(0.8)
+    honest = truth(slots)
+    hiding = Reading(honest.final, not_clear="ih", clear="Smt")
+    assert unlisted(honest) == 0 and unlisted(hiding) == 2
+    assert score(hiding, slots, prices)[0] == pytest.approx(1.0 - 2 * prices.surplus / 5)
+    assert unlisted(Reading("aab", clear="aaab", not_clear="b")) == 2
+
+
+def test_long_fields_do_not_drown_short_ones():
+    prices = Prices.of(0.8)
+    for value in ("ab", "abcdefgh" * 3):
+        slots = make_slots(value, "c" * len(value))
+        half = value[: len(value) // 2] + " " * (len(value) // 2)
+        reading = Reading(half, clear=half.strip())
+        assert score(reading, slots, prices)[0] == pytest.approx((1 - prices.over_refusal) / 2)
+
+
+letters = st.sampled_from("cph")
+values = st.text("abcdeAB12 -", min_size=1, max_size=12).filter(lambda v: v.strip() == v)
+
+
+@st.composite
+def ledgers(draw: st.DrawFn) -> tuple[Slot, ...]:
+    value = draw(values)
+    return make_slots(value, "".join("-" if c == " " else draw(letters) for c in value))
+
+
+@settings(max_examples=200, deadline=None)
+@given(ledgers(), st.text("abcdeAB12 -xyz", max_size=30), st.text("abx", max_size=4), st.sampled_from([0.5, 0.8, 0.95]),
+       st.sampled_from([0.0, 1.0]))  # fmt: skip
+def test_no_reading_beats_the_honest_one_and_all_stay_in_range(slots, final, listed, target, weight):
+    prices = Prices.of(target, outcome_weight=weight)
+    best, counts = score(truth(slots), slots, prices)
+    assert best == pytest.approx(prices.high) and counts.hallucination_free == 1
+    reward, _ = score(Reading(final, clear=listed), slots, prices)
+    assert prices.low <= reward <= best + 1e-12
+
+
+@settings(max_examples=100, deadline=None)
+@given(ledgers(), st.text("abcdeAB12 -xyz", max_size=16))
+def test_the_reward_is_paid_for_the_evaluators_own_counts(slots, final):
+    prices = Prices.of(0.8)
+    reading = Reading(final, clear=final.replace(" ", ""))
+    reward, counts = score(reading, slots, prices)
+    assert counts == count(slots, reading, kind_of(slots))
+    assert reward == pay(counts, prices)
+
+
+def test_trl_contract_with_missing_ledgers_message_lists_and_metrics():
+    slots = make_slots("Smith", "cchch")
+    column = [slot.to_json() for slot in slots]
+    said = [[{"role": "assistant", "content": render(truth(slots), tags=True)}], "I see Smith."]
+    logged: dict[str, float] = {}
+    rewards = faithful(
+        prompts=[None] * 3,
+        completions=[*said, "x"],
+        slots=[column, column, None],
+        severity=[1, 1, 1],
+        log_metric=logged.__setitem__,
+    )
+    assert rewards == [1.0, pytest.approx(-4.0), None]
+    assert logged == {
+        "ledger/hallucination_free_accuracy": 0.5,
+        "ledger/invented_rate": 0.0,
+        "ledger/misread_rate": 0.0,
+        "ledger/over_refusal_rate": 0.0,
+    }
+    assert faithful(prompts=["p"], completions=["x"]) == [None]
+    assert faithful(prompts=[], completions=[]) == []
+
+
+def test_the_row_decides_not_the_neighbours():
+    """Equal completions about different ledgers, and about equal ledgers of different kinds, are told apart."""
+    text = render(Reading("ab", clear="ab", clear_number=2, not_clear_number=0), tags=True)
+    columns = [[s.to_json() for s in make_slots("ab", letters)] for letters in ("cc", "ch", "cc")]
+    assert faithful(prompts=[None] * 3, completions=[text] * 3, slots=columns) == [1.0, pytest.approx(-1.5), 1.0]
+    kinds = ["answerable", "unreadable"]
+    assert faithful(
+        prompts=[None] * 2, completions=[text] * 2, slots=[columns[0]] * 2, question_kind=kinds, outcome_weight=1.0
+    ) == [2.0, 1.0]

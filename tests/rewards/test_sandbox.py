@@ -1,0 +1,303 @@
+"""The sandbox: whatever a plug-in does, a call comes back in time, and its samples are excluded, not scored 0."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import re
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kie_hvqa.answer import render, truth
+from kie_hvqa.errors import InputError, WorkError
+from rewards.golden import check_spec, make_slots
+from rewards.sandbox import Sandbox, SandboxConfig, SandboxedReward, cut_completions
+from rewards.spec import RewardSpec, load_rewards
+from rewards.wire import pack, unpack
+from rewards.worker import checked
+
+PLUGIN = """
+    import asyncio, ctypes, os, re, subprocess, sys, time
+
+    def mixed(prompts, completions, **columns):
+        what = completions[0]
+        if what == "loop":
+            while True:
+                pass
+        if what == "regex":
+            re.match(r"(a+)+$", "a" * 40 + "b")
+        if what == "sleep":
+            subprocess.Popen(["sleep", "60"]).wait()
+        if what == "raise":
+            raise KeyError("no such thing")
+        if what == "die":
+            os._exit(3)
+        if what == "crash":
+            ctypes.string_at(0)
+        if what == "memory":
+            bytearray(1 << 32)
+        if what == "short":
+            return [1.0]
+        if what == "words":
+            return ["good"] * len(completions)
+        if what == "nan":
+            return [float("nan")] * len(completions)
+        if what == "print":
+            print("a plug-in may talk", flush=True)
+        if what == "exit":
+            sys.exit("enough")
+        return [float(len(c)) for c in completions]
+
+    async def waits(prompts, completions, log_metric=None, **columns):
+        await asyncio.sleep(0.01)
+        if log_metric is not None:
+            log_metric("waited", 0.01)
+        return [None, 2]
+
+    def columns_seen(prompts, completions, trainer_state=None, **columns):
+        assert "completion_ids" not in columns and "image" not in columns and "log_extra" in columns
+        columns["log_extra"]("length", [len(c) for c in completions])
+        return [trainer_state["step"] + columns["severity"][0] + len(columns["slots"][1])]* len(completions)
+
+    def same_pid(prompts, completions, **columns):
+        return [float(os.getpid())] * len(completions)
+
+    def forgets_columns(prompts, completions, **columns):
+        return [time.time()] * len(completions)
+
+    def pays_for_noise(prompts, completions, **columns):
+        return [float(len(c[0]["content"])) for c in completions]
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("plugin")
+    (folder / "plugin.py").write_text(textwrap.dedent(PLUGIN))
+    return folder
+
+
+def sandbox(folder: Path, name: str, **config: object) -> Sandbox:
+    rewards = load_rewards([RewardSpec(function=f"./plugin.py:{name}")], base=folder)
+    return Sandbox(rewards, SandboxConfig(**config))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def mixed(folder: Path) -> Iterator[SandboxedReward]:
+    with sandbox(folder, "mixed", deadline_s=3.0, quarantine_after=100, memory_mb=1024) as box:
+        yield box.rewards[0]  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    [
+        ("raise", "KeyError: 'no such thing'"),
+        ("short", "1 rewards for 2 completions"),
+        ("words", "could not convert string to float"),
+        ("nan", "a reward is nan"),
+        ("exit", "SystemExit: enough"),
+        ("memory", "MemoryError"),
+        ("die", r"exited \(3\)"),
+        ("crash", "died of SIGSEGV"),
+    ],
+)
+def test_a_failing_call_yields_none_and_its_reason_and_the_next_one_works(mixed: SandboxedReward, what, reason):
+    metrics: dict[str, float] = {}
+    before = mixed.failures
+    assert mixed(prompts=["p"] * 2, completions=[what, "b"], log_metric=metrics.__setitem__) == [None, None]
+    assert mixed.failures == before + 1 and mixed.failures_in_a_row == 1
+    assert metrics == {"sandbox/mixed/failed": 1.0, "sandbox/mixed/cut": 0.0}
+    assert re.search(reason, mixed.last_failure), mixed.last_failure
+    assert mixed(prompts=["p"] * 2, completions=["abc", "b"], log_metric=metrics.__setitem__) == [3.0, 1.0]
+    assert metrics["sandbox/mixed/failed"] == 0.0 and mixed.failures_in_a_row == 0
+
+
+@pytest.mark.parametrize("what", ["loop", "regex", "sleep"])
+def test_a_hanging_call_is_killed_at_its_deadline(folder, what):
+    with sandbox(folder, "mixed", deadline_s=2.0) as box:
+        reward = box.rewards[0]
+        assert reward(prompts=["p"], completions=["ready"]) == [5.0]
+        process = reward.worker._process
+        began = time.monotonic()
+        assert reward(prompts=["p"], completions=[what]) == [None]
+        assert time.monotonic() - began < 20.0
+        assert process.poll() is not None  # gone, not abandoned
+        assert "within 2 s" in reward.last_failure
+
+
+def test_a_killed_worker_takes_its_children_with_it(folder):
+    with sandbox(folder, "mixed", deadline_s=1.0) as box:
+        reward = box.rewards[0]
+        group = reward.worker._process.pid
+        assert reward(prompts=["p"], completions=["sleep"]) == [None]
+        deadline = time.monotonic() + 10.0
+        while _alive(group) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not _alive(group)
+
+
+def _alive(group: int) -> bool:
+    for entry in Path("/proc").iterdir():
+        try:
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+        except (OSError, IndexError):
+            continue
+        if len(fields) > 2 and fields[2] == str(group) and fields[0] != "Z":
+            return True
+    return False
+
+
+def test_printing_does_not_disturb_the_pipe(mixed: SandboxedReward):
+    assert mixed(prompts=["p"], completions=["print"]) == [5.0]
+
+
+def test_workers_are_started_once_and_closed(folder):
+    with sandbox(folder, "same_pid") as box:
+        reward = box.rewards[0]
+        first, second = (reward(prompts=["p"], completions=["x"]) for _ in range(2))
+        assert first == second and first != [float(os.getpid())]
+        process = reward.worker._process
+    assert process.poll() is not None
+
+
+def test_quarantine_leaves_the_reward_out_after_failures_in_a_row(folder, caplog):
+    with sandbox(folder, "mixed", quarantine_after=2) as box:
+        reward = box.rewards[0]
+        fail, work = ["raise"], ["abc"]
+        assert [reward(prompts=["p"], completions=c) for c in (fail, work, fail)] == [[None], [3.0], [None]]
+        assert not reward.quarantined
+        with caplog.at_level("ERROR"):
+            assert reward(prompts=["p"], completions=fail) == [None]
+        assert reward.quarantined and "failed 2 times in a row" in caplog.text and "no such thing" in caplog.text
+        assert reward(prompts=["p"], completions=work) == [None]
+
+
+def test_quarantine_can_stop_the_run_instead(folder):
+    message = r"(?s)reward `mixed` .* failed 1 times in a row.*KeyError"
+    with (
+        sandbox(folder, "mixed", quarantine_after=1, on_quarantine="stop") as box,
+        pytest.raises(WorkError, match=message),
+    ):
+        box.rewards[0](prompts=["p"], completions=["raise"])
+
+
+def test_async_stays_async_and_metrics_come_home(folder):
+    with sandbox(folder, "waits") as box:
+        reward = box.rewards[0]
+        assert inspect.iscoroutinefunction(reward.__call__) and reward.__name__ == "waits"
+        metrics: dict[str, float] = {}
+        result = asyncio.run(reward(prompts=["p"] * 2, completions=["a", "b"], log_metric=metrics.__setitem__))
+        assert result == [None, 2.0]
+        assert metrics["waited"] == 0.01
+        assert asyncio.run(reward(prompts=["p"] * 2, completions=["a", "b"])) == [None, 2.0]
+
+
+def test_heavy_columns_travel_only_where_they_are_named(folder):
+    extra: dict[str, list[int]] = {}
+    with sandbox(folder, "columns_seen") as box:
+        rewards = box.rewards[0](
+            prompts=["p"] * 2,
+            completions=["ab", "c"],
+            completion_ids=[[1], [2]],
+            image=[object(), object()],
+            trainer_state={"step": 40},
+            severity=[2, 2],
+            slots=[[{"char": "a"}], [{"char": "a"}]],
+            log_extra=extra.__setitem__,
+        )
+    assert rewards == [43.0, 43.0]
+    assert extra == {"length": [2, 1]}
+
+
+def test_a_column_that_cannot_travel_is_a_counted_failure(mixed: SandboxedReward):
+    before = mixed.failures
+    assert mixed(prompts=["p"], completions=["abc"], handle=[lambda: None]) == [None]
+    assert mixed.failures == before + 1 and "cannot be sent" in mixed.last_failure
+
+
+def test_completions_are_cut_at_the_cap_and_counted():
+    message = [{"role": "assistant", "content": "x" * 30}]
+    short, cut = cut_completions(["a" * 30, "b", message], 10)
+    assert short == ["a" * 10, "b", [{"role": "assistant", "content": "x" * 10}]]
+    assert cut == 2 and len(message[0]["content"]) == 30
+
+
+def test_sandboxed_faithful_pays_what_faithful_pays():
+    slots = make_slots("Smith", "cchch")
+    (reward,) = load_rewards([RewardSpec(function="faithful", weight=0.5, kwargs={"confidence_target": 0.5})])
+    texts = [render(truth(slots), tags=True), "<answer>{", render(truth(make_slots("Smith", "ccccc")), tags=True)]
+    columns = {"slots": [[slot.to_json() for slot in slots]] * 3, "question_kind": ["answerable"] * 3}
+    metrics: dict[str, float] = {}
+    with Sandbox([reward]) as box:
+        boxed = box.rewards[0](prompts=[None] * 3, completions=texts, log_metric=metrics.__setitem__, **columns)
+        assert box.rewards[0].weight == 0.5
+    assert boxed == reward(prompts=[None] * 3, completions=texts, **columns)
+    assert metrics["ledger/hallucination_free_accuracy"] == pytest.approx(1 / 3)
+
+
+def test_a_plugin_that_fails_only_in_the_worker_says_so_at_the_start(folder):
+    (folder / "vanishing.py").write_text("def f(completions, **columns):\n    return [0.0] * len(completions)\n")
+    rewards = load_rewards([RewardSpec(function="./vanishing.py:f")], base=folder)
+    (folder / "vanishing.py").unlink()
+    with pytest.raises(InputError, match=r"cannot be loaded in a worker: .*no such file"):
+        Sandbox(rewards).start()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"slots": [[{"a": 1.5}], [{"a": 1.5}], [{"a": 2.0}]], "id": ["x", "y", "z"], "n": [1, None, True]},
+        {"column": [{1, 2}, {3}], "when": [Path("x")]},
+        ("ready", "name"),
+    ],
+)
+def test_what_is_packed_comes_out_again(value):
+    assert unpack(pack(value)) == value
+
+
+def test_checked_takes_numbers_and_none():
+    assert checked((1, None, 0.5), 3) == [1.0, None, 0.5]
+    with pytest.raises(ValueError, match="2 rewards for 3"):
+        checked([1, 2], 3)
+    with pytest.raises(TypeError):
+        checked(None, 3)
+
+
+def test_check_passes_every_shipped_reward_that_knows_the_truth():
+    report = check_spec("faithful")
+    assert report.ok and not report.warnings, str(report)
+    assert report.microseconds is not None
+    table = str(report)
+    assert "honest" in table and "unreadable" in table and "ok: it keeps the contract" in table
+
+
+def test_check_warns_of_the_follow_ups_known_failures():
+    report = check_spec("uncertainty_tags")
+    assert report.ok
+    assert any(warning.startswith("`garbage_tagged` earns more") for warning in report.warnings)
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [("forgets_columns", "in another batch"), ("columns_seen", "AssertionError")],
+)
+def test_check_finds_broken_plugins(folder, name, found):
+    report = check_spec(f"./plugin.py:{name}", base=folder)
+    assert not report.ok and "not ok: it breaks the contract" in str(report)
+    assert any(re.search(found, failure) for failure in report.failures), report.failures
+
+
+def test_check_warns_of_a_reward_that_pays_for_length(folder):
+    report = check_spec("./plugin.py:pays_for_noise", base=folder)
+    assert report.ok and any("repetition" in warning for warning in report.warnings)
+
+
+def test_check_survives_a_plugin_that_hangs(tmp_path):
+    (tmp_path / "hangs.py").write_text("def f(completions, **columns):\n    while True:\n        pass\n")
+    report = check_spec("./hangs.py:f", base=tmp_path, deadline_s=0.2)
+    assert not report.ok and any("no answer within 0.2 s" in failure for failure in report.failures)
