@@ -19,12 +19,17 @@ class PoolSizes(Config):
 
 
 class Stage(Config):
-    """One stage of training: optimiser steps, pages a step, peak learning rate, linear warm-up steps."""
+    """One stage of training: optimiser steps, pages a step, peak learning rate, linear warm-up steps.
+
+    ``horizon`` is the step at which the learning rate would end; None is ``steps``. A stage that another follows can
+    stop earlier.
+    """
 
     steps: int = Field(ge=0)
     batch: int = Field(ge=1)
     learning_rate: float = Field(gt=0)
     warmup: int = Field(ge=0)
+    horizon: int | None = Field(default=None, ge=1)
     fields_per_page: int = Field(default=4, ge=1)
 
 

@@ -16,6 +16,7 @@ import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ from rl.tiny.base_batches import PageBatch, Sampler
 from rl.tiny.base_config import BaseReaderConfig, Stage
 from rl.tiny.batched import Packed, PageGrid, encode_pages, language_forward, pack, page_grid
 from rl.tiny.build import build_config, build_model, build_processor
-from rl.tiny.pages import TEXT_BLOCK, Pool, load_pool
+from rl.tiny.pages import TEXT_BLOCK, load_pool
 
 CHARACTER_CLASSES = 95  # none and the 94 printable ASCII characters
 SUB_CELLS = 8
@@ -93,10 +94,13 @@ class BaseTrainer:
             cell=self.config.architecture.factor,
         )
 
-    def losses(self, batch: PageBatch) -> tuple[torch.Tensor, torch.Tensor | None, dict[str, float]]:
+    def losses(
+        self, batch: PageBatch, *, compiled: bool = True
+    ) -> tuple[torch.Tensor, torch.Tensor | None, dict[str, float]]:
         """Character loss, answer loss (None where the batch asks nothing) and accuracies of one batch."""
         with self.autocast:
-            visual = self.encode(self.model, torch.from_numpy(batch.pages), self._grid(batch.pages))
+            encode, read = (self.encode, self.read) if compiled else (encode_pages, language_forward)
+            visual = encode(self.model, torch.from_numpy(batch.pages), self._grid(batch.pages))
             scores = self.head(visual).view(-1, CHARACTER_CLASSES).float()
         targets = torch.from_numpy(batch.characters).flatten()
         each = F.cross_entropy(scores, targets, ignore_index=-100, reduction="none")
@@ -108,7 +112,7 @@ class BaseTrainer:
             return character_loss, None, seen
         packed = self._packed(batch)
         with self.autocast:
-            hidden = self.read(self.model, packed, visual)
+            hidden = read(self.model, packed, visual)
             due = packed.labels[:, 1:] != -100
             logits = self.model.lm_head(hidden[:, :-1][due]).float()
         labels = packed.labels[:, 1:][due]
@@ -142,8 +146,10 @@ class BaseTrainer:
         self.model.eval()
         totals: dict[str, list[float]] = {}
         for pool in self.validation:
-            sampler = Sampler([pool], seed=1, stage=9, batch=min(64, len(pool)), shift=0, cell=self.config.architecture.factor)
-            _, _, seen = self.losses(sampler(0, fields_per_page=8))
+            sampler = Sampler(
+                [pool], seed=1, stage=9, batch=min(64, len(pool)), shift=0, cell=self.config.architecture.factor
+            )
+            _, _, seen = self.losses(sampler(0, fields_per_page=8), compiled=False)
             for name, value in seen.items():
                 totals.setdefault(name, []).append(value)
         self.model.train()
@@ -156,7 +162,9 @@ def train(config: BaseReaderConfig, out: Path) -> BaseTrainer:
     trainer = BaseTrainer(config, out / "pages")
     checkpoint = out / "checkpoint.pt"
     stages = ["vision", "joint"]
-    state = torch.load(checkpoint, weights_only=True) if checkpoint.exists() else {"stage": 0, "step": 0}
+    state: dict[str, Any] = {"stage": 0, "step": 0}
+    if checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True)
     if "model" in state:
         trainer.model.load_state_dict(state["model"])
         trainer.head.load_state_dict(state["head"])
@@ -205,7 +213,8 @@ def _train_stage(
 
 def _optimisers(trainer: BaseTrainer, rate: float) -> list[torch.optim.Optimizer]:
     """Muon for the matrices inside the towers, AdamW for everything else (embeddings, norms, biases, heads)."""
-    matrices, others = [], list(trainer.head.parameters())
+    matrices: list[torch.nn.Parameter] = []
+    others = list(trainer.head.parameters())
     for name, parameter in trainer.model.named_parameters():
         inside = ".blocks." in name or ".layers." in name or ".merger." in name
         (matrices if parameter.ndim == 2 and inside else others).append(parameter)
@@ -221,7 +230,7 @@ def _set_rate(optimisers: Sequence[torch.optim.Optimizer], settings: Stage, step
     if step < settings.warmup:
         share = (step + 1) / settings.warmup
     else:
-        progress = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
+        progress = (step - settings.warmup) / max(1, (settings.horizon or settings.steps) - settings.warmup)
         share = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress))
     for optimiser in optimisers:
         for group in optimiser.param_groups:

@@ -71,9 +71,7 @@ def page_grid(model: Qwen2_5_VLForConditionalGeneration, height: int, width: int
     return PageGrid(patches, torch.argsort(tokens), windows, cos[patches], sin[patches])
 
 
-def encode_pages(
-    model: Qwen2_5_VLForConditionalGeneration, pages: torch.Tensor, grid: PageGrid
-) -> torch.Tensor:
+def encode_pages(model: Qwen2_5_VLForConditionalGeneration, pages: torch.Tensor, grid: PageGrid) -> torch.Tensor:
     """Pages uint8 [B, H, W, 3] → merged visual tokens [B, T, text hidden], row by row over the page."""
     visual = model.model.visual
     config = visual.config

@@ -106,9 +106,7 @@ def _draw_chunk(kind: str, split: str, seed: int, count: int, start: int):
     )
 
 
-def character_targets(
-    characters: np.ndarray, centres: np.ndarray, *, rows: int, columns: int, cell: int
-) -> np.ndarray:
+def character_targets(characters: np.ndarray, centres: np.ndarray, *, rows: int, columns: int, cell: int) -> np.ndarray:
     """What each visual token should know: int64 [rows · columns, 8], the characters whose centre lies in each of its
     eight sub-cells (2 down × 4 across); 0 for none, otherwise the code point − 32; −100 outside printable ASCII.
     """

@@ -34,11 +34,11 @@ def test_packed_conversations_equal_transformers_one_by_one(tiny):
         ]
         for row in answers
     ]
-    packed = pack(
-        conversations, prefix=prefix, image_token=model.config.image_token_id, pad_token=0, rows=5, columns=7
-    )
+    packed = pack(conversations, prefix=prefix, image_token=model.config.image_token_id, pad_token=0, rows=5, columns=7)
     with torch.no_grad():
-        hidden = language_forward(model, packed, encode_pages(model, torch.from_numpy(pages), page_grid(model, 80, 112)))
+        hidden = language_forward(
+            model, packed, encode_pages(model, torch.from_numpy(pages), page_grid(model, 80, 112))
+        )
         logits = model.lm_head(hidden)
     shared = len(prefix) + 35
     for index, row in enumerate(answers):
@@ -53,4 +53,3 @@ def test_packed_conversations_equal_transformers_one_by_one(tiny):
             size = len(question_ids) + len(answer_ids)
             torch.testing.assert_close(logits[index, at : at + size], expected, atol=2e-4, rtol=2e-4)
             at += size
-

@@ -1,0 +1,59 @@
+# Every target does its own set-up: `.venv` and the packages, once, and again when pyproject.toml or constraints.txt
+# change. Needed beforehand: Python >= 3.11 (with venv), make and a C++ compiler. Another interpreter: make PYTHON=python3.12 test
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+TESTS ?= tests
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format tiny-reader clean
+
+help:
+	@echo 'make demo         simulate, warm start, GRPO, evaluate and report, on the CPU (runs/demo)'
+	@echo 'make test         every test that needs no GPU; one file: make test TESTS=tests/rl/test_engine.py'
+	@echo 'make lint         ruff, a type checker and shellcheck'
+	@echo 'make format       lets ruff rewrite what make lint would complain about'
+	@echo 'make tiny-reader  trains the embedded reader anew; interrupted, it goes on (runs/tiny_reader)'
+	@echo 'make clean        removes .venv, caches and build output, never runs/'
+
+demo: $(READY)
+	$(BIN)/kie-hvqa demo --out runs/demo
+
+test: $(READY)
+	$(BIN)/python -m pytest -m 'not gpu' $(TESTS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/shellcheck launch.sh .ci/run
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+tiny-reader: $(READY)
+	$(BIN)/python -m rl.tiny.base_reader --config configs/base/tiny_reader.yaml --out runs/tiny_reader
+
+clean:
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	find kie_hvqa degradations rewards rl tests -name __pycache__ -prune -exec rm -rf {} +
+
+# opencv-python wants libGL and libxcb, which a machine without a desktop may not have: its headless build needs
+# neither and is the same `cv2`. Last, one sentence where torch and torchvision do not fit each other.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "$(PYTHON) is no Python 3.11 or newer. Name one that is: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "$(PYTHON) cannot make virtual environments. On Debian: apt-get install python3-venv" >&2; exit 2; }
+	@echo 'Setting up .venv: some minutes and 6 GB, once'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -c 'import cv2' 2>/dev/null || { \
+	  echo 'OpenCV finds no libGL here: its headless build takes its place'; \
+	  $(BIN)/python -m pip uninstall -q -y opencv-python && \
+	  $(BIN)/python -m pip install --disable-pip-version-check -q --no-deps \
+	    "$$(sed -n 's/^opencv-python==/opencv-python-headless==/p' constraints.txt)"; }
+	@$(BIN)/python -m rl.installed
+	@touch $@

@@ -1,0 +1,1 @@
+"""Documents, the damage that happens to them, and the ledger of what survives."""

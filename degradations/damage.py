@@ -1,0 +1,151 @@
+"""Damage one page for the questions asked about it, and write down what is left of each asked field.
+
+Rendered and real documents meet here: both come as a clean page and ``Question``s with boxes, and both leave with a
+damaged page, its recipe and the ledgers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from degradations.legibility import LegibilityModel, ledger
+from degradations.operators import OPERATORS, Context, Glare, Image, OpaqueOccluder, Operator, Rng
+from degradations.operators.base import COVER
+from degradations.recipe import Recipe, draw_recipe, pick
+from kie_hvqa.answer import render, truth
+from kie_hvqa.ledger import MAX_SEVERITY, Box, QuestionKind, Row, Slot
+
+# How often a field that is to be unreadable is covered; else it is blurred, drowned or bleached away, if that will do.
+_COVERED = 0.7
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question about a page. ``planned`` is the kind aimed at; an absent field has no value and no boxes.
+
+    ``copies`` are the boxes of further prints of ``value``.
+    """
+
+    planned: QuestionKind
+    field: str
+    name: str
+    value: str = ""
+    boxes: tuple[Box, ...] = ()
+    copies: tuple[tuple[Box, ...], ...] = ()
+
+    @property
+    def problem(self) -> str:
+        return f"<image>What is the {self.name} in the image?"
+
+
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """A damaged page: ``image`` uint8 [H, W, 3] RGB, and per question the slots (none for an absent field)."""
+
+    image: Image
+    recipe: Recipe
+    severity: int
+    slots: tuple[tuple[Slot, ...], ...]
+
+
+def draw_severity(rng: Rng, severities: Mapping[int, float], questions: Sequence[Question]) -> int:
+    """A severity by weight; where a question is to be unreadable, one of those above 3 if there are any."""
+    options = {severity: weight for severity, weight in severities.items() if weight > 0}
+    if any(question.planned == "unreadable" for question in questions):
+        options = {s: w for s, w in options.items() if s > 3} or {s: w for s, w in options.items() if s > 0}
+    levels = sorted(options)
+    return int(pick(rng, levels, [options[level] for level in levels]))
+
+
+def damage(
+    page: Image,
+    questions: Sequence[Question],
+    severity: int,
+    rng: Rng,
+    operators: Mapping[str, float],
+    counts: Mapping[int, float],
+    model: LegibilityModel,
+    *,
+    elsewhere: Sequence[Box] = (),
+) -> Damaged:
+    """Draw a recipe of ``severity`` for ``page``, apply it and judge every asked slot.
+
+    Local effects (patches, glare) are drawn once for each asked field, the others once for the page. A page that is
+    asked about absent fields only is damaged around ``elsewhere``, some other printed boxes.
+    """
+    contexts = [Context.of(page, q.boxes, q.copies) for q in questions if q.boxes]
+    if not contexts:
+        contexts = [Context.of(page, elsewhere or [_middle(page)])]
+    recipe = draw_recipe(severity, rng, contexts[0], operators, counts)
+    for context in contexts[1:]:
+        local = [type(o).draw(o.severity, rng, context) for o in recipe.operators if _local(o)]
+        recipe = recipe.then(*local)
+    for question in questions:
+        if question.planned == "unreadable" and severity > 0:
+            recipe = _hide(page, question, recipe, rng, operators, model)
+    image = recipe.apply(page)
+    slots = tuple(_judge(page, image, question, model) for question in questions)
+    return Damaged(image, recipe, severity, slots)
+
+
+def make_row(question: Question, damaged: Damaged, index: int, **identity: str) -> Row:
+    """The row of ``questions[index]``; its kind follows from its slots, not from the plan."""
+    slots = damaged.slots[index]
+    kind: QuestionKind = "absent" if question.planned == "absent" else "answerable"
+    if slots and all(slot.legibility == "hidden" for slot in slots if slot.scored):
+        kind = "unreadable"
+    return Row(
+        field=question.field,
+        question_kind=kind,
+        problem=question.problem,
+        answer=render(truth(slots)),
+        slots=slots,
+        severity=damaged.severity,
+        recipe=damaged.recipe.to_json(),
+        **identity,
+    )
+
+
+def _judge(page: Image, image: Image, question: Question, model: LegibilityModel) -> tuple[Slot, ...]:
+    if not question.boxes:
+        return ()
+    return ledger(model, question.value, page, image, question.boxes, question.copies)
+
+
+def _hidden(page: Image, question: Question, recipe: Recipe, model: LegibilityModel) -> bool:
+    slots = _judge(page, recipe.apply(page), question, model)
+    return all(slot.legibility == "hidden" for slot in slots if slot.scored)
+
+
+def _hide(
+    page: Image, question: Question, recipe: Recipe, rng: Rng, operators: Mapping[str, float], model: LegibilityModel
+) -> Recipe:
+    """``recipe`` with what it takes to hide all of the question's field, by operators that may be drawn here.
+
+    If four attempts leave something to be read, the best recipe stays and the ledger says so.
+    """
+    if _hidden(page, question, recipe, model):
+        return recipe
+    context = Context.of(page, question.boxes, question.copies)
+    names = sorted(name for name, weight in operators.items() if weight > 0)
+    cover = OpaqueOccluder.name in names
+    bare = Recipe(tuple(o for o in recipe.operators if not _local(o)))
+    for attempt in range(4):
+        if cover and (attempt >= 2 or rng.random() < _COVERED):
+            tried = recipe.then(OpaqueOccluder.covering(rng, context))
+        else:
+            name = pick(rng, names, [operators[n] for n in names])
+            tried = bare.then(OPERATORS[name].draw(MAX_SEVERITY, rng, context))
+        if _hidden(page, question, tried, model):
+            return tried
+    return tried
+
+
+def _local(operator: Operator) -> bool:
+    return operator.stage == COVER or isinstance(operator, Glare)
+
+
+def _middle(page: Image) -> Box:
+    height, width = page.shape[:2]
+    return (0.3 * width, 0.45 * height, 0.7 * width, 0.45 * height + max(8.0, 0.06 * height))

@@ -1,0 +1,108 @@
+"""Faces and glyphs: where the font files come from, how wide a character is, what its coverage looks like.
+
+Fonts come from ``fontpkg-*`` packages only, so that a page looks the same on every machine. Glyphs are rasterised
+by FreeType (through Pillow) one at a time at a quarter-pixel phase, unhinted in effect, and kept; a line is then
+assembled from arrays, which is several times faster than one ``ImageDraw.text`` a label. Kerning is left
+out: a printed value must be replaceable character by character without moving its neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import fontpkg
+import numpy as np
+from PIL import ImageFont
+
+from kie_hvqa.errors import InputError
+
+PHASES = 4  # horizontal sub-pixel positions a glyph is kept at
+_UNITS = 1000  # advances are measured at this em size, where hinting no longer rounds them
+_MISSING = "\uffff"  # a noncharacter: every font answers it with its .notdef glyph
+
+
+@dataclass(frozen=True, slots=True)
+class Glyph:
+    """Coverage uint8 [h, w] and where its top left corner lies from (whole-pixel pen, baseline)."""
+
+    coverage: np.ndarray
+    left: int
+    top: int
+
+
+def _load(family: str, weight: int, size: float) -> ImageFont.FreeTypeFont:
+    try:
+        path = fontpkg.path(family, weight, nearest=True)
+    except fontpkg.FontpkgError as error:
+        package = "fontpkg-" + family.lower().replace(" ", "-")
+        what = f"font family {family!r} is not installed ({error})"
+        raise InputError(what, remedy=f"pip install {package}") from error
+    font = ImageFont.truetype(str(path), size, layout_engine=ImageFont.Layout.BASIC)
+    try:
+        axes = font.get_variation_axes()
+    except OSError:  # a static file: fontpkg has already picked the nearest weight
+        return font
+    font.set_variation_by_axes([_axis_value(axis, weight, size) for axis in axes])
+    return font
+
+
+def _axis_value(axis: Mapping[str, Any], weight: int, size: float) -> float:
+    name = axis["name"].decode() if isinstance(axis["name"], bytes) else str(axis["name"])
+    wanted = {"weight": float(weight), "optical size": size}.get(name.lower(), float(axis["default"]))
+    return min(max(wanted, float(axis["minimum"])), float(axis["maximum"]))
+
+
+@lru_cache(maxsize=512)
+def face(family: str, weight: int, size: float) -> ImageFont.FreeTypeFont:
+    """The face at ``size`` pixels per em. Raises InputError when the family's package is not installed."""
+    return _load(family, weight, size)
+
+
+@lru_cache(maxsize=512)
+def vertical_metrics(family: str, weight: int, size: float) -> tuple[float, float]:
+    """(ascent, descent) in pixels, both positive, of the characters in use: brackets and descenders, not accents."""
+    _, top, _, bottom = face(family, weight, float(_UNITS)).getbbox("Hg(/|", anchor="ls")
+    return -top * size / _UNITS, bottom * size / _UNITS
+
+
+@lru_cache(maxsize=65536)
+def advance(family: str, weight: int, size: float, char: str) -> float:
+    """Unrounded advance width in pixels."""
+    return face(family, weight, float(_UNITS)).getlength(char) * size / _UNITS
+
+
+@lru_cache(maxsize=512)
+def _missing_glyph(family: str, weight: int) -> bytes:
+    return bytes(face(family, weight, 40.0).getmask(_MISSING, mode="L"))
+
+
+@lru_cache(maxsize=65536)
+def _check_glyph(family: str, weight: int, char: str) -> None:
+    if char.isspace():
+        return
+    if bytes(face(family, weight, 40.0).getmask(char, mode="L")) == _missing_glyph(family, weight):
+        raise InputError(
+            f"font {family!r} has no glyph for {char!r} (U+{ord(char):04X})",
+            remedy="transliterate the text to A-Z, or choose a font that has it",
+        )
+
+
+@lru_cache(maxsize=262144)
+def glyph(family: str, weight: int, size: float, char: str, phase: int) -> Glyph:
+    """One character, its pen ``phase`` / PHASES of a pixel to the right. Raises InputError if the face lacks it."""
+    _check_glyph(family, weight, char)
+    # FreeType places bitmaps on whole pixels, so the glyph is drawn PHASES times larger, shifted and averaged down.
+    mask, (left, top) = face(family, weight, size * PHASES).getmask2(char, mode="L", anchor="ls")
+    width, height = mask.size
+    if not width * height:
+        return Glyph(np.zeros((0, 0), np.uint8), 0, 0)
+    x0, y0 = (left + phase) // PHASES, top // PHASES
+    pad_x, pad_y = left + phase - x0 * PHASES, top - y0 * PHASES
+    columns, rows = -(-(pad_x + width) // PHASES), -(-(pad_y + height) // PHASES)
+    large = np.zeros((rows * PHASES, columns * PHASES), np.uint16)
+    large[pad_y : pad_y + height, pad_x : pad_x + width] = np.frombuffer(bytes(mask), np.uint8).reshape(height, width)
+    mean = large.reshape(rows, PHASES, columns, PHASES).sum(axis=(1, 3), dtype=np.uint32) / PHASES**2
+    return Glyph(np.rint(mean).astype(np.uint8), x0, y0)

@@ -1,0 +1,124 @@
+"""How a template may look, and which looks are kept for the test.
+
+Every template lists palettes, backgrounds and faces twice: ``seen`` for training and validation, ``held`` for the test
+alone. The two share no palette and no background kind, and ``held`` has font families that ``seen`` lacks, so a score
+on the test says how a reader does on drawings that it never met. Arrangements belong to the template, as they do to
+a real card's: the test has the same ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from degradations.documents.backgrounds import Palette
+from degradations.documents.model import Colour, Document
+from degradations.documents.names import SPLITS
+from degradations.documents.values import pick
+from kie_hvqa.errors import InputError
+
+Face = tuple[str, int]  # family, weight
+
+SEEN_FACES: tuple[Face, ...] = (
+    ("Roboto", 500), ("Roboto", 700), ("Arimo", 400), ("Arimo", 700), ("Inter", 500), ("PT Sans", 400), ("PT Sans", 700),
+    ("Open Sans", 500), ("IBM Plex Sans", 500), ("Barlow", 600), ("Roboto Condensed", 600), ("Roboto Mono", 500),
+)  # fmt: skip
+HELD_FACES: tuple[Face, ...] = (
+    ("Source Sans 3", 600), ("Public Sans", 500), ("Overpass", 600), ("Roboto", 600), ("Arimo", 500),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Arrangement:
+    """Where things go. ``rows`` are rows of concepts; ``labels`` stand left of the values or above them.
+
+    ``portrait`` is ``left`` or ``right``; ``header`` is ``top``, ``bottom`` or ``side``.
+    """
+
+    name: str
+    rows: tuple[tuple[str, ...], ...]
+    labels: str = "left"
+    portrait: str = "left"
+    header: str = "top"
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    palettes: tuple[Palette, ...]
+    backgrounds: tuple[str, ...]
+    faces: tuple[Face, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    palette: Palette
+    background: str
+    arrangement: Arrangement
+    value_face: Face
+    label_face: Face
+    ground_seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """All that one document is drawn from. ``rng`` is the only source of chance."""
+
+    rng: np.random.Generator
+    split: str
+    scale: str
+    values: str
+    look: Look
+    size: tuple[int, int]
+
+    @property
+    def tiny(self) -> bool:
+        return self.scale == "tiny"
+
+    @property
+    def description(self) -> dict[str, str]:
+        look = self.look
+        return {
+            "palette": look.palette.name,
+            "background": look.background,
+            "arrangement": look.arrangement.name,
+            "value_face": f"{look.value_face[0]} {look.value_face[1]}",
+            "label_face": f"{look.label_face[0]} {look.label_face[1]}",
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """``questions`` maps the concepts that this template prints to what a question calls them."""
+
+    name: str
+    document_type: str
+    questions: dict[str, str]
+    sizes: dict[str, tuple[int, int]]
+    arrangements: tuple[Arrangement, ...]
+    seen: Choices
+    held: Choices
+    draw: Callable[[Drawing], Document]
+
+    def render(self, rng: np.random.Generator, *, split: str, scale: str, values: str) -> Document:
+        if split not in SPLITS:
+            raise InputError(f"unknown split {split!r}", remedy=f"use one of {', '.join(SPLITS)}")
+        if scale not in self.sizes:
+            raise InputError(f"unknown scale {scale!r}", remedy=f"use one of {', '.join(self.sizes)}")
+        choices = self.held if split == "test" else self.seen
+        look = Look(
+            palette=pick(rng, choices.palettes),
+            background=pick(rng, choices.backgrounds),
+            arrangement=pick(rng, self.arrangements),
+            value_face=pick(rng, choices.faces),
+            label_face=pick(rng, choices.faces),
+            ground_seed=int(rng.integers(6)),
+        )
+        return self.draw(Drawing(rng, split, scale, values, look, self.sizes[scale]))
+
+
+def jitter(rng: np.random.Generator, colour: Colour, amount: int) -> Colour:
+    """The colour, each channel up to ``amount`` levels off."""
+    shift = rng.integers(-amount, amount + 1, 3)
+    return tuple(min(max(c + int(s), 0), 255) for c, s in zip(colour, shift, strict=True))  # type: ignore[return-value]

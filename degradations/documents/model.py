@@ -1,0 +1,81 @@
+"""What a clean document is: its pixels, every character printed on it, and the fields a question can ask about.
+
+The damage operators move the boxes, the legibility observer re-typesets the values, the dataset builder asks
+the questions: each needs only this module. ``Document.ground`` is the page as it was before the asked values
+were printed on it, so ``image`` can be made again exactly by inking every value onto ``ground``
+(``typeset.ink``), and so can the page with another character in any slot.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from kie_hvqa.ledger import Box
+
+Colour = tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class TextStyle:
+    """Everything needed to print a text again at the same place.
+
+    ``family`` and ``weight`` name a face (``fonts.face``), ``size`` is the em size in pixels, ``colour`` RGB 0..255.
+    ``x`` is the pen position of the first character and ``baseline`` the baseline, both in pixels from the
+    top left corner of the page; x is rounded to quarter pixels and the baseline to whole ones when printing.
+    ``tracking`` is added to every advance (pixels). ``softness`` is the standard deviation of a Gaussian that
+    the print has gone through (pixels, 0 for none). ``opaque`` paints over what lies below; otherwise the text is
+    ink, which filters it: pixel * (1 - coverage * (1 - colour / 255)).
+    """
+
+    family: str
+    weight: int
+    size: float
+    colour: Colour
+    x: float = 0.0
+    baseline: float = 0.0
+    tracking: float = 0.0
+    softness: float = 0.0
+    opaque: bool = False
+
+    def at(self, x: float, baseline: float) -> TextStyle:
+        return replace(self, x=float(x), baseline=float(baseline))
+
+
+@dataclass(frozen=True, slots=True)
+class PrintedChar:
+    """One printed character. Its box spans the advance in x, and the line's ascent to its descent in y (pixels)."""
+
+    char: str
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class PrintedField:
+    """One value a question can ask for: ``boxes`` holds one box a character of ``value``, spaces included."""
+
+    name: str
+    question_name: str
+    value: str
+    boxes: tuple[Box, ...]
+    label: str
+    style: TextStyle
+
+
+@dataclass(frozen=True)
+class Document:
+    """A clean page. ``image`` and ``ground`` are uint8 [H, W, 3] RGB; ``fields`` by concept; ``text`` every character.
+
+    ``identity`` holds what is known about the holder or the invoice as plain strings, printed or not;
+    ``drawing`` says which palette, background, arrangement and faces were drawn.
+    """
+
+    image: np.ndarray
+    fields: dict[str, PrintedField]
+    text: tuple[PrintedChar, ...]
+    document_type: str
+    template: str
+    identity: dict[str, str]
+    ground: np.ndarray
+    drawing: dict[str, str] = field(default_factory=dict)

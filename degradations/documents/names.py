@@ -1,0 +1,74 @@
+"""Names of people from Faker's lists in many languages, transliterated to A-Z, with surnames kept apart by split.
+
+A stable hash of the surname decides its split, so no surname of ``test`` occurs in ``train`` or ``validation``,
+in any process and whatever the seed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import re
+import unicodedata
+from collections.abc import Iterable
+from functools import cache
+
+from kie_hvqa.errors import InputError
+
+SPLITS = ("train", "validation", "test")
+MAX_LENGTH = 12
+
+LOCALES = (
+    "en_US", "en_GB", "de_DE", "fr_FR", "es_ES", "it_IT", "nl_NL", "pl_PL", "cs_CZ", "sv_SE", "fi_FI", "hr_HR",
+    "pt_PT", "ro_RO", "hu_HU", "tr_TR", "no_NO", "sl_SI", "et_EE", "lt_LT",
+)  # fmt: skip
+_LETTERS = str.maketrans(
+    {"ß": "SS", "Ø": "OE", "ø": "OE", "Æ": "AE", "æ": "AE", "Ł": "L", "ł": "L", "Đ": "D", "đ": "D", "Œ": "OE",
+     "œ": "OE", "Þ": "TH", "þ": "TH", "ı": "I", "Ð": "D", "ð": "D"}
+)  # fmt: skip
+
+
+def transliterate(text: str) -> str:
+    """Upper case A-Z, digits, space and - . / , only; what has no such form is left out."""
+    plain = unicodedata.normalize("NFKD", text.translate(_LETTERS)).upper()
+    return " ".join(re.sub(r"[^A-Z0-9 \-./,]", "", plain).split())
+
+
+def split_of(surname: str) -> str:
+    """Eight tenths of all surnames are for training, one for validation, one for the test."""
+    bucket = hashlib.blake2b(surname.encode(), digest_size=8).digest()[0] % 10
+    return {0: "test", 1: "validation"}.get(bucket, "train")
+
+
+def _listed(locale: str, *attributes: str) -> Iterable[str]:
+    provider = importlib.import_module(f"faker.providers.person.{locale}").Provider
+    for attribute in attributes:
+        yield from getattr(provider, attribute, ())
+
+
+def _usable(names: Iterable[str], longest: int) -> set[str]:
+    plain = {transliterate(name) for name in names}
+    return {name for name in plain if 2 <= len(name) <= longest and re.fullmatch(r"[A-Z]+([ -][A-Z]+)*", name)}
+
+
+@cache
+def surnames(split: str) -> tuple[str, ...]:
+    """Every surname of a split, sorted. Raises InputError for an unknown split."""
+    if split not in SPLITS:
+        raise InputError(f"unknown split {split!r}", remedy=f"use one of {', '.join(SPLITS)}")
+    names: set[str] = set()
+    for locale in LOCALES:
+        names |= _usable(_listed(locale, "last_names", "last_names_male", "last_names_female"), MAX_LENGTH)
+    return tuple(sorted(name for name in names if split_of(name) == split))
+
+
+@cache
+def given_names(sex: str) -> tuple[str, ...]:
+    """First names for ``sex`` M or F, sorted; X draws from both."""
+    attributes = {"M": ("first_names_male",), "F": ("first_names_female",)}.get(
+        sex, ("first_names_male", "first_names_female")
+    )
+    names: set[str] = set()
+    for locale in LOCALES:
+        names |= _usable(_listed(locale, *attributes), 9)
+    return tuple(sorted(names))

@@ -1,0 +1,158 @@
+"""Portraits of nobody: a head modelled as a lit surface, with hair, clothes and the grain of a printed photograph.
+
+No photograph of a person goes into these, so none comes out. A height field (ovoid, nose, sockets, lips) gives normals,
+a Lambert term lights them, and everything is softened as a card printer softens it: enough for a document to look
+inhabited, not enough to be anyone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+Array = np.ndarray
+
+SKIN = ((236, 200, 174), (222, 180, 148), (196, 148, 112), (158, 112, 82), (112, 78, 58), (244, 214, 194))
+HAIR = ((34, 26, 22), (66, 46, 32), (108, 76, 46), (168, 134, 88), (128, 124, 120), (22, 20, 20), (92, 44, 26))
+CLOTH = ((44, 54, 78), (90, 36, 42), (58, 72, 62), (70, 70, 78), (176, 172, 166), (28, 28, 34), (120, 132, 150))
+BACKDROP = ((226, 228, 230), (206, 216, 226), (232, 226, 218), (196, 206, 214), (238, 238, 236))
+WORK_HEIGHT = 320  # drawn at most this high and resized: a card's portrait never holds more detail
+
+
+def _colour(rgb: Sequence[float]) -> Array:
+    return np.asarray(rgb, np.float32)
+
+
+def _bump(u: Array, v: Array, cu: float, cv: float, su: float, sv: float) -> Array:
+    return np.exp(-(((u - cu) / su) ** 2) - ((v - cv) / sv) ** 2)
+
+
+def _edge(distance: Array, softness: float) -> Array:
+    """1 inside (distance < 0), 0 outside, smooth between."""
+    return np.clip(0.5 - distance / (2 * softness), 0, 1)
+
+
+def _over(canvas: Array, colour: Array | tuple[float, ...], mask: Array) -> None:
+    canvas += mask[..., None] * (np.asarray(colour, np.float32) - canvas)
+
+
+def _strands(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
+    """Noise drawn out along the hair, about -1..1."""
+    coarse = rng.standard_normal((16, 128)).astype(np.float32)
+    return cv2.resize(coarse, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC)
+
+
+def _face(canvas: Array, u: Array, v: Array, skin: Array, hair: Array, rng: np.random.Generator) -> None:
+    """Lit skin with eyes, brows, nose and mouth. ``u``, ``v`` are face coordinates: the ovoid is about 1 x 1."""
+    jaw = rng.uniform(0.16, 0.30)
+    wide = 1 - jaw * np.clip(v, 0, 1.2) ** 2
+    r = np.sqrt((u / wide) ** 2 + v**2)
+    eye_v, eye_u = -0.10 + rng.uniform(-0.03, 0.03), 0.40 + rng.uniform(-0.03, 0.03)
+    nose_w, mouth_v = rng.uniform(0.12, 0.17), 0.60 + rng.uniform(-0.04, 0.04)
+    height = np.sqrt(np.clip(1.02 - r**2, 0.0, None)) * 0.9
+    height += 0.22 * _bump(u, v, 0, 0.22, nose_w, 0.20) + 0.12 * _bump(u, v, 0, 0.0, nose_w * 0.8, 0.30)
+    height += 0.05 * _bump(u, v, 0, mouth_v, 0.26, 0.10) + 0.05 * _bump(u, v, 0, 0.88, 0.22, 0.12)
+    for side in (-1, 1):
+        height -= 0.13 * _bump(u, v, side * eye_u, eye_v, 0.24, 0.13)
+        height += 0.05 * _bump(u, v, side * 0.52, 0.22, 0.22, 0.18)
+    step = abs(float(u[0, 1] - u[0, 0]))
+    dv, du = np.gradient(height, abs(float(v[1, 0] - v[0, 0])), step)
+    side = rng.choice([-1.0, 1.0]) * rng.uniform(0.15, 0.45)
+    lit = (-du * side + dv * 0.35 + 1.0) / np.sqrt(du**2 + dv**2 + 1) / np.sqrt(side**2 + 0.35**2 + 1)
+    shade = 0.50 + 0.62 * np.clip(lit, 0, 1)
+    flush = 0.5 * _bump(u, v, 0, 0.28, 0.2, 0.2)
+    for cheek in (-0.5, 0.5):
+        flush += 0.7 * _bump(u, v, cheek, 0.3, 0.26, 0.2)
+    albedo = skin * (1 - flush[..., None] * _colour([0.0, 0.09, 0.10]))
+    mask = _edge(r - 1.0, 0.02)
+    canvas += mask[..., None] * (albedo * shade[..., None] - canvas)
+    dark = skin * 0.42
+    for cu in (-eye_u, eye_u):
+        opening = np.sqrt(((u - cu) / 0.19) ** 2 + ((v - eye_v) / 0.075) ** 2)
+        _over(canvas, _colour([226, 222, 216]) * (0.72 + 0.28 * skin.mean() / 255), _edge(opening - 1, 0.12) * 0.9)
+        iris = np.sqrt(((u - cu) / 0.085) ** 2 + ((v - eye_v) / 0.095) ** 2)
+        _over(canvas, (62, 48, 40), _edge(iris - 1, 0.12) * _edge(opening - 1, 0.1))
+        _over(canvas, (16, 14, 14), _edge(iris - 0.5, 0.1) * _edge(opening - 1, 0.1))
+        _over(canvas, (240, 240, 240), _bump(u, v, cu - 0.025, eye_v - 0.03, 0.016, 0.018) * 0.8)
+        lid = np.abs(v - (eye_v - 0.075 + 0.9 * (u - cu) ** 2 * 1.6)) / 0.022
+        _over(canvas, dark, np.exp(-(lid**2)) * _edge(np.abs(u - cu) - 0.2, 0.04) * 0.85)
+        lower = np.abs(v - (eye_v + 0.08 - 1.2 * (u - cu) ** 2)) / 0.025
+        _over(canvas, dark, np.exp(-(lower**2)) * _edge(np.abs(u - cu) - 0.17, 0.05) * 0.35)
+        brow = np.abs(v - (eye_v - 0.20 + 0.7 * (np.abs(u) - eye_u - 0.02) ** 2)) / rng.uniform(0.028, 0.045)
+        _over(canvas, hair * 0.8 + skin * 0.15, np.exp(-(brow**2)) * _edge(np.abs(u - cu) - 0.23, 0.06) * 0.8)
+        _over(canvas, dark, _bump(u, v, 0.085 * np.sign(cu), 0.365, 0.045, 0.022) * 0.7)
+    _over(canvas, skin * _colour([0.86, 0.58, 0.56]), _bump(u, v, 0, mouth_v, 0.24, 0.062) * 0.75)
+    line = np.abs(v - (mouth_v - 0.004 + 0.08 * u**2)) / 0.016
+    _over(canvas, dark * 0.8, np.exp(-(line**2)) * _edge(np.abs(u) - 0.27, 0.05) * 0.75)
+
+
+def _draw(rng: np.random.Generator, w: int, h: int) -> Array:
+    yy, xx = np.mgrid[0:h, 0:w].astype(np.float32)
+    x, y = xx / w, yy / h
+    back = _colour(BACKDROP[rng.integers(len(BACKDROP))])
+    canvas = np.ones((h, w, 3), np.float32) * back * (1.04 - 0.16 * y - 0.10 * np.abs(x - 0.5))[..., None]
+    skin = _colour(SKIN[rng.integers(len(SKIN))]) + rng.uniform(-10, 10) + rng.uniform(-3, 3, 3)
+    hair = _colour(HAIR[rng.integers(len(HAIR))])
+    cloth = _colour(CLOTH[rng.integers(len(CLOTH))])
+    cx, cy = 0.5 + rng.uniform(-0.02, 0.02), 0.44 + rng.uniform(-0.02, 0.02)
+    fw, fh = rng.uniform(0.225, 0.255), rng.uniform(0.255, 0.285)
+    u, v = (x - cx) / fw, (y - cy) / fh
+    long_hair, strands = rng.random() < 0.45, _strands(rng, (h, w))
+    crown = np.sqrt((u / rng.uniform(1.16, 1.26)) ** 2 + ((v + 0.2) / rng.uniform(1.12, 1.22)) ** 2)
+    gloss = 1 + 0.22 * strands[..., None] + 0.35 * np.exp(-(((crown - 0.72) / 0.16) ** 2))[..., None]
+    if long_hair:
+        fall = np.sqrt((u / (1.34 + 0.1 * v)) ** 2 + ((v - 0.25) / 1.65) ** 2)
+        canvas += (_edge(fall - 1, 0.04) * 0.98)[..., None] * (hair * 0.8 * gloss - canvas)
+    # Neck as a cylinder in the shadow of the chin, shoulders as a rounded ridge.
+    neck = _edge(np.abs(u) - rng.uniform(0.55, 0.68), 0.04) * _edge(0.5 - v, 0.1)
+    tube = np.sqrt(np.clip(1 - (u / 0.74) ** 2, 0, 1)) * 0.45 + 0.42 - 0.16 * np.exp(-(((v - 1.0) / 0.3) ** 2))
+    canvas += neck[..., None] * (skin * tube[..., None] - canvas)
+    slope = rng.uniform(1.20, 1.36) + 0.20 * np.abs(u) ** 1.4
+    opening = rng.uniform(0.25, 0.6)
+    collar = slope - 0.12 + opening * np.exp(-((u / 0.5) ** 2))
+    body = _edge(np.maximum(slope, collar) - v, 0.05) * _edge(np.abs(u) - 2.3, 0.1)
+    folds = 0.86 - 0.13 * np.abs(u) + 0.06 * np.sin(u * 5 + v * 2) + 0.03 * strands
+    canvas += body[..., None] * (cloth * folds[..., None] - canvas)
+    _over(canvas, cloth * 0.55, np.exp(-(((v - collar) / 0.035) ** 2)) * _edge(np.abs(u) - 0.75, 0.1) * 0.7)
+    cap = _edge(crown - 1, 0.035)
+    if not long_hair:  # short hair ends at the ears
+        cap = cap * _edge(v - rng.uniform(-0.15, 0.1), 0.1)
+    canvas += cap[..., None] * (hair * gloss - canvas)
+    if not long_hair:
+        for ear in (-1, 1):
+            r = np.sqrt(((u - ear * 0.99) / 0.12) ** 2 + ((v - 0.06) / 0.22) ** 2)
+            _over(canvas, skin * (0.78 - 0.2 * _bump(u, v, ear * 0.99, 0.06, 0.05, 0.12)[..., None]), _edge(r - 1, 0.1))
+    _face(canvas, u, v, skin, hair, rng)
+    part, lift = rng.uniform(-0.5, 0.5), rng.uniform(0.50, 0.66)
+    line = -lift + 0.20 * (u - part) ** 2 + (0.10 * strands if rng.random() < 0.5 else 0.03 * strands)
+    if rng.random() > 0.12:  # else the forehead stays bare
+        canvas += (cap * _edge(v - line, 0.05))[..., None] * (hair * gloss - canvas)
+    if not long_hair and rng.random() < 0.35:
+        beard = _edge(0.42 + 0.25 * np.cos(u * 2.4) - v, 0.12) * _edge(np.sqrt(u**2 / 0.9 + v**2) - 1.0, 0.05)
+        beard *= 1 - _bump(u, v, 0, 0.60, 0.26, 0.08)
+        _over(canvas, hair * 0.9, beard * rng.uniform(0.25, 0.8) * (0.9 + 0.1 * strands))
+    return canvas
+
+
+@lru_cache(maxsize=128)
+def portrait(width: int, height: int, seed: int, tone: str = "colour") -> Array:
+    """uint8 [height, width, 3], read-only and shared. ``tone`` is ``colour``, ``grey`` or ``engraved``."""
+    rng = np.random.default_rng([seed, 7])
+    h = min(WORK_HEIGHT, 2 * height)
+    w = round(width * h / height)
+    canvas = _draw(rng, w, h)
+    canvas = cv2.GaussianBlur(canvas, (0, 0), 1.1 * h / WORK_HEIGHT + 0.1)
+    canvas += cv2.resize(rng.normal(0, 3.0, (h // 2, w // 2)).astype(np.float32), (w, h))[..., None]
+    result = np.clip((canvas - 12) * rng.uniform(0.96, 1.06) + 10, 0, 255).astype(np.uint8)
+    smaller = height < h
+    result = cv2.resize(result, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC)
+    if tone != "colour":
+        grey = cv2.cvtColor(result, cv2.COLOR_RGB2GRAY)[..., None].astype(np.float32)
+        if tone == "engraved":  # laser engraving works in lines
+            grey += (np.sin(np.arange(height) * 2 * np.pi / max(3.0, height / 130)) * 8)[:, None, None]
+        result = np.repeat(np.clip(grey, 0, 255).astype(np.uint8), 3, axis=2)
+    result.setflags(write=False)
+    return result

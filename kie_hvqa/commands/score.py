@@ -1,0 +1,41 @@
+"""``kie-hvqa score``: score answers that already exist, ours by id or the official evaluator's lines."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "score",
+        help="score answers that already exist",
+        description=__doc__,
+        epilog='Lines are {"id": …, "response": …} with --data, and {"answer": …, "response": …}, as the official evaluator '
+        "takes them, without. A row of --data without an answer counts as answered wrongly.",
+    )
+    parser.add_argument("--predictions", required=True, type=Path, metavar="FILE", help="answers, one a line")
+    parser.add_argument("--data", type=Path, metavar="DIR_OR_JSONL", help="the dataset that they are about")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="run directory to write")
+    parser.add_argument("--split", metavar="NAME", help="only the rows of this split")
+    parser.add_argument("--limit", type=int, metavar="N", help="only the first N rows")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    import sys
+
+    from kie_hvqa.errors import InputError
+    from kie_hvqa.evaluator import score_predictions
+    from kie_hvqa.tables import metrics_table
+
+    if args.data is None and (args.split is not None or args.limit is not None):
+        raise InputError("--split and --limit choose rows of a dataset", remedy="Name it with --data.")
+    metrics = score_predictions(args.predictions, args.out, data=args.data, split=args.split, limit=args.limit)
+    print(metrics_table(metrics))
+    if metrics["missing"]:
+        print(
+            f"kie-hvqa score: {metrics['missing']} of {metrics['samples']} rows have no answer; they count as wrong",
+            file=sys.stderr,
+        )
+    print(f"\nwrote {args.out / 'metrics.json'}")

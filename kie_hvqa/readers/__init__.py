@@ -1,0 +1,98 @@
+"""Reader specs: the one string on the command line that says who reads.
+
+``embedded``                        the tiny Qwen2.5-VL that ships with the project
+``DIRECTORY``                       a local Qwen2.5-VL checkpoint, with its reading.json if it has one
+``rapidocr[:min_confidence=0.5,…]`` the RapidOCR engine, told where the field lies
+
+    reader = open_reader("runs/demo/grpo/model", batch_size=16)
+    for answer in reader.read(tasks): ...
+
+Opening a reader is cheap: weights are loaded with the first task, so a finished run can be looked at
+without them.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from kie_hvqa.config import nearest
+from kie_hvqa.errors import InputError
+from kie_hvqa.readers.base import Answer, Reader, Task, identity_of
+
+__all__ = ["Answer", "Reader", "Task", "identity_of", "open_reader"]
+
+# What an engine takes after its colon, and the type of each value.
+_ENGINE_OPTIONS: dict[str, dict[str, type]] = {
+    "rapidocr": {"min_confidence": float, "flag_below": float, "threads": int},
+}
+
+
+def open_reader(spec: str, **options: Any) -> Reader:
+    """The reader that ``spec`` names. Options that are None count as not given.
+
+    Checkpoints take ``batch_size``, ``device``, ``dtype``, ``max_new_tokens``, ``prompt``, ``min_pixels`` and
+    ``max_pixels``; engines take theirs in the spec. Raises InputError for a spec that names nothing and for an
+    option that the reader does not have.
+    """
+    given = {key: value for key, value in options.items() if value is not None}
+    engine, _, tail = spec.partition(":")
+    if engine in _ENGINE_OPTIONS and not Path(spec).exists():
+        for key in given:
+            if key != "batch_size":  # an engine reads page by page: harmless, and the evaluator always offers it
+                raise InputError(
+                    f"the {engine} reader has no such option", field=key, remedy=f"Write {_usage(engine)}."
+                )
+        from kie_hvqa.readers.rapidocr_reader import RapidOCRReader
+
+        return RapidOCRReader(**_parse_options(engine, tail))
+    embedded = spec == "embedded" and not Path(spec).is_dir()
+    directory = embedded_directory() if embedded else Path(spec).resolve()
+    if not directory.is_dir():
+        raise InputError(
+            "no such reader",
+            field=spec,
+            remedy="Name a checkpoint directory, `embedded`, or " + " or ".join(map(_usage, _ENGINE_OPTIONS)) + ".",
+        )
+    from kie_hvqa.readers.transformers_reader import TransformersReader
+
+    return TransformersReader(directory, name=spec if embedded else str(directory), **given)
+
+
+def embedded_directory() -> Path:
+    """Where the shipped tiny reader lies, found without importing the trainers (and so without torch)."""
+    room = find_spec("rl")
+    for place in (room.submodule_search_locations or []) if room else []:
+        if (Path(place) / "embedded" / "config.json").is_file():
+            return Path(place) / "embedded"
+    raise InputError(
+        "the embedded reader is not part of this installation",
+        field="embedded",
+        remedy="Train it with `make tiny-reader`, or name a checkpoint directory.",
+    )
+
+
+def _usage(engine: str) -> str:
+    first = next(iter(_ENGINE_OPTIONS[engine]))
+    return f"`{engine}` or `{engine}:{first}=0.5`"
+
+
+def _parse_options(engine: str, tail: str) -> dict[str, Any]:
+    known = _ENGINE_OPTIONS[engine]
+    options: dict[str, Any] = {}
+    for part in filter(None, tail.split(",")):
+        key, equals, value = part.partition("=")
+        if key not in known:
+            raise InputError(
+                f"the {engine} reader has no option {key!r}", field=f"{engine}:{tail}", remedy=nearest(key, known)
+            )
+        try:
+            options[key] = known[key](value)
+        except ValueError:
+            raise InputError(
+                f"{key} must be {known[key].__name__}, not {value!r}" if equals else f"{key} needs a value",
+                field=f"{engine}:{tail}",
+                remedy=f"Write {_usage(engine)}.",
+            ) from None
+    return options

@@ -1,0 +1,137 @@
+"""Scores in words: what each is called, which way is better, and plain-text tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Better = Literal["higher", "lower", "neither"]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreLabel:
+    """How a score is shown: ``scale`` turns its value into percent."""
+
+    title: str
+    meaning: str
+    better: Better
+    scale: float = 100.0
+
+
+LEDGER: dict[str, ScoreLabel] = {
+    "hallucination_free_accuracy": ScoreLabel(
+        "hallucination-free accuracy",
+        "questions with every clear slot right and nothing unsupported asserted",
+        "higher",
+    ),
+    "invented_rate": ScoreLabel("invented", "hidden slots over which a character was asserted", "lower"),
+    "lucky_rate": ScoreLabel("of which lucky", "hidden slots guessed right: still not read", "neither"),
+    "misread_rate": ScoreLabel("misread", "asserted clear and partial slots that are wrong", "lower"),
+    "over_refusal_rate": ScoreLabel("over-refused", "clear slots that were marked as not legible", "lower"),
+    "clear_accuracy": ScoreLabel("clear slots right", "clear slots read as printed", "higher"),
+    "omitted_rate": ScoreLabel("left out", "clear slots neither read nor marked", "lower"),
+    "coverage": ScoreLabel("coverage", "slots over which anything was asserted", "neither"),
+    "false_answer_rate": ScoreLabel(
+        "absent field answered", "questions about absent fields that got an answer", "lower"
+    ),
+    "parse_failure_rate": ScoreLabel("unparsable", "answers that hold no reading, or are missing", "lower"),
+}
+
+OFFICIAL: dict[str, ScoreLabel] = {
+    "average": ScoreLabel("average", "plain mean of the three", "higher", 1.0),
+    "clear": ScoreLabel("clear", "similarity of the clear list", "higher", 1.0),
+    "not_clear": ScoreLabel("not clear enough", "similarity of the not-clear list", "higher", 1.0),
+    "final": ScoreLabel("final", "similarity of Final OCR", "higher", 1.0),
+    "char_accuracy_clear": ScoreLabel("characters, clear", "positions that agree", "higher", 1.0),
+    "char_accuracy_not_clear": ScoreLabel("characters, not clear", "positions that agree", "higher", 1.0),
+    "char_accuracy_final": ScoreLabel("characters, final", "positions that agree", "higher", 1.0),
+    "char_accuracy_average": ScoreLabel("characters, average", "plain mean of the three", "higher", 1.0),
+}
+
+LABELS: dict[str, ScoreLabel] = {**LEDGER, **OFFICIAL}
+
+_BRIEF = (
+    *(
+        "hallucination_free_accuracy",
+        "invented_rate",
+        "misread_rate",
+        "over_refusal_rate",
+        "coverage",
+        "false_answer_rate",
+    ),
+    *("parse_failure_rate", "average", "clear", "not_clear", "final"),
+)
+
+
+def metrics_table(metrics: Mapping[str, Any]) -> str:
+    """The overall scores of one run, percent, with 95 % intervals; what the data cannot say is a dash."""
+    overall = metrics["overall"]
+    lines = [("score (%)", "value", "95 % interval", "n")]
+    for name in _BRIEF:
+        score, label = overall[name], LABELS[name]
+        title = label.title if name in LEDGER else f"official: {label.title}"
+        lines.append((title, number(score["value"], label), interval(score, label), str(score["n"])))
+    lines.append((f"{metrics['samples']} questions about {metrics['documents']} documents", "", "", ""))
+    return _columns(lines)
+
+
+def comparison_table(comparison: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> str:
+    """Values of the runs ``names`` and their paired differences, percent and percentage points."""
+    differences = [key for key in next(iter(comparison.values())) if key not in names]
+    lines = [("score (%)", *names, *differences)]
+    for name in _BRIEF:
+        label, row = LABELS[name], comparison[name]
+        title = label.title if name in LEDGER else f"official: {label.title}"
+        values = [number(row[run], label) for run in names]
+        lines.append((title, *values, *(difference(row[key], label) for key in differences)))
+    return _columns(lines)
+
+
+def number(value: float | None, label: ScoreLabel) -> str:
+    """A score in percent, one decimal; a dash where it is missing."""
+    return "–" if value is None else _decimal(value * label.scale)
+
+
+def interval(score: Mapping[str, Any], label: ScoreLabel) -> str:
+    if score["low"] is None or score["high"] is None:
+        return "–"
+    return f"[{_decimal(score['low'] * label.scale)}, {_decimal(score['high'] * label.scale)}]"
+
+
+def difference(found: Mapping[str, Any], label: ScoreLabel) -> str:
+    """A paired difference in percentage points with its interval."""
+    if found["mean"] is None:
+        return "–"
+    spread = interval(found, label)
+    return _decimal(found["mean"] * label.scale, plus="+") + ("" if spread == "–" else f" {spread}")
+
+
+def verdict(found: Mapping[str, Any], label: ScoreLabel) -> Literal["better", "worse", ""]:
+    """Whether the interval of a paired difference excludes 0, and on which side."""
+    low, high = found["low"], found["high"]
+    if low is None or high is None or low <= 0 <= high or label.better == "neither":
+        return ""
+    return "better" if (low > 0) == (label.better == "higher") else "worse"
+
+
+def _decimal(percent: float, plus: str = "") -> str:
+    """One decimal and a true minus sign; what rounds to zero has no sign."""
+    text = f"{abs(percent):.1f}"
+    if text == "0.0":
+        return text
+    return f"−{text}" if percent < 0 else f"{plus}{text}"
+
+
+def _columns(lines: Sequence[Sequence[str]]) -> str:
+    """Left-aligned first column, right-aligned others, a rule under the head."""
+    widths = [max(len(line[column]) for line in lines[:-1] or lines) for column in range(len(lines[0]))]
+    text = []
+    for line in lines:
+        cells = [
+            line[0].ljust(widths[0]),
+            *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)),
+        ]
+        text.append("  ".join(cells).rstrip())
+    text.insert(1, "  ".join("─" * width for width in widths))
+    return "\n".join(text)

@@ -1,0 +1,70 @@
+"""A DeepSpeed JSON held against the training arguments, before DeepSpeed or transformers meet in the middle of a start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from kie_hvqa.config import nearest
+from kie_hvqa.errors import InputError
+from kie_hvqa.files import read_json
+
+AUTO = "auto"
+
+
+def agreed_json(name: str | None, arguments: Any, world_size: int) -> str:
+    """What the JSON called ``name`` will do with ``world_size`` processes. Raises InputError where it contradicts
+    ``arguments`` (SFTConfig or GRPOConfig), holds a key that ZeRO does not know, or would save no weights.
+    """
+    if name is None:
+        return f"{world_size} processes without DeepSpeed: every one holds the whole model and its optimiser"
+    file = Path(name)
+    settings = read_json(file)
+    if not isinstance(settings, dict) or not isinstance(settings.get("zero_optimization", {}), dict):
+        raise InputError("not a DeepSpeed configuration", file=file, remedy="See configs/deepspeed/.")
+    zero = settings.get("zero_optimization", {})
+    _known_keys(zero, file)
+    stage = zero.get("stage", 0)
+    if type(stage) is not int or not 0 <= stage <= 3:
+        raise InputError(
+            f"{stage!r} is no ZeRO stage", file=file, field="zero_optimization.stage", remedy="Use 0 to 3."
+        )
+    gather = "stage3_gather_16bit_weights_on_model_save"
+    if stage == 3 and zero.get(gather) is not True:
+        raise InputError(
+            "the weights lie in pieces under ZeRO-3, and without this none would be saved",
+            file=file,
+            field=f"zero_optimization.{gather}",
+            remedy="Set it to true.",
+        )
+    for key, wanted in _wanted(arguments, world_size).items():
+        found: Any = settings
+        for part in key.split("."):
+            found = found.get(part, AUTO) if isinstance(found, dict) else AUTO
+        if found != AUTO and found != wanted:
+            raise InputError(
+                f"it says {found!r}, and the recipe comes to {wanted!r}", file=file, field=key, remedy='Write "auto".'
+            )
+    return f"DeepSpeed ZeRO-{stage} on {world_size} processes ({file})"
+
+
+def _wanted(arguments: Any, world_size: int) -> dict[str, Any]:
+    batch, accumulation = arguments.per_device_train_batch_size, arguments.gradient_accumulation_steps
+    return {
+        "train_micro_batch_size_per_gpu": batch,
+        "gradient_accumulation_steps": accumulation,
+        "train_batch_size": batch * accumulation * world_size,
+        "gradient_clipping": arguments.max_grad_norm,
+        "bf16.enabled": arguments.bf16,
+        "fp16.enabled": arguments.fp16,
+    }
+
+
+def _known_keys(zero: dict[str, Any], file: Path) -> None:
+    from deepspeed.runtime.zero.config import DeepSpeedZeroConfig
+
+    fields = DeepSpeedZeroConfig.model_fields
+    known = {*fields, *(field.alias for field in fields.values() if field.alias)}
+    for key in zero:
+        if key not in known:
+            raise InputError("unknown key", file=file, field=f"zero_optimization.{key}", remedy=nearest(key, known))

@@ -1,0 +1,55 @@
+"""One process or several: what the trainers need told about where they run.
+
+Several GPU processes are DeepSpeed's ordinary case and need nothing. Several CPU processes are how the very same path
+is tested without a GPU, and there transformers 5.23 and accelerate 1.15 stand in the way twice: ``use_cpu=True`` makes
+accelerate leave DeepSpeed out, and without it the trainer names no communication backend, so that every process takes
+itself for the only one. So the process group is made here, over gloo, before the training arguments ask for it.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+
+def world_size() -> int:
+    """How many processes the launcher started; 1 without a launcher."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_first_process() -> bool:
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def engine_arguments(deepspeed: str | None, dtype: str) -> dict[str, Any]:
+    """The training arguments that depend on the machine: device, precision, DeepSpeed's JSON."""
+    import torch
+
+    cuda = torch.cuda.is_available()
+    several = world_size() > 1
+    arguments: dict[str, Any] = {
+        "use_cpu": not cuda,
+        "bf16": cuda and dtype in ("auto", "bfloat16"),
+        "deepspeed": deepspeed if several else None,
+    }
+    if several and deepspeed is not None and not cuda:
+        _start_gloo()
+        arguments |= {
+            "use_cpu": False,
+            "accelerator_config": {"use_configured_state": True},
+        }
+    return arguments
+
+
+def _start_gloo() -> None:
+    """Join the launcher's CPU processes under DeepSpeed, as accelerate would have to."""
+    import deepspeed.ops
+    from accelerate import PartialState
+
+    # DeepSpeed would compile a shared-memory all-reduce here that only its inference engine uses.
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    os.environ["ACCELERATE_USE_DEEPSPEED"] = "true"
+    try:
+        PartialState(backend="gloo")
+    finally:
+        del os.environ["ACCELERATE_USE_DEEPSPEED"]

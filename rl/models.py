@@ -1,0 +1,104 @@
+"""Opens a checkpoint for training, under the same contract as the evaluator opens it for reading.
+
+Everything that touches transformers' model and processor classes on the training side is here: which directory a
+name means, the reading contract, dtype, what is frozen, the adapter, and which tokens may never be sampled.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel, ProcessorMixin
+
+from kie_hvqa.checkpoint import ReadingContract, write_contract
+from kie_hvqa.errors import InputError
+from kie_hvqa.readers import embedded_directory
+from kie_hvqa.readers.model_directory import agreed_contract
+from kie_hvqa.readers.transformers_reader import never_generated
+from rl.recipes import StageRecipe
+
+
+@dataclass
+class Checkpoint:
+    """A model ready to train, its processor, and the contract under which it reads."""
+
+    model: PreTrainedModel
+    processor: ProcessorMixin
+    contract: ReadingContract
+    directory: Path
+
+    @property
+    def suppressed_tokens(self) -> list[int]:
+        """Token ids that no completion may hold: a sampled image placeholder asks for features that are not there."""
+        ends = self.model.generation_config.eos_token_id
+        return never_generated(self.model, self.processor.tokenizer, {ends} if isinstance(ends, int) else set(ends))
+
+
+def model_directory(name: str) -> Path:
+    """``embedded`` is the shipped reader; anything else is a directory. Raises InputError where there is none."""
+    directory = embedded_directory() if name == "embedded" else Path(name)
+    if not directory.is_dir():
+        raise InputError(
+            "no such model directory",
+            field=f"model: {name}",
+            remedy="Name a local checkpoint (download a hub model first), or `embedded`.",
+        )
+    return directory
+
+
+def open_checkpoint(recipe: StageRecipe) -> Checkpoint:
+    """Load ``recipe.model`` in the recipe's dtype, with its vision tower frozen unless the recipe trains it.
+
+    Under ZeRO-3 the training arguments must exist before this is called: they tell transformers to partition
+    the weights as it loads them.
+    """
+    directory = model_directory(recipe.model)
+    contract = agreed_contract(
+        directory, prompt=recipe.prompt, min_pixels=recipe.min_pixels, max_pixels=recipe.max_pixels
+    )
+    processor = open_processor(directory, contract)
+    model = AutoModelForImageTextToText.from_pretrained(
+        directory, dtype=_dtype(recipe.dtype), local_files_only=True, attn_implementation="sdpa"
+    )
+    if not recipe.train_vision:
+        model.model.visual.requires_grad_(False)
+    return Checkpoint(model, processor, contract, directory)
+
+
+def open_processor(directory: Path, contract: ReadingContract) -> ProcessorMixin:
+    """The directory's processor under the contract's pixel budget, padding on the left as generation needs it."""
+    processor = AutoProcessor.from_pretrained(directory, local_files_only=True, padding_side="left")
+    processor.image_processor.size = {"shortest_edge": contract.min_pixels, "longest_edge": contract.max_pixels}
+    return processor
+
+
+def adapter(recipe: StageRecipe) -> Any | None:
+    """The LoRA configuration that the recipe asks for: every linear layer of the language model, no other."""
+    if recipe.lora is None:
+        return None
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=recipe.lora.rank,
+        lora_alpha=recipe.lora.alpha,
+        lora_dropout=recipe.lora.dropout,
+        target_modules=r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)",
+        task_type="CAUSAL_LM",
+    )
+
+
+def save_checkpoint(trainer: Any, checkpoint: Checkpoint, directory: Path) -> None:
+    """Write weights, processor and reading contract; under ZeRO the trainer gathers the weights first."""
+    trainer.save_model(str(directory))
+    if trainer.is_world_process_zero():
+        checkpoint.processor.save_pretrained(directory)
+        write_contract(directory, checkpoint.contract)
+
+
+def _dtype(name: str) -> torch.dtype:
+    if name != "auto":
+        return getattr(torch, name)
+    return torch.bfloat16 if torch.cuda.is_available() else torch.float32

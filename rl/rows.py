@@ -1,0 +1,60 @@
+"""Dataset rows as TRL takes them: loaded one by one, so that a run keeps paths in memory and not decoded images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+
+from kie_hvqa.checkpoint import ReadingContract
+from kie_hvqa.dataset import dataset_root, image_path, load_rows
+from kie_hvqa.errors import InputError
+from kie_hvqa.ledger import Row
+from kie_hvqa.pixels import load_budgeted
+from kie_hvqa.prompt import messages
+from rl.recipes import DataConfig
+
+
+class TrainingRows:
+    """The rows that a recipe names, each as a dict that TRL's trainers and rewards understand.
+
+    An item holds ``prompt`` (one user turn with the image's place), ``image`` (PIL RGB under the checkpoint's pixel
+    budget), every column of the dataset row but the image's file name, and, for the warm start, ``completion``
+    (the row's truth inside answer tags).
+    """
+
+    def __init__(self, data: DataConfig, contract: ReadingContract, *, with_completion: bool) -> None:
+        self.root = dataset_root(Path(data.path))
+        self.rows: list[Row] = load_rows(Path(data.path), split=data.split, limit=data.limit)
+        if not self.rows:
+            raise InputError(
+                f"no rows in split `{data.split}`", file=data.path, remedy="Name a split that the dataset has."
+            )
+        self._contract = contract
+        self._with_completion = with_completion
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        row = self.rows[index]
+        item: dict[str, Any] = row.to_json()
+        del item["file_name"]
+        item["prompt"] = messages(row, self._contract.prompt)
+        item["image"] = load_budgeted(image_path(self.root, row), self._contract.budget)
+        if self._with_completion:
+            item["completion"] = [{"role": "assistant", "content": f"<answer>{row.answer}</answer>"}]
+        return item
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return (self[index] for index in range(len(self)))
+
+    def as_dataset(self) -> Dataset:
+        """The same rows as TRL's trainers insist on them: row numbers, turned into items when they are asked for."""
+        return Dataset.from_dict({"row": list(range(len(self)))}).with_transform(self._items)
+
+    def _items(self, numbers: dict[str, list[int]]) -> dict[str, list[Any]]:
+        items = [self[index] for index in numbers["row"]]
+        return {key: [item[key] for item in items] for key in items[0]}

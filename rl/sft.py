@@ -1,0 +1,57 @@
+"""The warm start: supervised fine-tuning on ledger answers in the official format, with TRL's SFTTrainer.
+
+It teaches the format, the mark and the refusal, and stays short: what it overdoes in marking, GRPO has to undo.
+
+Run: kie-hvqa sft --config configs/sft/tiny.yaml [key=value …], or ./launch.sh sft CONFIG for several processes
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from trl import SFTConfig, SFTTrainer
+
+from kie_hvqa.config import load
+from rl.models import adapter, open_checkpoint, save_checkpoint
+from rl.recipes import SftRecipe, training_arguments
+from rl.rows import TrainingRows
+from rl.stage import StageRun, common_arguments
+
+
+def run(config_path: str | Path, overrides: Sequence[str] = ()) -> Path:
+    """Train as the recipe says; returns the model directory. Raises InputError before anything is loaded or written."""
+    recipe = load(config_path, SftRecipe, overrides)
+    arguments = arguments_of(recipe, config_path)
+    with StageRun("sft", recipe) as stage:
+        if stage.finished:
+            return stage.model
+        trainer, checkpoint = build(recipe, arguments)
+        trainer.train(resume_from_checkpoint=stage.last_checkpoint())
+        save_checkpoint(trainer, checkpoint, stage.model)
+        stage.finish(trainer)
+    return stage.model
+
+
+def arguments_of(recipe: SftRecipe, file: str | Path, arguments_class: type[SFTConfig] = SFTConfig) -> SFTConfig:
+    """TRL's arguments for the recipe in ``file``. Raises InputError for a key or value that TRL does not take."""
+    # A prompt with an image must never be cut, so there is no maximum length: the pixel budget bounds it.
+    return training_arguments(recipe, arguments_class, file, max_length=None, **common_arguments(recipe))
+
+
+def build(recipe: SftRecipe, arguments: SFTConfig) -> tuple[SFTTrainer, Any]:
+    """The trainer over the recipe's model and rows, and the opened checkpoint."""
+    checkpoint = open_checkpoint(recipe)
+    rows = TrainingRows(recipe.data, checkpoint.contract, with_completion=True)
+    trainer = SFTTrainer(
+        model=checkpoint.model,
+        args=arguments,
+        train_dataset=rows.as_dataset(),
+        processing_class=checkpoint.processor,
+        peft_config=adapter(recipe),
+    )
+    # Qwen2.5-VL says that its own loss takes no token count, but TRL's does. Without the count a step's loss, and so
+    # its gradient, would depend on how its rows fall into processes and accumulation steps.
+    trainer.model_accepts_loss_kwargs = True
+    return trainer, checkpoint

@@ -1,0 +1,35 @@
+"""What holds for every test: no network, no telemetry, and a reason for each test that a machine cannot run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+# Set before anything imports huggingface_hub, which reads them once.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        reason = None
+        if item.get_closest_marker("gpu") is not None:
+            reason = _no_gpu()
+        if item.get_closest_marker("multinode") is not None:
+            reason = reason or _no_namespaces()
+        if reason is not None:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _no_gpu() -> str | None:
+    import torch
+
+    return None if torch.cuda.is_available() else "no GPU"
+
+
+def _no_namespaces() -> str | None:
+    if os.geteuid() != 0:
+        return "network namespaces need root"
+    return None if shutil.which("ip") else "network namespaces need iproute2 (`ip`)"

@@ -1,0 +1,261 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import partial
+
+import cv2
+import numpy as np
+import pytest
+
+from degradations import writer
+from degradations.dataset import SimulateConfig, clean_document, document_samples, sample, split_of, write_dataset
+from degradations.documents import TEMPLATES
+from degradations.questions import absent_concepts
+from degradations.recipe import Recipe
+from kie_hvqa.answer import render, truth
+from kie_hvqa.config import load
+from kie_hvqa.dataset import load_rows
+from kie_hvqa.errors import InputError, WorkError
+
+CONFIG = SimulateConfig(
+    seed=7,
+    count=9,
+    splits={"train": 0.6, "validation": 0.2, "test": 0.2},
+    values={"natural": 0.5, "random": 0.5},
+    held_out_operators={"train": ["defocus_blur"], "validation": ["defocus_blur"]},
+    question_kinds={"answerable": 0.6, "unreadable": 0.2, "absent": 0.2},
+    questions_per_document=4,
+)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    out = tmp_path_factory.mktemp("simulated") / "data"
+    return out, write_dataset(CONFIG, out)
+
+
+def digests(folder):
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_two_workers_write_the_same_bytes(written, tmp_path):
+    out, summary = written
+    other = write_dataset(CONFIG, tmp_path / "two", workers=2)
+    assert digests(tmp_path / "two") == digests(out)
+    assert (other.rows_sha256, other.images_sha256) == (summary.rows_sha256, summary.images_sha256)
+
+
+def test_a_sample_made_alone_equals_the_written_one(written):
+    out, _ = written
+    rows = load_rows(out)
+    assert len(rows) == CONFIG.rows == 36
+    for index in (0, 5, 18, 35):
+        row, image = sample(CONFIG, index)
+        assert row == rows[index]
+        assert np.array_equal(image, cv2.imread(str(out / row.file_name))[:, :, ::-1])
+
+
+def test_a_row_replays_its_image(written):
+    out, _ = written
+    for index in (1, 10, 22):
+        row = load_rows(out)[index]
+        page = clean_document(CONFIG, index // CONFIG.questions_per_document).image
+        again = Recipe.from_json(row.recipe).apply(page)
+        assert np.array_equal(again, cv2.imread(str(out / row.file_name))[:, :, ::-1])
+
+
+def test_rows_agree_with_themselves(written):
+    for row in load_rows(written[0]):
+        assert row.answer == render(truth(row.slots))
+        scored = [slot for slot in row.slots if slot.scored]
+        hidden = bool(scored) and all(slot.legibility == "hidden" for slot in scored)
+        assert row.question_kind == ("absent" if not row.slots else "unreadable" if hidden else "answerable")
+        assert row.problem.startswith("<image>What is the ") and row.problem.endswith(" in the image?")
+        assert (row.severity == 0) == (row.recipe == [])
+        if row.severity == 0:
+            assert all(slot.legibility == "clear" and slot.evidence >= 0.95 for slot in row.slots)
+
+
+def test_loads_as_an_image_folder(written, tmp_path):
+    datasets = pytest.importorskip("datasets")
+    out, _ = written
+    table = datasets.load_dataset("imagefolder", data_dir=str(out), split="train", cache_dir=str(tmp_path))
+    rows = load_rows(out)
+    assert len(table) == len(rows)
+    for index in (0, 7, 30):
+        assert table[index]["id"] == rows[index].id and table[index]["answer"] == rows[index].answer
+        assert [slot["char"] for slot in table[index]["slots"]] == [slot.char for slot in rows[index].slots]
+        assert Recipe.from_json(table[index]["recipe"]) == Recipe.from_json(rows[index].recipe)
+        assert table[index]["image"].size == tuple(cv2.imread(str(out / rows[index].file_name)).shape[1::-1])
+
+
+def test_splits_share_no_identity():
+    config = CONFIG.model_copy(update={"count": 60, "values": {"natural": 1.0}})
+    people: dict[str, set[str]] = {}
+    for index in range(config.count):
+        identity = clean_document(config, index).identity
+        holder = identity.get("surname") or identity["customer"]
+        people.setdefault(split_of(config, index), set()).add(holder)
+    assert set(people) == {"train", "validation", "test"}
+    assert not people["train"] & people["validation"] and not people["test"] & (people["train"] | people["validation"])
+
+
+def test_splits_have_their_shares():
+    config = CONFIG.model_copy(update={"count": 100})
+    splits = [split_of(config, index) for index in range(100)]
+    assert abs(splits.count("train") - 60) <= 3 and abs(splits.count("test") - 20) <= 3
+
+
+def test_a_held_out_operator_is_drawn_in_the_test_alone():
+    config = SimulateConfig(
+        seed=3,
+        count=24,
+        splits={"train": 0.5, "test": 0.5},
+        severities={3: 1.0},
+        operators={"defocus_blur": 1.0, "jpeg": 1.0},
+        operators_per_image={1: 1.0},
+        held_out_operators={"train": ["defocus_blur"]},
+        question_kinds={"answerable": 1.0},
+        questions_per_document=2,
+    )
+    seen: dict[str, set[str]] = {"train": set(), "test": set()}
+    for index in range(config.count):
+        for row, _ in document_samples(config, index):
+            seen[row.split] |= {step["operator"] for step in row.recipe}
+    assert seen == {"train": {"jpeg"}, "test": {"jpeg", "defocus_blur"}}
+
+
+def test_planned_unreadable_fields_are_hidden_and_absent_ones_are_not_printed():
+    config = CONFIG.model_copy(update={"question_kinds": {"unreadable": 0.5, "absent": 0.5}, "count": 12, "seed": 2})
+    kinds = []
+    for index in range(config.count):
+        document = clean_document(config, index)
+        for row, _ in document_samples(config, index):
+            kinds.append(row.question_kind)
+            if row.question_kind == "absent":
+                assert row.field not in document.fields and row.slots == ()
+                assert row.field not in TEMPLATES[document.template].questions
+            else:
+                assert row.severity > 0
+    assert kinds.count("absent") > 10
+    assert kinds.count("answerable") <= 0.05 * len(kinds), "planned unreadable, and something was left to read"
+
+
+@pytest.mark.parametrize("template", sorted(TEMPLATES))
+def test_absent_concepts_share_no_name_with_what_is_printed(template):
+    config = SimulateConfig(count=1, templates={template: 1.0})
+    document = clean_document(config, 0)
+    absent = absent_concepts(document)
+    assert len(absent) >= 4
+    assert not set(absent) & set(document.fields)
+    assert not set(absent.values()) & {printed.question_name for printed in document.fields.values()}
+
+
+def test_several_questions_may_share_one_image():
+    config = CONFIG.model_copy(update={"questions_per_image": 2, "questions_per_document": 4, "count": 3})
+    for index in range(config.count):
+        piece = document_samples(config, index)
+        assert len({row.file_name for row, _ in piece}) == 2 and len({row.id for row, _ in piece}) == 4
+        for (first, image), (second, same) in zip(piece[::2], piece[1::2], strict=True):
+            assert first.file_name == second.file_name and np.array_equal(image, same)
+            assert first.recipe == second.recipe and first.field != second.field
+    alone = sample(config, 6)
+    assert alone[0] == document_samples(config, 1)[2][0]
+
+
+def test_another_dataset_in_the_way_is_left_alone(written, tmp_path):
+    out, summary = written
+    before = digests(out)
+    again = write_dataset(CONFIG, out)
+    assert again.reused and again.rows_sha256 == summary.rows_sha256
+    with pytest.raises(InputError, match="another dataset"):
+        write_dataset(CONFIG.model_copy(update={"seed": 8}), out)
+    assert digests(out) == before
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "mine.txt").write_text("keep me")
+    with pytest.raises(InputError, match="already holds something"):
+        write_dataset(CONFIG, tmp_path / "notes")
+    with pytest.raises(InputError, match="not a dataset directory"):
+        write_dataset(CONFIG, tmp_path / "notes" / "mine.txt")
+    assert (tmp_path / "notes" / "mine.txt").read_text() == "keep me"
+
+
+def test_a_changed_dataset_is_not_taken_for_the_whole_one(tmp_path):
+    config = CONFIG.model_copy(update={"count": 1})
+    write_dataset(config, tmp_path / "data")
+    with (tmp_path / "data" / "metadata.jsonl").open("a") as stream:
+        stream.write("{}\n")
+    with pytest.raises(InputError, match=r"differ from what dataset\.json says"):
+        write_dataset(config, tmp_path / "data")
+
+
+def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
+    def full(image):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(writer, "encode_png", full)
+    with pytest.raises(WorkError, match="No space left"):
+        write_dataset(CONFIG, tmp_path / "data")
+    assert list(tmp_path.iterdir()) == []
+
+
+def _dies(index: int):
+    import os
+
+    os._exit(3)
+
+
+def test_a_worker_that_dies_is_reported(tmp_path):
+    with pytest.raises(WorkError, match="worker process died"):
+        writer.write_pieces(partial(_dies), 4, tmp_path / "data", kind="simulate", config={}, workers=2)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["tiny", "cards"])
+def test_shipped_recipes_load(name):
+    config = load(f"configs/simulate/{name}.yaml", SimulateConfig, ["count=2"])
+    assert config.count == 2 and config.operators_for("train").keys() < config.operators_for("test").keys()
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("operators.gausian_blur=1", "gaussian_blur"),
+        ("templates.us_licenze=1", "us_licence"),
+        ("held_out_operators.test=[jpegg]", "jpeg"),
+        ("question_kind=1", "question_kinds"),
+        ("severities={7: 1}", "between 0 and 6"),
+        ("severities={0: 1}", "unreadable"),
+        ("severities={2: 0}", "above 0"),
+        ("splits={training: 1}", "train"),
+        ("count=0", "greater than or equal to 1"),
+        ("count='3'", "integer"),
+        ("questions_per_image=3", "multiple"),
+        ("operators_per_image={0: 1}", "at least one operator"),
+        ("seed=-1", "greater than or equal to 0"),
+    ],
+)
+def test_a_wrong_recipe_is_an_input_error(override, says):
+    with pytest.raises(InputError, match=r"tiny\.yaml") as caught:
+        load("configs/simulate/tiny.yaml", SimulateConfig, [override])
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("index", [-1, 36])
+def test_an_index_out_of_range_is_an_input_error(index):
+    with pytest.raises(InputError, match="no sample"):
+        sample(CONFIG, index)
+
+
+def test_metadata_is_what_the_summary_says(written):
+    out, summary = written
+    details = json.loads((out / "dataset.json").read_text())
+    assert details["rows_sha256"] == hashlib.sha256((out / "metadata.jsonl").read_bytes()).hexdigest()
+    assert details["rows"] == summary.rows == 36 and details["documents"] == 9
+    assert sum(details["counts"]["severity"].values()) == 36 and details["config"]["seed"] == details["seed"] == 7
+    assert {"numpy", "opencv", "kie_hvqa"} <= set(details["versions"])

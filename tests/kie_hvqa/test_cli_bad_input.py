@@ -1,0 +1,139 @@
+"""Everything wrong that a user can hand in: status 2, one message with file, line and remedy, nothing lost."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+
+def snapshot(directory: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(directory)): path.read_bytes() for path in sorted(directory.rglob("*")) if path.is_file()
+    }
+
+
+def refused(done, *parts: str) -> None:
+    """Status 2 and exactly one line, which holds all of ``parts``."""
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    for part in parts:
+        assert part in lines[0]
+
+
+def rewrite(metadata: Path, line: int, text: str) -> None:
+    lines = metadata.read_text().splitlines()
+    lines[line - 1] = text
+    metadata.write_text("\n".join(lines) + "\n")
+
+
+def test_an_unknown_key_of_a_recipe(kie_hvqa, tmp_path):
+    recipe = tmp_path / "cards.yaml"
+    recipe.write_text("seed: 1\ncount: 2\nseverites: {0: 1.0}\n")
+    done = kie_hvqa("simulate", "--config", recipe, "--out", tmp_path / "data")
+    refused(done, f"{recipe}:3", "severites", "unknown key", "Did you mean `severities`?")
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_wrong_type_in_a_recipe(kie_hvqa, tmp_path):
+    recipe = tmp_path / "cards.yaml"
+    recipe.write_text("seed: 1\ncount: many\n")
+    refused(kie_hvqa("simulate", "--config", recipe, "--out", tmp_path / "data"), f"{recipe}:2", "count")
+
+
+@pytest.mark.parametrize(
+    ("command", "named"),
+    [
+        (["simulate", "--config", "gone.yaml", "--out", "OUT"], "gone.yaml"),
+        (["eval", "--data", "gone", "--reader", "rapidocr", "--out", "OUT"], "gone"),
+        (["score", "--predictions", "gone.jsonl", "--out", "OUT"], "gone.jsonl"),
+        (["report", "gone", "--out", "OUT"], "gone"),
+    ],
+)
+def test_a_missing_file(kie_hvqa, tmp_path, command, named):
+    refused(kie_hvqa(*(str(tmp_path / "out") if part == "OUT" else part for part in command)), named)
+    assert not (tmp_path / "out").exists()
+
+
+def damaged_rows(cards: Path, kind: str) -> tuple[str, ...]:
+    """Spoil line 5 of the metadata; returns what the message must hold."""
+    metadata = cards / "metadata.jsonl"
+    row = json.loads(metadata.read_text().splitlines()[4])
+    if kind == "not JSON":
+        rewrite(metadata, 5, "{'id': 1}")
+        return f"{metadata}:5", "not JSON", "Mend or remove"
+    if kind == "duplicate id":
+        rewrite(metadata, 5, json.dumps({**row, "id": "card_0_name"}))
+        return f"{metadata}:5", "'card_0_name'", "line 1", "id of its own"
+    if kind == "climbing path":
+        rewrite(metadata, 5, json.dumps({**row, "file_name": "../../etc/passwd"}))
+        return f"{metadata}:5", "file_name", "leaves the dataset directory", "Put the image under it"
+    if kind == "unknown kind":
+        rewrite(metadata, 5, json.dumps({**row, "question_kind": "easy"}))
+        return f"{metadata}:5", "question_kind", "answerable"
+    assert kind == "missing image"
+    (cards / row["file_name"]).unlink()
+    return "no such image", str(cards / row["file_name"])
+
+
+@pytest.mark.parametrize("kind", ["not JSON", "duplicate id", "climbing path", "unknown kind", "missing image"])
+def test_a_wrong_row_stops_the_evaluation_before_it_writes(kie_hvqa, cards, tmp_path, kind):
+    expected = damaged_rows(cards, kind)
+    refused(kie_hvqa("eval", "--data", cards, "--reader", "rapidocr", "--out", tmp_path / "out"), *expected)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def finished(kie_hvqa, cards, tmp_path):
+    """A finished run of the engine over two blank cards, which takes no time to read."""
+    answers = tmp_path / "answers.jsonl"
+    rows = [json.loads(line) for line in (cards / "metadata.jsonl").read_text().splitlines()]
+    answers.write_text("".join(json.dumps({"id": row["id"], "response": row["answer"]}) + "\n" for row in rows))
+    done = kie_hvqa("score", "--predictions", answers, "--data", cards, "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    return tmp_path / "run"
+
+
+def test_an_out_that_holds_another_run(kie_hvqa, cards, finished):
+    before = snapshot(finished)
+    done = kie_hvqa("eval", "--data", cards, "--reader", "rapidocr", "--out", finished)
+    refused(done, str(finished / "run.json"), "holds another run", "Name another --out")
+    assert snapshot(finished) == before
+
+
+def test_a_truncated_image(kie_hvqa, cards, tmp_path):
+    image = cards / "images" / "card_1.png"
+    image.write_bytes(image.read_bytes()[:-100])
+    done = kie_hvqa("eval", "--data", cards, "--reader", "rapidocr", "--out", tmp_path / "out")
+    refused(done, str(image), "truncated", "card_1_name", "Replace the file")
+    assert not (tmp_path / "out" / "metrics.json").exists()
+
+
+def test_a_report_over_a_file_that_is_there_is_whole_or_untouched(kie_hvqa, finished, tmp_path):
+    page = tmp_path / "report.html"
+    page.write_text("an earlier report")
+    (finished / "metrics.json").write_text("{")
+    refused(kie_hvqa("report", finished, "--out", page), str(finished / "metrics.json"), "not JSON")
+    assert page.read_text() == "an earlier report"
+
+
+def test_a_checkpoint_that_disagrees_with_its_reading_json(kie_hvqa, cards, tiny_model, tmp_path):
+    done = kie_hvqa("eval", "--data", cards, "--reader", tiny_model, "--max-pixels", 4096, "--out", tmp_path / "out")
+    refused(done, str(tiny_model / "reading.json"), "max_pixels", "65536", "4096")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_reader_and_an_unknown_reward(kie_hvqa, cards, tmp_path):
+    refused(
+        kie_hvqa("eval", "--data", cards, "--reader", "rapidorc", "--out", tmp_path / "out"),
+        "rapidorc",
+        "no such reader",
+    )
+    refused(kie_hvqa("rewards", "check", "faithfull"), "faithfull")
+
+
+def test_a_limit_of_nothing(kie_hvqa, cards, tmp_path):
+    refused(kie_hvqa("eval", "--data", cards, "--reader", "rapidocr", "--limit", 0, "--out", tmp_path / "out"), "limit")

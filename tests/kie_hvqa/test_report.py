@@ -1,0 +1,363 @@
+"""The report: right numbers, one file that needs nothing else, and nothing that a model wrote runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kie_hvqa.answer import Reading, parse, render, truth
+from kie_hvqa.comparison import write_comparison
+from kie_hvqa.dataset import load_rows
+from kie_hvqa.errors import InputError
+from kie_hvqa.evaluator import score_predictions
+from kie_hvqa.ledger import LEGIBILITIES, Row, Slot
+from kie_hvqa.metrics import SCORES, compare, score_rows
+from kie_hvqa.report import write_report
+from kie_hvqa.report.charts import Bar, axis_top, grouped_bars
+from kie_hvqa.report.gallery import select
+from kie_hvqa.report.marking import mark_up
+from kie_hvqa.report.pictures import region
+from kie_hvqa.scores import score
+from kie_hvqa.tables import LABELS, comparison_table, difference, metrics_table, verdict
+
+ATTACK = '<script>document.title="owned"</script><img src=x onerror="document.title=\'owned\'">'
+
+
+def guess(row: Row) -> str:
+    """Every slot filled: what is hidden is invented, an absent field too."""
+    value = "".join("x" if slot.legibility == "hidden" else slot.char for slot in row.slots) or "170"
+    return render(Reading(value, "", value.replace(" ", ""), len(value), 0), tags=True)
+
+
+def honest(row: Row) -> str:
+    return render(truth(row.slots), tags=True)
+
+
+@pytest.fixture
+def runs(cards, tmp_path):
+    """Two runs over the same cards: one that guesses, one that is honest but for an answer with markup in it."""
+    rows = load_rows(cards)
+    directories = []
+    for name, reader in (("guesser", guess), ("honest", honest)):
+        answers = {row.id: reader(row) for row in rows}
+        if name == "honest":
+            answers["card_1_name"] = ATTACK
+        file = tmp_path / f"{name}.jsonl"
+        file.write_text("".join(json.dumps({"id": key, "response": text}) + "\n" for key, text in answers.items()))
+        score_predictions(file, tmp_path / name, data=cards)
+        directories.append(tmp_path / name)
+    return directories
+
+
+class Page(HTMLParser):
+    """What a browser would load and run."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.sources: list[str] = []
+        self.scripts = 0
+        self.handlers: list[str] = []
+        self.samples: list[dict[str, str | None]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        values = dict(attributes)
+        self.scripts += tag == "script"
+        self.sources += [values[key] for key in ("src", "href") if key in values]
+        self.handlers += [key for key in values if key.startswith("on")]
+        if tag == "article":
+            self.samples.append(values)
+
+    def handle_data(self, data):
+        self.text += data
+
+
+@pytest.fixture
+def page(runs, tmp_path):
+    write_report(runs, tmp_path / "report.html")
+    return Page((tmp_path / "report.html").read_text())
+
+
+def test_the_file_needs_nothing_but_itself(page, tmp_path):
+    assert page.sources
+    assert all(source.startswith(("data:", "#")) for source in page.sources)
+    text = (tmp_path / "report.html").read_text()
+    assert "@import" not in text
+    assert not re.search(r"""url\(|(?:src|href)\s*=\s*["']?https?:""", text)
+
+
+def test_what_a_model_wrote_is_text(page):
+    assert page.scripts == 1, "the report's own"
+    assert page.handlers == []
+    assert ATTACK in page.text
+
+
+def test_half_a_surrogate_pair_does_not_stop_the_report(cards, tmp_path):
+    file = tmp_path / "odd.jsonl"
+    said = '<answer>{"Final OCR": "\\ud800\\u0000\\u202e"}</answer> \ud800'
+    file.write_text("".join(json.dumps({"id": row.id, "response": said}) + "\n" for row in load_rows(cards)))
+    score_predictions(file, tmp_path / "odd", data=cards)
+    write_report([tmp_path / "odd"], tmp_path / "report.html")
+    assert len(Page((tmp_path / "report.html").read_text(encoding="utf-8")).samples) == 12
+
+
+def test_the_headline_shows_values_intervals_and_paired_differences(page, runs, cards):
+    rows = load_rows(cards)
+    first, second = (score_rows(rows, {row.id: reader(row) for row in rows}) for reader in (guess, honest))
+    second = [score(row, ATTACK if row.id == "card_1_name" else honest(row)) for row in rows]
+    label = LABELS["hallucination_free_accuracy"]
+    found = compare(second, first)["hallucination_free_accuracy"]
+    assert found["mean"] == pytest.approx((11 - 4) / 12)
+    assert difference(found, label) in page.text
+    overall = json.loads((runs[1] / "metrics.json").read_text())["overall"]["hallucination_free_accuracy"]
+    assert f"{100 * overall['value']:.1f}" in page.text
+    assert f"[{100 * overall['low']:.1f}, {100 * overall['high']:.1f}]" in page.text
+
+
+def test_every_sample_says_which_run_erred_and_how(page):
+    errors = {sample["data-errors"] for sample in page.samples}
+    assert any("0:invented" in words and "1:free" in words for words in errors)
+    assert any("1:unparsable" in words for words in errors)
+    assert any("0:false_answer" in words for words in errors)
+    assert not any("1:invented" in words for words in errors)
+
+
+def test_the_gallery_is_bounded_and_still_shows_each_kind(runs, tmp_path):
+    write_report(runs, tmp_path / "small.html", samples=3)
+    small = Page((tmp_path / "small.html").read_text())
+    assert len(small.samples) == 3
+    assert "3 of 12 samples, picked" in small.text
+    words = " ".join(sample["data-errors"] for sample in small.samples)
+    assert "invented" in words and "false_answer" in words and "unparsable" in words
+    write_report(runs, tmp_path / "none.html", samples=0)
+    assert Page((tmp_path / "none.html").read_text()).samples == []
+
+
+def test_a_missing_image_is_said_and_the_rest_is_shown(runs, cards, tmp_path):
+    (cards / "images" / "card_0.png").unlink()
+    write_report(runs, tmp_path / "report.html")
+    page = Page((tmp_path / "report.html").read_text())
+    assert "no such image" in page.text
+    assert len(page.samples) == 12
+
+
+@pytest.fixture
+def stranger(make_cards, tmp_path):
+    """A run that used the same ids for other documents."""
+    data = make_cards(tmp_path / "other", 4, (208, 96))
+    file = tmp_path / "stranger.jsonl"
+    file.write_text("".join(json.dumps({"id": row.id, "response": honest(row)}) + "\n" for row in load_rows(data)))
+    score_predictions(file, tmp_path / "stranger", data=data)
+    return tmp_path / "stranger"
+
+
+def test_runs_over_other_data_are_not_put_side_by_side(runs, stranger, tmp_path):
+    with pytest.raises(InputError, match="other data") as caught:
+        write_report([runs[0], stranger], tmp_path / "report.html")
+    assert caught.value.file == str(stranger)
+    with pytest.raises(InputError, match="other data"):
+        write_comparison({"a": runs[0], "b": stranger}, tmp_path / "comparison.json")
+
+
+def test_runs_over_some_of_the_same_rows_are_compared_on_those(runs, cards, tmp_path):
+    score_predictions(tmp_path / "honest.jsonl", tmp_path / "six", data=cards, limit=6)
+    write_report([runs[0], tmp_path / "six"], tmp_path / "report.html")
+    page = Page((tmp_path / "report.html").read_text())
+    assert "on the 6 questions that all were asked" in page.text
+    assert len(page.samples) == 6
+    with pytest.raises(InputError, match="same --split and --limit"):
+        write_comparison({"a": runs[0], "b": tmp_path / "six"}, tmp_path / "comparison.json")
+
+
+def test_official_lines_make_a_report_without_a_ledger(tmp_path):
+    line = {"answer": '<answer>{"Final OCR": "Sm t "}</answer>', "response": "<answer>Smith</answer>"}
+    (tmp_path / "lines.jsonl").write_text(json.dumps(line) + "\n" + json.dumps(line) + "\n")
+    score_predictions(tmp_path / "lines.jsonl", tmp_path / "run")
+    write_report([tmp_path / "run"], tmp_path / "report.html")
+    text = Page((tmp_path / "report.html").read_text()).text
+    assert "no ledger" in text
+    assert "similarity of Final OCR" in text
+
+
+@pytest.mark.parametrize("spoil", ["metrics.json", "run.json", "data"])
+def test_a_run_that_cannot_be_shown_is_named(runs, cards, tmp_path, spoil):
+    if spoil == "data":
+        metadata = cards / "metadata.jsonl"
+        metadata.write_text(metadata.read_text().replace('"char": "M"', '"char": "B"'))
+    else:
+        (runs[1] / spoil).unlink()
+    with pytest.raises(InputError) as caught:
+        write_report(runs, tmp_path / "report.html")
+    assert str(cards if spoil == "data" else runs[1]) in caught.value.file
+    assert not (tmp_path / "report.html").exists()
+
+
+# --- its parts ---
+
+legibilities = st.sampled_from(LEGIBILITIES)
+ledgers = st.lists(st.tuples(st.sampled_from("ab c1"), legibilities), min_size=1, max_size=8)
+
+
+@settings(deadline=None)  # a busy machine is no failure
+@given(ledgers, st.text("ab c1x", max_size=10))
+def test_the_marking_counts_as_the_scores_do(ledger, final):
+    slots = tuple(Slot(char, kind, 0.5, (i, 0, i + 1, 1)) for i, (char, kind) in enumerate(ledger))
+    row = Row("r", "r.png", "d", "id_card", "test", "name", "answerable", "?", render(truth(slots)), slots)
+    response = render(Reading(final, "", final.replace(" ", ""), 0, 0))
+    marked, counts = mark_up(row, response), score(row, response).counts
+    assert parse(response).reading.final == final
+    tally = {
+        kind: marked.verdicts.count(kind)
+        for kind in ("right", "misread", "invented", "lucky", "over_refused", "mark", "omitted")
+    }
+    assert tally["right"] == counts.right_clear + counts.right_partial
+    assert tally["misread"] == counts.misread
+    assert tally["invented"] + tally["lucky"] == counts.invented
+    assert tally["lucky"] == counts.lucky
+    assert tally["over_refused"] == counts.marked_clear
+    assert tally["mark"] == counts.marked_partial + counts.marked_hidden
+    assert tally["omitted"] == counts.omitted_clear + counts.omitted_partial + counts.omitted_hidden
+    assert marked.free == bool(counts.hallucination_free)
+    assert bool(marked.errors) == (not marked.free)
+
+
+def test_a_selection_takes_every_kind_before_more_of_one(cards):
+    rows = load_rows(cards)
+    marked = {row.id: [mark_up(row, guess(row) if "number" not in row.id else "garbage")] for row in rows}
+    kinds = {error for row in select(rows, marked, 3) for error in marked[row.id][0].errors}
+    assert kinds >= {"invented", "false_answer", "unparsable"}
+    assert len(select(rows, marked, 100)) == len(rows)
+
+
+def test_a_long_value_goes_on_in_further_lines_and_loses_nothing(make_cards, tmp_path):
+    data = make_cards(tmp_path / "data", 2)
+    value = "12 LONGSTREET AVENUE, UPPER MARLBOROUGH, 20774 MD"
+    slots = [Slot(char, "clear", 1.0, (i, 0, i + 1, 9)) for i, char in enumerate(value)]
+    row = dataclasses.replace(load_rows(data)[0], slots=tuple(slots), answer=render(truth(slots)))
+    (data / "metadata.jsonl").write_text(json.dumps(row.to_json()) + "\n")
+    said = render(Reading(value.replace("AVENUE", "      ") + "!!", "", "", 0, 0), tags=True)
+    (tmp_path / "said.jsonl").write_text(json.dumps({"id": row.id, "response": said}) + "\n")
+    score_predictions(tmp_path / "said.jsonl", tmp_path / "run", data=data)
+    write_report([tmp_path / "run"], tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text()
+    gallery = text[text.index("<article") :]
+    assert gallery.count("<th>printed</th>") == 3
+    printed = "".join(re.findall(r'<td class="clear"[^>]*>(.)</td>', gallery))
+    assert printed == value.replace(" ", "")
+    assert gallery.count('class="over_refused"') == 6
+    assert gallery.count('class="inserted"') == 2
+    assert gallery.count("inserted, over-refused") == 1
+
+
+def test_a_large_page_is_cut_to_the_field_and_a_small_one_is_not():
+    slots = [Slot("a", "clear", 1.0, (900.0 + 20 * i, 1500.0, 918.0 + 20 * i, 1530.0)) for i in range(8)]
+    x0, y0, x1, y1 = region((1240, 1754), slots)
+    assert x0 <= 900 and x1 >= 1058 and y0 <= 1500 and y1 >= 1530
+    assert (x1 - x0) * (y1 - y0) < 1240 * 1754 / 4
+    assert (0 <= x0 < x1 <= 1240) and (0 <= y0 < y1 <= 1754)
+    assert region((192, 96), [Slot("a", "clear", 1.0, (10, 10, 20, 20))]) == (0, 0, 192, 96)
+    assert region((1240, 1754), []) == (0, 0, 1240, 1754)
+
+
+def test_a_bar_is_as_high_as_its_value_and_a_missing_one_is_a_dash():
+    groups = [("0", [Bar(0.5, 0.4, 0.6, 10), None])]
+    svg = grouped_bars(groups, ["a", "b<c"], "title", 100)
+    assert svg.count("<rect") == 1
+    heights = [float(value) for value in re.findall(r'height="([\d.]+)" rx', svg)]
+    assert heights == [pytest.approx(136 / 2, abs=0.1)]
+    assert "–" in svg and "a, 0: 50.0 [40.0, 60.0], n = 10" in svg
+    assert axis_top(groups) == 60
+    assert axis_top([("0", [Bar(0.02, None, None, 3)])]) == 10
+    assert axis_top([]) == 10
+
+
+def test_a_difference_is_coloured_only_where_its_interval_excludes_zero():
+    invented, accuracy = LABELS["invented_rate"], LABELS["hallucination_free_accuracy"]
+    up = {"mean": 0.05, "low": 0.01, "high": 0.09}
+    assert (verdict(up, accuracy), verdict(up, invented)) == ("better", "worse")
+    assert verdict({"mean": 0.05, "low": -0.01, "high": 0.09}, accuracy) == ""
+    assert verdict({"mean": 0.05, "low": None, "high": None}, accuracy) == ""
+    assert difference({"mean": -0.05, "low": -0.09, "high": 0.0}, accuracy) == "−5.0 [−9.0, 0.0]"
+
+
+def test_a_comparison_holds_three_values_and_three_paired_differences(runs, cards, tmp_path):
+    third = shutil.copytree(runs[1], tmp_path / "third")
+    named = {"base": runs[0], "warm_start": runs[1], "grpo": third}
+    comparison = write_comparison(named, tmp_path / "comparison.json")
+    assert json.loads((tmp_path / "comparison.json").read_text()) == comparison
+    assert set(comparison) == set(SCORES)
+    pairs = {"warm_start-base", "grpo-warm_start", "grpo-base"}
+    assert all(set(row) == set(named) | pairs for row in comparison.values())
+    row = comparison["hallucination_free_accuracy"]
+    assert row["warm_start-base"]["mean"] == pytest.approx(row["warm_start"] - row["base"], abs=2e-6)
+    assert row["grpo-base"]["low"] <= row["grpo-base"]["mean"] <= row["grpo-base"]["high"]
+    assert (row["grpo-warm_start"]["low"], row["grpo-warm_start"]["high"]) == (0.0, 0.0)
+    table = comparison_table(comparison, list(named))
+    assert "warm_start-base" in table.splitlines()[0]
+    assert "+58.3" in next(line for line in table.splitlines() if line.startswith("hallucination-free"))
+
+
+def test_the_terminal_table_says_percent_and_how_many(runs):
+    table = metrics_table(json.loads((runs[1] / "metrics.json").read_text()))
+    head, rule, accuracy, *_ = table.splitlines()
+    assert head.split() == ["score", "(%)", "value", "95", "%", "interval", "n"]
+    assert set(rule) <= {"─", " "}
+    assert accuracy.split()[:3] == ["hallucination-free", "accuracy", "91.7"]
+    assert "12 questions about 4 documents" in table
+
+
+# --- in a browser ---
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+CLICK = """<script>
+document.querySelector('[data-kind="invented"]').click();
+const run = document.getElementById("run"); const before = document.getElementById("shown").textContent;
+run.value = "1"; run.dispatchEvent(new Event("change"));
+document.body.dataset.probe = [before, document.getElementById("shown").textContent, !document.getElementById("empty").hidden].join("|");
+</script>"""
+
+
+def dump(file, profile) -> str:
+    done = subprocess.run(
+        [
+            *(
+                CHROMIUM,
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-background-networking",
+                "--no-first-run",
+            ),
+            *(f"--user-data-dir={profile}", "--enable-logging=stderr", "--dump-dom", f"file://{file}"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+    )
+    assert "CONSOLE" not in done.stderr, done.stderr
+    return done.stdout
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (Debian's package chromium)")
+def test_the_filters_work_in_a_browser_and_nothing_else_runs(runs, tmp_path):
+    write_report(runs, tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text()
+    dom = dump(tmp_path / "report.html", tmp_path / "profile")
+    assert "12 of 12 samples" in dom, "its own script runs under its own policy"
+    assert "<title>KIE-HVQA: guesser, honest</title>" in dom
+    # The policy forbids any other script, the probe too, so the copy that is probed goes without it.
+    probed = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text).replace("</body>", CLICK + "</body>")
+    (tmp_path / "probed.html").write_text(probed)
+    dom = dump(tmp_path / "probed.html", tmp_path / "profile")
+    assert 'data-probe="4 of 12 samples|0 of 12 samples|true"' in dom
+    assert "<title>KIE-HVQA: guesser, honest</title>" in dom

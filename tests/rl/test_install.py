@@ -1,0 +1,122 @@
+"""The installation: what pyproject.toml asks for, what constraints.txt pins, and what set-up says where it cannot work."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from rewards.locate import GROUP, SHIPPED
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PINS = dict(
+    line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")
+)
+
+
+def requirements() -> list[Requirement]:
+    lines = (
+        PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"] + PROJECT["optional-dependencies"]["rapidocr"]
+    )
+    return [Requirement(line) for line in lines if not line.startswith(PROJECT["name"])]
+
+
+def test_every_requirement_is_pinned_to_a_version_that_it_admits():
+    for requirement in requirements():
+        pin = PINS[canonicalize_name(requirement.name)]
+        assert requirement.specifier.contains(pin, prereleases=True), requirement
+
+
+def test_pins_are_names_and_versions_of_no_particular_build():
+    for name, version in PINS.items():
+        assert re.fullmatch(r"[a-z0-9-]+", name)
+        assert str(Version(version)) == version and Version(version).local is None
+        assert not name.startswith(("nvidia-", "cuda-", "triton"))  # they follow from the torch build
+
+
+def test_torch_has_no_upper_bound():
+    """With one, pip takes a `+cpu` wheel where it finds one and the registry's torchvision beside it: a broken pair."""
+    for requirement in requirements():
+        if requirement.name in ("torch", "torchvision"):
+            assert {part.operator for part in requirement.specifier} == {">="}
+
+
+def test_one_opencv_and_no_more():
+    assert [r.name for r in requirements() if "opencv" in r.name] == ["opencv-python"]
+
+
+def test_the_shipped_rewards_are_the_entry_points():
+    assert PROJECT["entry-points"][GROUP] == SHIPPED
+
+
+def test_a_broken_pair_is_told_in_one_sentence(tmp_path):
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").write_text("__version__ = '2.13.0+cpu'\n")
+    (tmp_path / "torchvision").mkdir()
+    (tmp_path / "torchvision" / "__init__.py").write_text(
+        "raise RuntimeError('operator torchvision::nms does not exist')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "rl.installed"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "torchvision::nms" in line and "pip install" in line
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+@pytest.mark.parametrize(
+    ("version", "modules", "says"),
+    [("0", "0", "no Python 3.11 or newer"), ("1", "0", "apt-get install python3-venv")],
+)
+def test_set_up_says_what_the_interpreter_lacks(tmp_path, version, modules, says):
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    # An interpreter that answers the two questions of the Makefile as told.
+    python = tmp_path / "python"
+    python.write_text(
+        f'#!/bin/sh\ncase "$2" in *version_info*) [ {version} = 1 ];; *ensurepip*) [ {modules} = 1 ];; esac\n'
+    )
+    python.chmod(0o755)
+    done = subprocess.run(
+        ["make", "lint", f"PYTHON={python}"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode != 0 and says in done.stderr
+    assert not (tmp_path / ".venv").exists()
+
+
+@pytest.mark.slow
+def test_a_wheel_holds_everything_that_is_read_at_run_time(tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    skip = shutil.ignore_patterns("__pycache__", "*.egg-info", ".*")
+    for name in ("kie_hvqa", "degradations", "rewards", "rl", "configs"):
+        shutil.copytree(ROOT / name, source / name, ignore=skip)
+    for name in ("pyproject.toml", "README.md", "LICENSE", "THIRD_PARTY.md"):
+        if (ROOT / name).exists():
+            shutil.copy(ROOT / name, source)
+    line = ["-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index", "-q", "-w", tmp_path, source]
+    subprocess.run([sys.executable, *line], check=True, timeout=300)
+    (wheel,) = tmp_path.glob("*.whl")
+    held = set(zipfile.ZipFile(wheel).namelist())
+    for room in ("kie_hvqa", "degradations", "rewards", "rl", "configs"):
+        for path in (source / room).rglob("*"):
+            if path.is_file():
+                assert str(path.relative_to(source)) in held

@@ -1,0 +1,64 @@
+"""Pools for base training: the same pages whatever draws them, and targets that stand where the ink is."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rl.tiny.base_batches import Sampler
+from rl.tiny.pages import Pool, character_targets, draw, load_pool
+
+
+def test_a_pool_is_the_same_for_any_number_of_workers(tmp_path):
+    one = load_pool(tmp_path / "one", "us_licence", "train", 5, 6, workers=1)
+    two = load_pool(tmp_path / "two", "us_licence", "train", 5, 6, workers=2)
+    assert np.array_equal(one.images, two.images)
+    assert one.fields == two.fields
+    assert np.array_equal(one.images[3], draw("us_licence", "train", 5, 3).image)
+
+
+def test_targets_put_each_character_into_the_sub_cell_of_its_centre():
+    characters = np.array([ord("A"), ord("7")], np.uint32)
+    centres = np.array([[2.0, 3.0], [30.0, 25.0]], np.float32)  # x, y
+    targets = character_targets(characters, centres, rows=2, columns=2, cell=16)
+    assert targets.shape == (4, 8)
+    assert targets[0, 0] == ord("A") - 32
+    assert targets[3, 4 + 3] == ord("7") - 32  # last token, lower half, fourth column
+    assert np.count_nonzero(targets) == 2
+
+
+def test_characters_off_the_page_and_outside_ascii_are_no_targets():
+    characters = np.array([ord("A"), ord("é")], np.uint32)
+    centres = np.array([[-1.0, 3.0], [5.0, 5.0]], np.float32)
+    targets = character_targets(characters, centres, rows=1, columns=1, cell=16)
+    assert targets.max() == 0
+    assert (targets == -100).sum() == 1
+
+
+def _striped_pool(count: int) -> Pool:
+    images = np.full((count, 32, 32, 3), 255, np.uint8)
+    images[:, 8, 12] = 0
+    return Pool(
+        images,
+        np.full(count, ord("X"), np.uint32),
+        np.tile(np.array([[12.5, 8.5]], np.float32), (count, 1)),
+        np.arange(count + 1),
+        [[("LN", "X")] for _ in range(count)],
+    )
+
+
+def test_a_step_is_a_function_of_seed_stage_and_step_alone():
+    pool = _striped_pool(8)
+    make = lambda stage: Sampler([pool], seed=1, stage=stage, batch=4, shift=3, cell=16)  # noqa: E731
+    first, again, other = make(0)(7, 1), make(0)(7, 1), make(1)(7, 1)
+    assert np.array_equal(first.pages, again.pages)
+    assert first.fields == again.fields
+    assert not np.array_equal(first.pages, other.pages)
+
+
+def test_targets_move_with_the_page():
+    batch = Sampler([_striped_pool(32)], seed=2, stage=0, batch=32, shift=6, cell=16)(0, 1)
+    for page, targets in zip(batch.pages, batch.characters, strict=True):
+        y, x = np.unravel_index(page.sum(-1).argmin(), page.shape[:2])
+        token = (y // 16) * 2 + x // 16
+        sub = (y % 16 // 8) * 4 + x % 16 // 4
+        assert targets[token, sub] == ord("X") - 32
