@@ -15,7 +15,7 @@ help:
 	@echo 'make lint         ruff, a type checker and shellcheck'
 	@echo 'make format       lets ruff rewrite what make lint would complain about'
 	@echo 'make tiny-reader  trains the embedded reader anew; interrupted, it goes on (runs/tiny_reader)'
-	@echo 'make clean        removes .venv, caches and build output, never runs/'
+	@echo 'make clean        removes caches and build output; never runs/ or .venv'
 
 demo: $(READY)
 	$(BIN)/kie-hvqa demo --out runs/demo
@@ -37,7 +37,7 @@ tiny-reader: $(READY)
 	$(BIN)/python -m rl.tiny.base_reader --config configs/base/tiny_reader.yaml --out runs/tiny_reader
 
 clean:
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 	find kie_hvqa degradations rewards rl tests -name __pycache__ -prune -exec rm -rf {} +
 
 # opencv-python wants libGL and libxcb, which a machine without a desktop may not have: its headless build needs

@@ -70,15 +70,7 @@ def run(
 
 
 def _checks(stage: str, file: Path, overrides: Sequence[str], world_size: int) -> Iterator[Finding]:
-    recipe: StageRecipe
-    rewards: list[LoadedReward] = []
-    if stage == "grpo":
-        recipe = load(file, GrpoRecipe, overrides)
-        rewards = load_rewards(recipe.rewards, file.parent)
-        arguments: Any = grpo.arguments_of(recipe, file, rewards, _planned(GRPOConfig, world_size))
-    else:
-        recipe = load(file, SftRecipe, overrides)
-        arguments = sft.arguments_of(recipe, file, _planned(SFTConfig, world_size))
+    recipe, arguments, rewards = _plan(stage, file, overrides, world_size)
     yield Finding("recipe", f"{file}: {stage} of {recipe.model} on {recipe.data.path}, split {recipe.data.split}")
     yield Finding("output", _output(stage, recipe))
     if world_size > 1:
@@ -98,8 +90,21 @@ def _checks(stage: str, file: Path, overrides: Sequence[str], world_size: int) -
     sizes = [_image_tokens(image_path(rows.root, row), contract) for row in rows.rows]
     yield Finding("tokens", _lengths(stage, arguments, rows.rows, sizes, processor, contract, directory))
     yield Finding("processor", _processor_agrees(rows, sizes, processor, contract))
-    for reward in rewards:
-        yield Finding("reward", _reward(reward, file.parent))
+    if isinstance(recipe, GrpoRecipe):
+        for reward in rewards:
+            yield Finding("reward", _reward(reward, file.parent, recipe.sandbox.deadline_s))
+
+
+def _plan(
+    stage: str, file: Path, overrides: Sequence[str], world_size: int
+) -> tuple[StageRecipe, Any, list[LoadedReward]]:
+    """The recipe, TRL's arguments as they will be in the planned world, and the rewards that it names."""
+    if stage == "sft":
+        sft_recipe = load(file, SftRecipe, overrides)
+        return sft_recipe, sft.arguments_of(sft_recipe, file, _planned(SFTConfig, world_size)), []
+    recipe = load(file, GrpoRecipe, overrides)
+    rewards = load_rewards(recipe.rewards, file.parent)
+    return recipe, grpo.arguments_of(recipe, file, rewards, _planned(GRPOConfig, world_size)), rewards
 
 
 def _planned(arguments_class: type, world_size: int) -> type:
@@ -245,8 +250,8 @@ def _processor_agrees(rows: TrainingRows, sizes: Sequence[int], processor: Any, 
     return f"makes {max(sizes)} tokens of the largest image, as expected"
 
 
-def _reward(reward: LoadedReward, base: Path) -> str:
-    report = check_reward(reward, base=base)
+def _reward(reward: LoadedReward, base: Path, deadline_s: float) -> str:
+    report = check_reward(reward, base=base, deadline_s=deadline_s)
     if not report.ok:
         raise InputError(
             report.failures[0],

@@ -19,6 +19,7 @@ from typing import Any
 
 from kie_hvqa.config import nearest
 from kie_hvqa.errors import InputError
+from kie_hvqa.files import sha256
 from kie_hvqa.readers.base import Answer, Reader, Task, identity_of
 
 __all__ = ["Answer", "Reader", "Task", "identity_of", "open_reader"]
@@ -61,16 +62,29 @@ def open_reader(spec: str, **options: Any) -> Reader:
 
 
 def embedded_directory() -> Path:
-    """Where the shipped tiny reader lies, found without importing the trainers (and so without torch)."""
+    """Where the shipped tiny reader lies, found without importing the trainers (and so without torch).
+
+    Its weights are checked against the SHA-256 that was shipped with them: a half-fetched file would read, badly.
+    """
     room = find_spec("rl")
     for place in (room.submodule_search_locations or []) if room else []:
-        if (Path(place) / "embedded" / "config.json").is_file():
-            return Path(place) / "embedded"
+        directory = Path(place) / "embedded"
+        if (directory / "config.json").is_file():
+            _check_weights(directory / "model.safetensors", directory / "model.safetensors.sha256")
+            return directory
     raise InputError(
         "the embedded reader is not part of this installation",
         field="embedded",
         remedy="Train it with `make tiny-reader`, or name a checkpoint directory.",
     )
+
+
+def _check_weights(weights: Path, checksum: Path) -> None:
+    remedy = "Check the project out again, or train the reader anew with `make tiny-reader`."
+    if not weights.is_file() or not checksum.is_file():
+        raise InputError("the embedded reader is not whole", file=weights, remedy=remedy)
+    if sha256(weights) != checksum.read_text(encoding="ascii").split()[0]:
+        raise InputError("these are not the weights that were shipped", file=weights, remedy=remedy)
 
 
 def _usage(engine: str) -> str:
