@@ -6,9 +6,10 @@ fit the psychometric curve, the other half say how well evidence predicts the re
 ratio of ink contrasts. Characters that the reader gets wrong on the clean crop are left out: damage is not to
 blame for them.
 
-Run: ``python -m degradations.calibrate --documents 90 --out degradations/calibration.json`` (about five minutes
+Run: ``python -m degradations.calibrate --documents 90 --out runs/calibration.json`` (about five minutes
 on one core; ``--annotations A.jsonl`` adds real scans). Nothing reads that file at run time: the constants of
-``LegibilityModel`` are its ``fit``, rounded, and a test holds them together.
+``LegibilityModel`` come from such a fit on earlier drawings of the documents, and its report says how far they have
+drifted.
 """
 
 from __future__ import annotations
@@ -263,7 +264,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=4, help="damaged versions of each field")
     parser.add_argument("--seed", type=int, default=20250621)
     parser.add_argument("--annotations", type=Path, help="annotated scans, images beside the file")
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("calibration.json"))
+    parser.add_argument("--out", type=Path, default=Path("runs/calibration.json"))
     args = parser.parse_args()
     result = calibrate(args.documents, args.repeats, args.seed, rapidocr_recogniser(), args.annotations)
     write_json(args.out, result)

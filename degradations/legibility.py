@@ -3,14 +3,13 @@
 The number compares the damaged crop with the clean one and looks at nothing else, so it is the same for a
 rendered card and for a scanned receipt. It asks how much of the *structure* of the ink survives, at the scale
 at which letters differ: both crops lose what is coarser than a third of the text height (lighting, paper,
-the inside of a patch); then, in a sliding window, the energy of the damaged crop splits into what the clean crop
-explains and what it does not, and the explained share is averaged where the clean glyph has ink. Blur lowers it
-because edges move away from where they were, noise because the window fills with structure that was never
-there, an occluder because nothing of the glyph is left, low contrast only once the sensor's floor drowns the
-rest. Unexplained structure finer than a stroke counts several times: grit over sharp letters is worse than the
-same energy of smear. A plain ratio of ink contrasts misses blur and noise.
+the inside of a patch), and the normalised correlation of what is left is taken in a sliding window and
+averaged where the clean glyph has ink. Blur lowers it because edges move away from where they were, noise
+because the window fills with structure that was never there, an occluder because nothing of the glyph is
+left, low contrast only once the sensor's floor drowns the rest. A plain ratio of ink contrasts misses the
+first two.
 
-The kept share becomes evidence through a log-logistic curve, the usual form of a psychometric function,
+The correlation becomes evidence through a log-logistic curve, the usual form of a psychometric function,
 fitted to an independent reader (RapidOCR's recogniser): evidence is roughly the share of such characters
 that the reader still reads. ``python -m degradations.calibrate`` fits it again and reports how well it
 predicts that reader, operator by operator.
@@ -36,8 +35,7 @@ class LegibilityModel:
     """Every constant behind a label. Lengths are shares of the text height, so the scale of a page is immaterial.
 
     ``detail``: structure coarser than this standard deviation is removed from both crops before comparing.
-    ``window``: standard deviation of the window in which they are compared.
-    ``stroke``: structure finer than this standard deviation is grit; ``grit``: how many times it counts.
+    ``window``: standard deviation of the window in which they are correlated.
     ``floor``: grey levels (standard deviation) of structure too faint to count.
     ``working_height``: crops with taller text are reduced to this height in pixels first.
     ``half``: the structure kept at which the reference reader reads half of the characters.
@@ -47,12 +45,10 @@ class LegibilityModel:
 
     detail: float = 0.3
     window: float = 0.25
-    stroke: float = 0.1
-    grit: float = 4.0
     floor: float = 1.4
     working_height: float = 24.0
-    half: float = 0.36
-    slope: float = 4.45
+    half: float = 0.47
+    slope: float = 4.6
     clear: float = 0.8
     hidden: float = 0.3
 
@@ -81,14 +77,16 @@ class LegibilityModel:
         before, after, local = _strips(clean, damaged, array, height, self.working_height)
         height = min(height, self.working_height)
 
+        before -= _smooth(before, self.detail * height)
+        after -= _smooth(after, self.detail * height)
+        window = self.window * height
+        ink = _smooth(before * before, window)
+        other = _smooth(after * after, window)
+        shared = np.maximum(_smooth(before * after, window), 0)
         floor = np.float32(self.floor**2)
-        ink, explained, stray = _split(before, after, self.detail * height, self.window * height, floor)
-        fine, _, gritty = _split(before, after, self.stroke * height, self.window * height, floor)
-        # The same for an undamaged crop, which the floor keeps from explaining itself wholly.
-        own, smooth = ink * ink / (ink + floor), fine - fine * fine / (fine + floor)
         # Weighted by the ink's own energy: paper between the strokes says nothing either way.
-        kept = ink * np.sqrt(explained / (explained + stray + self.grit * gritty + floor))
-        whole = ink * np.sqrt(own / (ink + self.grit * smooth + floor))
+        kept = ink * shared / np.sqrt((ink + floor) * (other + floor))
+        whole = ink * ink / (ink + floor)
         sums = np.stack([_box_sums(kept, local), _box_sums(whole, local), _box_sums(ink, local)])
         area = np.maximum(1, (local[:, 2] - local[:, 0]) * (local[:, 3] - local[:, 1]))
         share = np.clip(sums[0] / np.maximum(sums[1], 1e-9), 0, 1)
@@ -154,16 +152,6 @@ def _strips(
     local[:, 2] = np.maximum(local[:, 2], local[:, 0] + 2)
     local[:, 3] = np.maximum(local[:, 3], local[:, 1] + 2)
     return strips[0], strips[1], np.clip(local, 0, [shape[1], shape[0], shape[1], shape[0]])
-
-
-def _split(before: Floats, after: Floats, coarse: float, window: float, floor: np.float32) -> tuple[Floats, ...]:
-    """Energies in a sliding window of what is finer than ``coarse``: the clean crop's own, and of the damaged crop's
-    what the clean one explains (the projection onto it; an inverted copy explains nothing) and what it does not."""
-    clean, damaged = before - _smooth(before, coarse), after - _smooth(after, coarse)
-    ink = _smooth(clean * clean, window)
-    shared = np.maximum(_smooth(clean * damaged, window), 0)
-    explained = shared * shared / (ink + floor)
-    return ink, explained, np.maximum(_smooth(damaged * damaged, window) - explained, 0)
 
 
 def _smooth(values: Floats, sigma: float) -> Floats:

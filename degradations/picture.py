@@ -1,6 +1,6 @@
 """Draws a damaged document with its ledger over it, for people: slots framed by legibility, evidence as a bar below.
 
-Run: python -m degradations.picture --template us_licence --severity 4 --seed 3 --out docs/ledger.png
+Run: python -m degradations.picture --template us_licence --severity 3 --seed 0 --out docs/ledger.jpg
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def main() -> None:
     gap = np.full((plain.shape[0], 16, 3), 255, np.uint8)
     both = cv2.resize(np.hstack([plain, gap, framed]), None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA)
     with replacing(arguments.out, "wb") as stream:
-        stream.write(cv2.imencode(".png", both[:, :, ::-1])[1].tobytes())
+        stream.write(cv2.imencode(arguments.out.suffix, both[:, :, ::-1])[1].tobytes())
 
 
 if __name__ == "__main__":

@@ -98,6 +98,9 @@ class Card:
         """Prints the label and the value of something that no question asks for."""
         cell, _ = self._label(concept)
         style = replace(self.value_style, softness=0.0)  # the finish softens it with the ground
+        width = measure(value, style)
+        if width > cell.max_width:  # nobody asks for it: smaller type will do
+            style = replace(style, size=style.size * 0.99 * cell.max_width / width)
         self.page.write(value, style.at(cell.value_x, cell.value_baseline), max_width=cell.max_width)
 
     def _label(self, concept: str) -> tuple[Cell, str]:

@@ -69,7 +69,8 @@ def _draw(drawing: Drawing) -> Document:
     }
     if not drawing.tiny:
         _decorate(drawing, card)
-        found["sex"] = values.value("sex", lambda: sex)
+        if card.fits("sex", sex):  # wide faces leave its narrow cell no room: then only the zone below says it
+            found["sex"] = values.value("sex", lambda: sex)
         card.tell("birthplace", values.plain("birthplace", lambda: invented(rng, "city", 14)))
         card.tell("issued", write_date(expires - timedelta(days=3652), style))
         card.tell("authority", pattern(rng, "MOI 99999"))

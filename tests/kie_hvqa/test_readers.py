@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from kie_hvqa import readers
 from kie_hvqa.errors import InputError
+from kie_hvqa.files import sha256
 from kie_hvqa.readers import open_reader
 from kie_hvqa.readers.rapidocr_reader import RapidOCRReader
 
@@ -60,7 +62,11 @@ def test_the_embedded_reader_is_found_beside_the_trainers(monkeypatch, tmp_path,
     monkeypatch.setattr(readers, "find_spec", lambda name: SimpleNamespace(submodule_search_locations=[str(tmp_path)]))
     with pytest.raises(InputError, match="not part of this installation"):
         open_reader("embedded")
-    (tmp_path / "embedded").symlink_to(tiny_model)
+    shutil.copytree(tiny_model, tmp_path / "embedded")
+    with pytest.raises(InputError, match="not whole"):
+        open_reader("embedded")
+    weights = tmp_path / "embedded" / "model.safetensors"
+    weights.with_name("model.safetensors.sha256").write_text(f"{sha256(weights)}  model.safetensors\n")
     reader = open_reader("embedded")
     assert reader.name == "embedded"
     assert reader.directory == tmp_path / "embedded"
