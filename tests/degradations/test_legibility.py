@@ -53,8 +53,8 @@ def test_more_blur_never_supports_more(make_page, width, more, size):
     for sigma in (width * size, width * more * size):
         blurred = GaussianBlur(3, sigma).apply(page.image)
         scores.append(np.nanmean(MODEL.evidence(page.image, blurred, page.boxes)))
-    # Where nothing is left, what remains is chance.
-    assert scores[1] <= max(scores[0], 0.05)
+    # Where nothing is left, what remains is chance: a third of what separates hidden from partial.
+    assert scores[1] <= max(scores[0], MODEL.hidden / 3)
 
 
 def test_blur_is_seen_where_contrast_alone_does_not_fall(make_page):
