@@ -33,7 +33,7 @@ def run(out: Path) -> dict[str, Any]:
     started = time.monotonic()
     _title(1, "simulate damaged cards and invoices, with a ledger for each")
     data = out / "data"
-    write_dataset(load(RECIPES / "simulate" / "demo.yaml", SimulateConfig), data, workers=2, progress=True)
+    write_dataset(load(RECIPES / "simulate" / "tiny.yaml", SimulateConfig), data, workers=2, progress=True)
 
     _title(2, "the base reader: reads clean pages well, and has never seen a character that it could not read")
     _copy_base(out / "base" / "model")

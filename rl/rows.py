@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +46,6 @@ class TrainingRows:
         if self._with_completion:
             item["completion"] = [{"role": "assistant", "content": f"<answer>{row.answer}</answer>"}]
         return item
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        return (self[index] for index in range(len(self)))
 
     def as_dataset(self) -> Dataset:
         """The same rows as TRL's trainers insist on them: row numbers, turned into items when they are asked for."""

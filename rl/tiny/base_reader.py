@@ -31,7 +31,7 @@ from rl.tiny.base_batches import PageBatch, Sampler
 from rl.tiny.base_config import BaseReaderConfig, Stage
 from rl.tiny.batched import Packed, PageGrid, encode_pages, language_forward, pack, page_grid
 from rl.tiny.build import build_config, build_model, build_processor
-from rl.tiny.pages import TEXT_BLOCK, load_pool
+from rl.tiny.pages import TEXT_BLOCK, Pool, load_pool
 
 CHARACTER_CLASSES = 95  # none and the 94 printable ASCII characters
 SUB_CELLS = 8
@@ -71,13 +71,13 @@ class BaseTrainer:
         self.ids = {
             text: encode(f"<|vision_end|>{text}<|im_end|>\n<|im_start|>assistant\n") for text in all_questions()
         }
-        pool = self._pools(cache)
+
+        def pool(kind: str, split: str, count: int) -> Pool:
+            return load_pool(cache, kind, split, config.seed, count, config.workers)
+
         self.text_blocks = [pool(TEXT_BLOCK, "train", config.pages.text_block)]
         self.documents = [pool(kind, "train", config.pages.documents) for kind in TEMPLATES]
         self.validation = [pool(kind, "validation", config.pages.validation) for kind in TEMPLATES]
-
-    def _pools(self, cache: Path):
-        return lambda kind, split, count: load_pool(cache, kind, split, self.config.seed, count, self.config.workers)
 
     def parameters(self) -> list[torch.nn.Parameter]:
         return [*self.model.parameters(), *self.head.parameters()]
