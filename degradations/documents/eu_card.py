@@ -93,17 +93,14 @@ def _decorate(drawing: Drawing, card: Card) -> None:
 
 _LIST = tuple((c,) for c in ("surname", "given_names", "nationality", "sex", "date_of_birth", "document_number"))
 _PAIRS = (("surname",), ("given_names",), ("nationality", "sex"), ("date_of_birth", "document_number"))
+_NUMBER_TOP = tuple((c,) for c in ("document_number", "given_names", "surname", "date_of_birth", "sex", "nationality"))
+_BIRTH_PAIRS = (("date_of_birth", "document_number"), ("given_names",), ("surname",), ("sex", "nationality"))
 
 TEMPLATE = Template(
     name="eu_card",
     document_type="id_card",
     questions=QUESTIONS,
     sizes={"tiny": (224, 128), "full": (1013, 638)},
-    arrangements=(
-        Arrangement("list", _LIST),
-        Arrangement("pairs-above", _PAIRS, "above"),
-        Arrangement("list-right", _LIST, portrait="right"),
-    ),
     seen=Choices(
         palettes=(
             Palette.of("euro-blue", "eef2fa dce6f6 96acdc 1c368c 101222 283c82"),
@@ -113,6 +110,11 @@ TEMPLATE = Template(
         ),
         backgrounds=("rosettes", "guilloche", "mesh"),
         faces=SEEN_FACES,
+        arrangements=(
+            Arrangement("list", _LIST),
+            Arrangement("pairs-above", _PAIRS, "above"),
+            Arrangement("list-right", _LIST, portrait="right"),
+        ),
     ),
     held=Choices(
         palettes=(
@@ -121,6 +123,10 @@ TEMPLATE = Template(
         ),
         backgrounds=("waves", "dots"),
         faces=HELD_FACES,
+        arrangements=(
+            Arrangement("number-top", _NUMBER_TOP),
+            Arrangement("pairs-birth-above", _BIRTH_PAIRS, "above", portrait="right"),
+        ),
     ),
     draw=_draw,
 )

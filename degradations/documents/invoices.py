@@ -260,10 +260,6 @@ CLASSIC = Template(
     document_type="invoice",
     questions=QUESTIONS["invoice_classic"],
     sizes={"tiny": (192, 224), "full": (1240, 1754)},
-    arrangements=(
-        Arrangement("columns", _rows("invoice_number", "invoice_date", "customer", *SUMS)),
-        Arrangement("columns-right", _rows("customer", "invoice_number", "invoice_date", *SUMS), "right"),
-    ),
     seen=Choices(
         palettes=(
             Palette.of("white", "fcfcfa f6f6f4 e2e2e2 282c34 101012 46484e"),
@@ -272,6 +268,10 @@ CLASSIC = Template(
         ),
         backgrounds=("plain", "waves"),
         faces=(*SEEN_FACES, ("PT Serif", 400)),
+        arrangements=(
+            Arrangement("columns", _rows("invoice_number", "invoice_date", "customer", *SUMS), fixed=3),
+            Arrangement("columns-right", _rows("customer", "invoice_number", "invoice_date", *SUMS), "right", fixed=3),
+        ),
     ),
     held=Choices(
         palettes=(
@@ -280,6 +280,12 @@ CLASSIC = Template(
         ),
         backgrounds=("guilloche", "dots"),
         faces=HELD_FACES,
+        arrangements=(
+            Arrangement("date-first", _rows("invoice_date", "customer", "invoice_number", *SUMS), fixed=3),
+            Arrangement(
+                "date-first-right", _rows("invoice_date", "invoice_number", "customer", *SUMS), "right", fixed=3
+            ),
+        ),
     ),
     draw=lambda drawing: _draw("invoice_classic", drawing),
 )
@@ -289,12 +295,6 @@ MODERN = Template(
     document_type="invoice",
     questions=QUESTIONS["invoice_modern"],
     sizes={"tiny": (192, 224), "full": (1240, 1754)},
-    arrangements=(
-        Arrangement(
-            "stack-right", _rows("invoice_number", "invoice_date", "due_date", "customer", "tax", "total"), "right"
-        ),
-        Arrangement("stack", _rows("customer", "invoice_number", "invoice_date", "due_date", "tax", "total")),
-    ),
     seen=Choices(
         palettes=(
             Palette.of("teal-head", "fcfdfd f2f8f8 d4e8e8 0e747c 12181a 1e646a"),
@@ -303,6 +303,17 @@ MODERN = Template(
         ),
         backgrounds=("plain", "contours"),
         faces=SEEN_FACES,
+        arrangements=(
+            Arrangement(
+                "stack-right",
+                _rows("invoice_number", "invoice_date", "due_date", "customer", "tax", "total"),
+                "right",
+                fixed=2,
+            ),
+            Arrangement(
+                "stack", _rows("customer", "invoice_number", "invoice_date", "due_date", "tax", "total"), fixed=2
+            ),
+        ),
     ),
     held=Choices(
         palettes=(
@@ -311,6 +322,17 @@ MODERN = Template(
         ),
         backgrounds=("mesh", "waves"),
         faces=HELD_FACES,
+        arrangements=(
+            Arrangement(
+                "due-first", _rows("due_date", "invoice_number", "customer", "invoice_date", "tax", "total"), fixed=2
+            ),
+            Arrangement(
+                "customer-last-right",
+                _rows("invoice_date", "due_date", "invoice_number", "customer", "tax", "total"),
+                "right",
+                fixed=2,
+            ),
+        ),
     ),
     draw=lambda drawing: _draw("invoice_modern", drawing),
 )

@@ -86,17 +86,18 @@ _ROWS = tuple((concept,) for concept in _ORDER)
 _NAMES_FIRST = tuple(
     (concept,) for concept in ("surname", "given_names", "document_number", "date_of_birth", "expiry_date")
 )
+_BIRTH_FIRST = tuple(
+    (concept,) for concept in ("date_of_birth", "surname", "given_names", "expiry_date", "document_number")
+)
+_EXPIRY_LAST = tuple(
+    (concept,) for concept in ("given_names", "surname", "date_of_birth", "document_number", "expiry_date")
+)
 
 TEMPLATE = Template(
     name="us_licence",
     document_type="id_card",
     questions=QUESTIONS,
     sizes={"tiny": (224, 128), "full": (1013, 638)},
-    arrangements=(
-        Arrangement("number-first", _ROWS),
-        Arrangement("names-first", _NAMES_FIRST),
-        Arrangement("number-first-right", _ROWS, portrait="right"),
-    ),
     seen=Choices(
         palettes=(
             Palette.of("sky", "ecf3fa d6e5f4 96b4d6 20488a 12141e 2c4e8c"),
@@ -106,6 +107,11 @@ TEMPLATE = Template(
         ),
         backgrounds=("guilloche", "waves", "contours"),
         faces=SEEN_FACES,
+        arrangements=(
+            Arrangement("number-first", _ROWS),
+            Arrangement("names-first", _NAMES_FIRST),
+            Arrangement("number-first-right", _ROWS, portrait="right"),
+        ),
     ),
     held=Choices(
         palettes=(
@@ -114,6 +120,10 @@ TEMPLATE = Template(
         ),
         backgrounds=("rosettes", "mesh"),
         faces=HELD_FACES,
+        arrangements=(
+            Arrangement("birth-first", _BIRTH_FIRST),
+            Arrangement("expiry-last", _EXPIRY_LAST, portrait="right"),
+        ),
     ),
     draw=_draw,
 )

@@ -1,15 +1,15 @@
 """How a template may look, and which looks are kept for the test.
 
-Every template lists palettes, backgrounds and faces twice: ``seen`` for training and validation, ``held`` for the test
-alone. The two share no palette and no background kind, and ``held`` has font families that ``seen`` lacks, so a score
-on the test says how a reader does on drawings that it never met. Arrangements belong to the template, as they do to
-a real card's: the test has the same ones.
+Every template lists palettes, backgrounds, faces and arrangements twice: ``seen`` for training and validation, ``held``
+for the test alone. The two share no palette, no background kind and no arrangement, and ``held`` has font families that
+``seen`` lacks, so a score on the test says how a reader does on drawings that it never met. Every other document of
+training and validation has the rows of its arrangement shuffled, so that a reader must find a value by its label.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -34,6 +34,7 @@ HELD_FACES: tuple[Face, ...] = (
 class Arrangement:
     """Where things go. ``rows`` are rows of concepts; ``labels`` stand left of the values or above them.
 
+    The last ``fixed`` rows keep their place when the others are shuffled: a total comes after what it sums.
     ``portrait`` is ``left`` or ``right``; ``header`` is ``top``, ``bottom`` or ``side``.
     """
 
@@ -42,6 +43,16 @@ class Arrangement:
     labels: str = "left"
     portrait: str = "left"
     header: str = "top"
+    fixed: int = 0
+
+    def shuffled(self, rng: np.random.Generator, apart_from: Collection[tuple[tuple[str, ...], ...]]) -> Arrangement:
+        """The same rows in a drawn order, each one's concepts too, and none of the orders ``apart_from``."""
+        loose = len(self.rows) - self.fixed
+        rows = tuple(tuple(row[i] for i in rng.permutation(len(row))) for row in self.rows)
+        rows = (*(rows[i] for i in rng.permutation(loose)), *rows[loose:])
+        if rows in apart_from:
+            return self.shuffled(rng, apart_from)
+        return replace(self, name=f"{self.name}-shuffled", rows=rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +60,7 @@ class Choices:
     palettes: tuple[Palette, ...]
     backgrounds: tuple[str, ...]
     faces: tuple[Face, ...]
+    arrangements: tuple[Arrangement, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +108,6 @@ class Template:
     document_type: str
     questions: dict[str, str]
     sizes: dict[str, tuple[int, int]]
-    arrangements: tuple[Arrangement, ...]
     seen: Choices
     held: Choices
     draw: Callable[[Drawing], Document]
@@ -110,12 +121,20 @@ class Template:
         look = Look(
             palette=pick(rng, choices.palettes),
             background=pick(rng, choices.backgrounds),
-            arrangement=pick(rng, self.arrangements),
+            arrangement=self._arrangement(rng, split),
             value_face=pick(rng, choices.faces),
             label_face=pick(rng, choices.faces),
             ground_seed=int(rng.integers(6)),
         )
         return self.draw(Drawing(rng, split, scale, values, look, self.sizes[scale]))
+
+    def _arrangement(self, rng: np.random.Generator, split: str) -> Arrangement:
+        if split == "test":
+            return pick(rng, self.held.arrangements)
+        arrangement = pick(rng, self.seen.arrangements)
+        if rng.random() < 0.5:
+            return arrangement
+        return arrangement.shuffled(rng, {held.rows for held in self.held.arrangements})
 
 
 def jitter(rng: np.random.Generator, colour: Colour, amount: int) -> Colour:

@@ -126,13 +126,16 @@ _LIST = tuple(
     (c,) for c in ("surname", "given_names", "nationality", "date_of_birth", "document_number", "expiry_date")
 )
 _PAIRS = (("surname",), ("given_names",), ("nationality", "document_number"), ("date_of_birth", "expiry_date"))
+_NUMBER_TOP = tuple(
+    (c,) for c in ("document_number", "given_names", "surname", "expiry_date", "date_of_birth", "nationality")
+)
+_NUMBER_PAIRS = (("document_number", "nationality"), ("surname",), ("given_names",), ("date_of_birth", "expiry_date"))
 
 TEMPLATE = Template(
     name="passport",
     document_type="id_card",
     questions=QUESTIONS,
     sizes={"tiny": (224, 144), "full": (1476, 1039)},
-    arrangements=(Arrangement("list", _LIST), Arrangement("pairs-above", _PAIRS, "above")),
     seen=Choices(
         palettes=(
             Palette.of("burgundy", "faf4f0 f0e2de cea4a0 701a2c 161214 6e2432"),
@@ -141,6 +144,7 @@ TEMPLATE = Template(
         ),
         backgrounds=("contours", "guilloche", "dots"),
         faces=SEEN_FACES,
+        arrangements=(Arrangement("list", _LIST), Arrangement("pairs-above", _PAIRS, "above")),
     ),
     held=Choices(
         palettes=(
@@ -149,6 +153,10 @@ TEMPLATE = Template(
         ),
         backgrounds=("waves", "mesh"),
         faces=HELD_FACES,
+        arrangements=(
+            Arrangement("number-top", _NUMBER_TOP),
+            Arrangement("pairs-number-above", _NUMBER_PAIRS, "above"),
+        ),
     ),
     draw=_draw,
 )

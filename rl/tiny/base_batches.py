@@ -46,37 +46,51 @@ class Sampler:
         return PageBatch(np.stack(pages), np.stack(characters), fields)
 
     def _moved(self, pool: Pool, member: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """The page moved by up to ``shift`` pixels (edges repeated) and scanned a little differently each time."""
+        """The page moved by up to ``shift`` pixels, stretched by up to 6 % and scanned a little differently each time."""
         page = pool.images[member]
         height, width, _ = page.shape
-        dx, dy = rng.integers(-self._shift, self._shift + 1, 2)
-        rows = np.clip(np.arange(height) - dy, 0, height - 1)
-        columns = np.clip(np.arange(width) - dx, 0, width - 1)
-        page = scanned(page[rows][:, columns], rng)
+        stretch, shift = rng.uniform(0.94, 1.06, 2), rng.uniform(-self._shift, self._shift, 2)
+        centre = np.array([width, height]) / 2
+        offset = centre + shift - stretch * centre  # a point p goes to stretch · p + offset
+        if rng.random() < 0.5:  # half the pages stay on the pixel grid that they were drawn on
+            stretch, offset = np.ones(2), np.round(shift)
+        matrix = np.array([[stretch[0], 0.0, offset[0]], [0.0, stretch[1], offset[1]]])
+        page = cv2.warpAffine(page, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         span = slice(pool.offsets[member], pool.offsets[member + 1])
         targets = character_targets(
             pool.characters[span],
-            pool.centres[span] + np.array([dx, dy], np.float32),
+            (pool.centres[span] * stretch + offset).astype(np.float32),
             rows=height // self._cell,
             columns=width // self._cell,
             cell=self._cell,
         )
-        return page, targets
+        return scanned(page, rng), targets
 
 
 def scanned(page: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A clean page, uint8 [H, W, 3], as another good scanner might have given it: every character stays clear.
+    """A clean page, uint8 [H, W, 3], as another scanner or camera might have given it: every character stays clear.
 
-    Contrast, brightness and tint vary; every other page has a little softness (up to 0.7 pixels) and sensor noise (up to
-    8 grey levels). Nothing is hidden, so a reader trained on it still has no reason to say that it cannot see.
+    Contrast, brightness, tint, slope of the light, softness (up to 0.9 pixels), sensor noise (up to 12 grey levels) and
+    JPEG (quality 40 to 95) vary. Nothing is hidden, so a reader trained on it still has no reason to say that it cannot
+    see; but its eyes do not fail at the first blemish, as a large model's do not.
     """
     pixels = page.astype(np.float32)
     if rng.random() < 0.5:
-        pixels = cv2.GaussianBlur(pixels, (0, 0), rng.uniform(0.2, 0.7))
+        pixels = cv2.GaussianBlur(pixels, (0, 0), rng.uniform(0.2, 0.9))
     middle = pixels.mean()
-    pixels = (pixels - middle) * rng.uniform(0.5, 1.1) + middle + rng.uniform(-30, 30)
+    pixels = (pixels - middle) * rng.uniform(0.4, 1.1) + middle + rng.uniform(-30, 30)
+    if rng.random() < 0.3:
+        height, width, _ = page.shape
+        slope = rng.uniform(-40, 40, 2)
+        pixels += (np.linspace(-slope[0], slope[0], width)[None] + np.linspace(-slope[1], slope[1], height)[:, None])[
+            :, :, None
+        ]
     if rng.random() < 0.5:
-        pixels += rng.normal(0.0, rng.uniform(1.0, 8.0), pixels.shape)
+        pixels += rng.normal(0.0, rng.uniform(1.0, 12.0), pixels.shape)
     if rng.random() < 0.3:
         pixels = pixels[:, :, rng.permutation(3)]
-    return np.clip(pixels, 0, 255).astype(np.uint8)
+    page = np.clip(pixels, 0, 255).astype(np.uint8)
+    if rng.random() < 0.25:
+        quality = int(rng.integers(40, 96))
+        page = cv2.imdecode(cv2.imencode(".jpg", page, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
+    return page

@@ -158,9 +158,16 @@ def test_test_drawings_are_never_seen_in_training(template: str) -> None:
     assert not {p.name for p in seen.palettes} & {p.name for p in held.palettes}
     assert not set(seen.backgrounds) & set(held.backgrounds)
     assert {family for family, _ in held.faces} - {family for family, _ in seen.faces}
+    orders = {arrangement.rows for arrangement in held.arrangements}
+    for seed in range(200):
+        arrangement = seen.arrangements[seed % len(seen.arrangements)]
+        shuffled = arrangement.shuffled(np.random.default_rng(seed), orders)
+        assert shuffled.rows not in orders
+        assert sorted(map(sorted, shuffled.rows)) == sorted(map(sorted, arrangement.rows))
+        assert arrangement.fixed == 0 or shuffled.rows[-arrangement.fixed :] == arrangement.rows[-arrangement.fixed :]
     train = [draw(template, seed, split=split).drawing for seed in range(10) for split in ("train", "validation")]
     test = [draw(template, seed, split="test").drawing for seed in range(10)]
-    for aspect in ("palette", "background"):
+    for aspect in ("palette", "background", "arrangement"):
         assert not {d[aspect] for d in train} & {d[aspect] for d in test}
 
 

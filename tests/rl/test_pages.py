@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from rl.tiny.base_batches import Sampler
@@ -36,7 +37,7 @@ def test_characters_off_the_page_and_outside_ascii_are_no_targets():
 
 def _striped_pool(count: int) -> Pool:
     images = np.full((count, 32, 32, 3), 255, np.uint8)
-    images[:, 8, 12] = 0
+    images[:, 7:10, 11:14] = 0
     return Pool(
         images,
         np.full(count, ord("X"), np.uint32),
@@ -56,9 +57,12 @@ def test_a_step_is_a_function_of_seed_stage_and_step_alone():
 
 
 def test_targets_move_with_the_page():
+    """Within a pixel: the page may be stretched, softened and compressed on the way."""
     batch = Sampler([_striped_pool(32)], seed=2, stage=0, batch=32, shift=6, cell=16)(0, 1)
     for page, targets in zip(batch.pages, batch.characters, strict=True):
-        y, x = np.unravel_index(page.sum(-1).argmin(), page.shape[:2])
-        token = (y // 16) * 2 + x // 16
-        sub = (y % 16 // 8) * 4 + x % 16 // 4
-        assert targets[token, sub] == ord("X") - 32
+        ink = page.astype(float).sum(-1)
+        y, x = np.unravel_index(cv2.blur(ink, (3, 3)).argmin(), ink.shape)
+        (token,), (sub,) = np.nonzero(targets == ord("X") - 32)
+        left, top = token % 2 * 16 + sub % 4 * 4, token // 2 * 16 + sub // 4 * 8
+        assert left - 1.5 <= x <= left + 4.5
+        assert top - 1.5 <= y <= top + 8.5
