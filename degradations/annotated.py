@@ -21,8 +21,9 @@ from degradations.charboxes import fit_characters
 from degradations.config import DegradeConfig
 from degradations.damage import Question, damage, draw_severity, make_row
 from degradations.legibility import LegibilityModel
+from degradations.manifest import DatasetSummary
 from degradations.operators import Image
-from degradations.writer import DatasetSummary, Piece, write_pieces
+from degradations.writer import Piece, write_pieces
 from kie_hvqa.errors import InputError
 from kie_hvqa.files import sha256
 from kie_hvqa.ledger import Box, QuestionKind

@@ -15,6 +15,7 @@ from kie_hvqa.config import Config, nearest
 from kie_hvqa.ledger import MAX_SEVERITY, QuestionKind
 
 Split = Literal["train", "validation", "test"]
+TwinChange = Literal["name", "date", "check_digit", "total"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Weights = dict[str, Weight]
@@ -72,7 +73,9 @@ class SimulateConfig(DamageConfig):
     (character strings, so that nothing but pixels helps). ``held_out_operators``: split to the operators that it
     never draws. ``question_kinds``: planned shares; a field that ends wholly hidden is ``unreadable`` whatever
     was planned. ``questions_per_document`` samples come from each document; every ``questions_per_image`` of them
-    share one damaged image.
+    share one damaged image. ``false_premises`` is the share of absent questions that take for granted what the page
+    does not say (a second holder, a discount). ``twins`` makes pairs instead of single questions: what is changed
+    (``degradations/twins.py``) to its weight.
     """
 
     count: Annotated[int, Field(ge=1)]
@@ -84,6 +87,8 @@ class SimulateConfig(DamageConfig):
     question_kinds: dict[QuestionKind, Weight] = {"answerable": 0.84, "unreadable": 0.08, "absent": 0.08}
     questions_per_document: Annotated[int, Field(ge=1, le=1000)] = 4
     questions_per_image: Annotated[int, Field(ge=1)] = 1
+    false_premises: Annotated[float, Field(ge=0, le=1)] = 0.0
+    twins: dict[TwinChange, Weight] = {}
 
     @field_validator("templates")
     @classmethod
@@ -98,8 +103,21 @@ class SimulateConfig(DamageConfig):
     def _weights(cls, value: dict) -> dict:
         return _some_weight(value)
 
+    @field_validator("twins")
+    @classmethod
+    def _twins(cls, value: dict) -> dict:
+        return _some_weight(value) if value else value
+
     @model_validator(mode="after")
     def _possible(self) -> Self:
+        from degradations.documents import templates
+
+        for name, weight in self.templates.items():
+            if weight > 0 and name not in templates(self.scale):
+                drawn = ", ".join(templates(self.scale))
+                raise ValueError(f"template {name!r} is not drawn at scale {self.scale!r}; these are: {drawn}")
+        if self.twins and (self.questions_per_document % 2 or self.questions_per_image != 1):
+            raise ValueError("twins need an even questions_per_document and questions_per_image of 1")
         if self.questions_per_document % self.questions_per_image:
             raise ValueError("questions_per_document must be a multiple of questions_per_image")
         if self.question_kinds.get("unreadable", 0) > 0 and not any(w > 0 for s, w in self.severities.items() if s):

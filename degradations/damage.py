@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import field as member
+from typing import Any
 
-from degradations.legibility import LegibilityModel, ledger
-from degradations.operators import OPERATORS, Context, Glare, Image, OpaqueOccluder, Operator, Rng
-from degradations.operators.base import COVER
+from degradations.legibility import LegibilityModel, Print, ledger
+from degradations.operators import OPERATORS, Context, Image, OpaqueOccluder, Rng
 from degradations.recipe import Recipe, draw_recipe, pick
 from kie_hvqa.answer import render, truth
 from kie_hvqa.ledger import MAX_SEVERITY, Box, QuestionKind, Row, Slot
@@ -24,7 +25,7 @@ _COVERED = 0.7
 class Question:
     """One question about a page. ``planned`` is the kind aimed at; an absent field has no value and no boxes.
 
-    ``copies`` are the boxes of further prints of ``value``.
+    ``copies`` are the boxes of further prints of ``value``; ``how`` it was printed, None on a real document.
     """
 
     planned: QuestionKind
@@ -33,6 +34,7 @@ class Question:
     value: str = ""
     boxes: tuple[Box, ...] = ()
     copies: tuple[tuple[Box, ...], ...] = ()
+    how: Print | None = member(default=None, compare=False, repr=False)
 
     @property
     def problem(self) -> str:
@@ -79,17 +81,17 @@ def damage(
         contexts = [Context.of(page, elsewhere or [_middle(page)])]
     recipe = draw_recipe(severity, rng, contexts[0], operators, counts)
     for context in contexts[1:]:
-        local = [type(o).draw(o.severity, rng, context) for o in recipe.operators if _local(o)]
+        local = [type(o).draw(o.severity, rng, context) for o in recipe.operators if o.local]
         recipe = recipe.then(*local)
     for question in questions:
         if question.planned == "unreadable" and severity > 0:
             recipe = _hide(page, question, recipe, rng, operators, model)
     image = recipe.apply(page)
-    slots = tuple(_judge(page, image, question, model) for question in questions)
+    slots = tuple(_judge(page, image, question, recipe, model) for question in questions)
     return Damaged(image, recipe, severity, slots)
 
 
-def make_row(question: Question, damaged: Damaged, index: int, **identity: str) -> Row:
+def make_row(question: Question, damaged: Damaged, index: int, **identity: Any) -> Row:
     """The row of ``questions[index]``; its kind follows from its slots, not from the plan."""
     slots = damaged.slots[index]
     kind: QuestionKind = "absent" if question.planned == "absent" else "answerable"
@@ -107,14 +109,15 @@ def make_row(question: Question, damaged: Damaged, index: int, **identity: str) 
     )
 
 
-def _judge(page: Image, image: Image, question: Question, model: LegibilityModel) -> tuple[Slot, ...]:
+def _judge(page: Image, image: Image, question: Question, recipe: Recipe, model: LegibilityModel) -> tuple[Slot, ...]:
     if not question.boxes:
         return ()
-    return ledger(model, question.value, page, image, question.boxes, question.copies)
+    value, boxes, copies = question.value, question.boxes, question.copies
+    return ledger(model, value, page, image, boxes, copies, recipe=recipe, how=question.how)
 
 
 def _hidden(page: Image, question: Question, recipe: Recipe, model: LegibilityModel) -> bool:
-    slots = _judge(page, recipe.apply(page), question, model)
+    slots = _judge(page, recipe.apply(page), question, recipe, model)
     return all(slot.legibility == "hidden" for slot in slots if slot.scored)
 
 
@@ -130,7 +133,7 @@ def _hide(
     context = Context.of(page, question.boxes, question.copies)
     names = sorted(name for name, weight in operators.items() if weight > 0)
     cover = OpaqueOccluder.name in names
-    bare = Recipe(tuple(o for o in recipe.operators if not _local(o)))
+    bare = Recipe(tuple(o for o in recipe.operators if not o.local))
     for attempt in range(4):
         if cover and (attempt >= 2 or rng.random() < _COVERED):
             tried = recipe.then(OpaqueOccluder.covering(rng, context))
@@ -140,10 +143,6 @@ def _hide(
         if _hidden(page, question, tried, model):
             return tried
     return tried
-
-
-def _local(operator: Operator) -> bool:
-    return operator.stage == COVER or isinstance(operator, Glare)
 
 
 def _middle(page: Image) -> Box:

@@ -15,7 +15,7 @@ import numpy as np
 from degradations.config import SimulateConfig
 from degradations.damage import Question, damage
 from degradations.documents import render
-from degradations.legibility import LegibilityModel
+from degradations.legibility import LegibilityModel, Print
 from kie_hvqa.files import replacing
 from kie_hvqa.ledger import Slot
 
@@ -44,7 +44,14 @@ def picture(template: str, severity: int, seed: int, operators: dict[str, float]
     rng = np.random.default_rng(seed)
     document = render(template, rng, split="test", scale="full")
     questions = [
-        Question("answerable", name, field.question_name, field.value, field.boxes)
+        Question(
+            "answerable",
+            name,
+            field.question_name,
+            field.value,
+            field.boxes,
+            how=Print(document.ground, field.style),
+        )
         for name, field in document.fields.items()
     ]
     counts = SimulateConfig(count=1).operators_per_image

@@ -5,21 +5,69 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from degradations.damage import Question
-from degradations.documents import Document, PrintedChar, PrintedField, question_names
+from degradations.documents import TEMPLATES, Document, PrintedChar, PrintedField, question_names
+from degradations.legibility import Print
 from degradations.operators import Rng
 from degradations.recipe import pick
 from kie_hvqa.ledger import Box, QuestionKind
 
 # Concepts that no template prints, asked like any other.
 NOWHERE = {"blood_type": "blood type", "tax_number": "tax number", "iban": "IBAN", "place_of_birth": "place of birth"}
+# Concepts that answer for each other: a card with a surname has a name.
+SAME = (
+    frozenset({"name", "surname", "given_names"}),
+    frozenset({"document_number", "identity_number", "personal_number"}),
+    frozenset({"invoice_number", "receipt_number"}),
+    frozenset({"invoice_date", "date"}),
+    frozenset({"customer", "buyer_name"}),
+    frozenset({"tax_number", "buyer_code", "seller_code"}),
+)
+# False premises: they take for granted something that no page of the type shows.
+PREMISES = {
+    "id_card": {
+        "second_holder": "surname of the second holder",
+        "spouse": "given name of the holder's spouse",
+        "former_expiry": "date of expiry that was crossed out",
+        "old_number": "number of the card that this one replaces",
+        "extension": "date until which the stamp extends this document",
+        "guardian": "name of the guardian who signed for the holder",
+        "third_name": "third given name of the holder",
+    },
+    "invoice": {
+        "discount": "discount on the second instalment",
+        "late_fee": "late fee that was added",
+        "second_total": "total of the second page",
+        "corrected_number": "invoice number that was written over the first one",
+        "deposit": "deposit that was already paid",
+        "signature_name": "name below the customer's signature",
+        "foreign_total": "total in the second currency",
+    },
+    "receipt": {
+        "tip": "tip that was left",
+        "card_number": "number of the credit card that was used",
+        "refund": "amount that was refunded",
+        "points": "number of loyalty points that were earned",
+        "second_receipt": "number of the second receipt",
+        "voucher": "value of the voucher that was redeemed",
+    },
+}
 # A second print in smaller type than this share says nothing to a reader that manages the first.
 _COPY_HEIGHT = 0.8
 
 
 def plan_questions(
-    document: Document, kinds: Mapping[QuestionKind, float], count: int, group: int, rng: Rng
+    document: Document,
+    kinds: Mapping[QuestionKind, float],
+    count: int,
+    group: int,
+    rng: Rng,
+    false_premises: float = 0.0,
 ) -> list[Question]:
-    """``count`` questions about ``document``; no field comes twice in a group of ``group`` while others are left."""
+    """``count`` questions about ``document``; no field comes twice in a group of ``group`` while others are left.
+
+    ``false_premises`` is the share of the absent ones that take something for granted that the page does not show; the
+    others ask for a field that other documents have.
+    """
     options = sorted(kinds)
     absent = absent_concepts(document)
     questions: list[Question] = []
@@ -30,9 +78,12 @@ def plan_questions(
             asked = []
         kind: QuestionKind = pick(rng, options, [kinds[option] for option in options])
         if kind == "absent":
-            names = [name for name in sorted(absent) if name not in asked] or sorted(absent)
+            offered = absent
+            if false_premises > 0 and rng.random() < false_premises:
+                offered = PREMISES[document.document_type]
+            names = [name for name in sorted(offered) if name not in asked] or sorted(offered)
             concept = names[int(rng.integers(len(names)))]
-            questions.append(Question(kind, concept, absent[concept]))
+            questions.append(Question(kind, concept, offered[concept]))
         else:
             if not [name for name in queue if name not in asked]:
                 queue += [str(name) for name in rng.permutation(sorted(document.fields))]
@@ -40,21 +91,32 @@ def plan_questions(
             queue.remove(concept)
             printed = document.fields[concept]
             copies = find_copies(document.text, printed)
-            questions.append(Question(kind, concept, printed.question_name, printed.value, printed.boxes, copies))
+            how = Print(document.ground, printed.style)
+            questions.append(Question(kind, concept, printed.question_name, printed.value, printed.boxes, copies, how))
         asked.append(concept)
     return questions
 
 
 def absent_concepts(document: Document) -> dict[str, str]:
-    """Concept → question name, of everything other templates print and this one does not under any name."""
-    names = question_names()
-    own = names.get(document.template, {})
+    """Concept → question name, of everything that other templates of its scale print and this one does not.
+
+    A name that this page prints for anything is left out, and so is one that it would be understood as: a question for
+    the "surname" of a card that prints a "surname in Latin letters" has an answer.
+    """
+    size = (document.image.shape[1], document.image.shape[0])
+    scale = next(s for s, sides in TEMPLATES[document.template].sizes.items() if sides == size)
+    names = question_names(scale)
+    own = names[document.template]
     taken = {*own.values(), *(printed.question_name for printed in document.fields.values())}
+    shown = {*own, *document.fields}
+    if scale == "full":
+        shown |= {*TEMPLATES[document.template].also}
+        shown = shown.union(*(group for group in SAME if group & shown))
     found = dict(NOWHERE)
     for template, questions in names.items():
         if template != document.template:
-            found.update({concept: name for concept, name in questions.items() if concept not in own})
-    return {concept: name for concept, name in found.items() if concept not in document.fields and name not in taken}
+            found.update(questions)
+    return {concept: name for concept, name in found.items() if concept not in shown and name not in taken}
 
 
 def find_copies(text: Sequence[PrintedChar], printed: PrintedField) -> tuple[tuple[Box, ...], ...]:

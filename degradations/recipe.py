@@ -10,8 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from degradations.operators import OPERATORS, Context, Image, Operator, Rng, from_json
+from degradations.operators.base import Origin, Points
 from kie_hvqa.errors import InputError
+from kie_hvqa.ledger import Box
 
 T = TypeVar("T")
 
@@ -28,6 +33,44 @@ class Recipe:
         for operator in self.operators:
             result = operator.apply(result, origin)
         return result
+
+    def apply_window(self, window: Image, origin: Origin) -> tuple[Image, Origin, NDArray[np.bool_]]:
+        """Damage a part of the clean page whose top left pixel is at ``origin`` = (x, y).
+
+        Returns a part of the damaged page (uint8 [h, w, 3]), the origin of that part there, and bool [h, w]: False where
+        the part depends on pixels of the page outside the window. Parts made from windows of one shape at one origin
+        have one shape and one origin, whatever is in them.
+        """
+        result, known = window.copy(), np.ones(window.shape[:2], bool)
+        for operator in self.operators:
+            if operator.moves and operator.severity > 0:
+                result, known, origin = operator.view(result, known, origin)
+            else:
+                result = operator.apply(result, origin)
+        return result, origin, known
+
+    @property
+    def moves(self) -> bool:
+        """Whether anything printed lies elsewhere afterwards."""
+        return any(operator.moves and operator.severity > 0 for operator in self.operators)
+
+    @property
+    def geometry(self) -> Recipe:
+        """The moving operators alone: what they make of the clean page is what the damaged one compares with."""
+        return Recipe(tuple(operator for operator in self.operators if operator.moves))
+
+    def map_points(self, points: Points) -> Points:
+        """Where points of the clean page (float64 [n, 2] of x, y in pixels) lie on the damaged one."""
+        for operator in self.operators:
+            if operator.severity > 0:
+                points = operator.map_points(points)
+        return points
+
+    def map_boxes(self, boxes: Sequence[Box]) -> tuple[Box, ...]:
+        """The upright boxes around where the corners of ``boxes`` lie on the damaged page."""
+        for operator in self.operators:
+            boxes = operator.map_boxes(boxes)
+        return tuple(boxes)
 
     def to_json(self) -> list[dict[str, str]]:
         return [operator.to_json() for operator in self.operators]
@@ -54,7 +97,7 @@ class Recipe:
 
 
 def in_order(operators: Sequence[Operator]) -> Recipe:
-    """Sort by stage (cover, light, optics, sensor, compression): the order in which a photograph suffers them."""
+    """Sort by stage (wear, cover, light, geometry, optics, sensor, compression): the order in which they happen."""
     return Recipe(tuple(sorted(operators, key=lambda operator: operator.stage)))
 
 
@@ -68,8 +111,9 @@ def draw_recipe(
     """Draw a recipe of ``severity`` (0..6).
 
     ``operators`` maps names to weights, ``counts`` a number of operators to its weight (one, if not given).
-    The first operator drawn has the full severity, any further one at most half of it: two effects at
-    severity k would otherwise be far worse than one.
+    The first operator picked has the full severity, any further one at most half of it: two effects at
+    severity k would otherwise be far worse than one. At most one of them moves what is printed, and what comes
+    after it is drawn for where the field lies then.
     """
     if severity == 0:
         return Recipe()
@@ -78,13 +122,18 @@ def draw_recipe(
         raise ValueError("no operator has a positive weight")
     numbers = sorted(counts or {1: 1.0})
     wanted = int(pick(rng, numbers, [(counts or {1: 1.0})[n] for n in numbers]))
-    chosen: list[Operator] = []
-    for index in range(min(wanted, len(names))):
+    chosen: list[tuple[type[Operator], int]] = []
+    while names and len(chosen) < wanted:
         name = pick(rng, names, [operators[n] for n in names])
-        names.remove(name)
-        level = severity if index == 0 else int(rng.integers(1, max(1, severity // 2) + 1))
-        chosen.append(OPERATORS[name].draw(level, rng, context))
-    return in_order(chosen)
+        level = severity if not chosen else int(rng.integers(1, max(1, severity // 2) + 1))
+        chosen.append((OPERATORS[name], level))
+        # One camera has one pose: a second moving operator would turn the picture of a picture.
+        names = [n for n in names if n != name and not (OPERATORS[name].moves and OPERATORS[n].moves)]
+    drawn: list[Operator] = []
+    for cls, level in sorted(chosen, key=lambda choice: choice[0].stage):
+        drawn.append(cls.draw(level, rng, context))
+        context = context.moved(drawn[-1])
+    return Recipe(tuple(drawn))
 
 
 def pick(rng: Rng, options: Sequence[T], weights: Sequence[float]) -> T:

@@ -1,58 +1,46 @@
-"""The dataset directory (DESIGN contract 1): written beside its place, then renamed; the same bytes for any workers.
+"""Makes a dataset directory (DESIGN contract 1) out of pieces: the same bytes for any workers, shards and kills.
 
-A dataset is made of *pieces*, one a document; a piece is a list of rows and their images. Pieces are made in any
-process and written down in order, so nothing in the directory tells how many processes there were.
+A dataset is made of *pieces*, one a document; a piece is a list of rows and their images. Worker processes make pieces
+and write their images, each under another name first; this process writes the pieces down in order (``journal``) and,
+when all are there, turns the journal into the finished files (``manifest``). Nothing grows with the number of
+pieces but the files.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-import json
 import os
-import shutil
-import tempfile
-from collections import Counter
+import signal
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from functools import partial
-from multiprocessing import get_context
+from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import cv2
-import numpy as np
 from tqdm import tqdm
 
+from degradations.journal import Journal, record, reuse
+from degradations.manifest import DatasetSummary, finish, make_stamp
 from degradations.operators import Image
-from kie_hvqa import __version__
+from degradations.png import encode_png
+from degradations.shards import WHOLE, Shard
 from kie_hvqa.errors import InputError, WorkError
-from kie_hvqa.files import read_json, sha256, write_json
 from kie_hvqa.ledger import Row
 
-FORMAT = 1
 Piece = list[tuple[Row, Image]]
+Make = Callable[[int], Piece]
 
-
-@dataclass(frozen=True, slots=True)
-class DatasetSummary:
-    """What was written. ``reused``: the directory held this very dataset already and was left alone."""
-
-    path: Path
-    rows: int
-    images: int
-    documents: int
-    counts: dict[str, dict[str, int]]
-    rows_sha256: str
-    images_sha256: str
-    notes: tuple[str, ...] = ()
-    reused: bool = False
+_CHUNK = 8  # documents a worker makes between two messages, at most
+_AHEAD = 3  # chunks a worker may be ahead of the slowest one
 
 
 def write_pieces(
-    make: Callable[[int], Piece],
+    make: Make,
     count: int,
     out: Path,
     *,
@@ -61,158 +49,106 @@ def write_pieces(
     workers: int = 1,
     progress: bool = False,
     notes: Sequence[str] = (),
+    shard: Shard = WHOLE,
 ) -> DatasetSummary:
-    """Make ``make(0)`` … ``make(count - 1)`` with ``workers`` processes and write them to ``out``.
+    """Make ``make(0)`` … ``make(count - 1)``, or ``shard``'s part of them, with ``workers`` processes into ``out``.
 
-    ``make`` must be picklable and a pure function of its index. Raises InputError if ``out`` holds anything but this
-    very dataset (which is then left as it is), WorkError if the disk is full or a worker dies.
+    ``make`` must be picklable and a pure function of its index. Killed at any moment, the same call goes on where it
+    stopped. Raises InputError if ``out`` holds anything but this very dataset, finished or not (it is then left as it
+    is); WorkError if the disk is full or a worker dies, after which the same call goes on as well.
     """
     if workers < 1:
         raise InputError(f"{workers} workers cannot work", field="workers", remedy="Use 1 or more.")
-    stamp = {"format": FORMAT, "kind": kind, "config": config}
-    existing = _existing(out, stamp)
-    if existing is not None:
+    documents = shard.documents(count)
+    stamp = make_stamp(kind, config, shard.label)
+    if (existing := reuse(out, stamp)) is not None:
         return existing
-    with _beside(out) as folder:
-        (folder / "images").mkdir()
-        tally = _Tally()
-        bar = tqdm(total=count, unit="document", desc=f"{kind} {out.name}", disable=not progress)
-        with bar, (folder / "metadata.jsonl").open("w", encoding="utf-8") as stream:
-            for lines in _made(partial(_write_piece, make, folder), count, workers):
-                for line, digests in lines:
-                    stream.write(line)
-                    tally.add(json.loads(line), digests)
+    with Journal(out, stamp) as journal:
+        (out / "images").mkdir(exist_ok=True)
+        with tqdm(total=len(documents), unit="document", desc=f"{kind} {out.name}", disable=not progress) as bar:
+            done = 0
+            for _ in journal.verified(documents):
+                done += 1
                 bar.update()
-            stream.flush()
-            os.fsync(stream.fileno())
-        summary = DatasetSummary(
-            out,
-            tally.rows,
-            len(tally.images),
-            len(tally.documents),
-            {name: dict(sorted(counter.items())) for name, counter in sorted(tally.counts.items())},
-            sha256(folder / "metadata.jsonl"),
-            tally.images_hash(),
-            tuple(notes),
-        )
-        details = {k: v for k, v in asdict(summary).items() if k not in ("path", "reused")}
-        write_json(folder / "dataset.json", {**stamp, "seed": config.get("seed"), "versions": versions(), **details})
-    return summary
+            for line in _made(make, out, documents[done:], workers):
+                journal.append(line)
+                bar.update()
+        summary = finish(out, stamp, journal.rows(), journal.images(), notes)
+        journal.done()
+    return dataclasses.replace(summary, resumed=done)
 
 
-def versions() -> dict[str, str]:
-    """What the bytes depend on besides the recipe."""
-    import PIL
-
-    return {"kie_hvqa": __version__, "numpy": np.__version__, "opencv": cv2.__version__, "pillow": PIL.__version__}
-
-
-def encode_png(image: Image) -> bytes:
-    """``image`` (uint8 [H, W, 3] RGB) as PNG, at a compression that favours speed."""
-    done, data = cv2.imencode(".png", image[:, :, ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 2])
-    if not done:
-        raise WorkError("OpenCV could not encode an image as PNG")
-    return data.tobytes()
-
-
-class _Tally:
-    def __init__(self) -> None:
-        self.rows = 0
-        self.documents: set[str] = set()
-        self.images: dict[str, str] = {}
-        self.counts: dict[str, Counter[str]] = {}
-
-    def add(self, row: dict[str, Any], digests: dict[str, str]) -> None:
-        self.rows += 1
-        self.documents.add(row["document_id"])
-        self.images.update(digests)
-        keys = {name: str(row[name]) for name in ("split", "question_kind", "severity", "template")}
-        for name, value in keys.items():
-            self.counts.setdefault(name, Counter())[value] += 1
-        for step in {step["operator"] for step in row["recipe"]}:
-            self.counts.setdefault("operator", Counter())[step] += 1
-        for slot in row["slots"]:
-            if not slot["char"].isspace():
-                self.counts.setdefault("legibility", Counter())[slot["legibility"]] += 1
-
-    def images_hash(self) -> str:
-        text = "".join(f"{name} {digest}\n" for name, digest in sorted(self.images.items()))
-        return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _write_piece(make: Callable[[int], Piece], folder: Path, index: int) -> list[tuple[str, dict[str, str]]]:
-    """Write the images of a piece; give back its rows as lines, each with the hashes of images first met there."""
-    lines = []
-    written: set[str] = set()
+def write_document(make: Make, out: Path, index: int) -> str:
+    """Write the images of one piece under ``out``; give back its line for the journal."""
+    rows: list[dict[str, Any]] = []
+    images: dict[str, str] = {}
     for row, image in make(index):
-        digests = {}
-        if row.file_name not in written:
+        if row.file_name not in images:
             data = encode_png(image)
-            (folder / row.file_name).write_bytes(data)
-            digests[row.file_name] = hashlib.sha256(data).hexdigest()
-            written.add(row.file_name)
-        lines.append((json.dumps(row.to_json(), ensure_ascii=False, allow_nan=False) + "\n", digests))
-    return lines
+            write_image(out / row.file_name, data)
+            images[row.file_name] = hashlib.sha256(data).hexdigest()
+        rows.append(row.to_json())
+    return record(index, rows, images)
 
 
-def _made(work: Callable[[int], Any], count: int, workers: int) -> Iterator[Any]:
-    if workers == 1 or count == 1:
-        yield from map(work, range(count))
-        return
-    # spawn: a fork of a process that has loaded torch or OpenCV threads may hang.
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread)
+def write_image(path: Path, data: bytes) -> None:
+    """``data`` at ``path``, whole or not at all."""
+    part = path.with_name(f".{path.name}.part")
     try:
-        yield from pool.map(work, range(count), chunksize=max(1, min(32, count // (4 * workers))))
+        part.write_bytes(data)
+        os.replace(part, path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _made(make: Make, out: Path, documents: range, workers: int) -> Iterator[str]:
+    """The journal's line of every document, in order."""
+    if workers == 1 or len(documents) <= 1:
+        for index in documents:
+            yield write_document(make, out, index)
+        return
+    size = max(1, min(_CHUNK, len(documents) // (4 * workers)))
+    chunks = iter([documents[i : i + size] for i in range(0, len(documents), size)])
+    # spawn: a fork of a process that has loaded torch or OpenCV threads may hang.
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin, initargs=(make, out))
+    waiting: deque[Future[list[str]]] = deque()
+    try:
+        for chunk in chunks:
+            waiting.append(pool.submit(_work, chunk))
+            if len(waiting) > _AHEAD * workers:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
     except BrokenProcessPool as error:
-        raise WorkError(f"a worker process died ({error}); fewer --workers need less memory") from error
+        raise WorkError(
+            f"a worker process died ({error}). Fewer --workers need less memory; "
+            "the same command goes on where this one stopped."
+        ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _one_thread() -> None:
+# What a worker process makes and where: set once when it starts, so that no task carries it along.
+_task: tuple[Make, Path] | None = None
+
+
+def _begin(make: Make, out: Path) -> None:
+    global _task  # noqa: PLW0603
+    _task = (make, out)
     cv2.setNumThreads(1)  # the processes are the parallelism
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent ends the others
+    Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _existing(out: Path, stamp: dict[str, Any]) -> DatasetSummary | None:
-    if not out.exists():
-        return None
-    if not out.is_dir():
-        raise InputError("this is a file, not a dataset directory", file=out, remedy="Choose another --out.")
-    if not any(out.iterdir()):
-        return None
-    if not (out / "dataset.json").is_file():
-        raise InputError(
-            "this directory already holds something", file=out, remedy="Choose another --out, or empty it."
-        )
-    held = read_json(out / "dataset.json")
-    same = isinstance(held, dict) and all(
-        held.get(key) == json.loads(json.dumps(value)) for key, value in stamp.items()
-    )
-    if not same or held.get("versions") != versions():
-        raise InputError(
-            "this directory already holds another dataset", file=out, remedy="Choose another --out, or remove it."
-        )
-    rows = out / "metadata.jsonl"
-    if not rows.is_file() or sha256(rows) != held["rows_sha256"]:
-        raise InputError("the rows differ from what dataset.json says", file=rows, remedy="Remove it and run again.")
-    names = ("rows", "images", "documents", "counts", "rows_sha256", "images_sha256")
-    found = {name: held[name] for name in names}
-    return DatasetSummary(path=out, **found, notes=tuple(held.get("notes", ())), reused=True)
+def _end_with_parent() -> None:
+    """A killed parent cannot end its workers, and they would wait for it for ever."""
+    parent = parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
 
 
-@contextmanager
-def _beside(out: Path) -> Iterator[Path]:
-    """A new directory beside ``out`` that takes its place when the block ends well, and vanishes when it does not."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
-    except OSError as error:
-        raise InputError(f"cannot write here ({error.strerror})", file=out, remedy="Choose another --out.") from None
-    try:
-        yield folder
-        os.chmod(folder, 0o755)
-        os.replace(folder, out)  # takes the place of an empty directory as well
-    except OSError as error:
-        raise WorkError(f"could not write {out}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+def _work(documents: range) -> list[str]:
+    assert _task is not None
+    return [write_document(*_task, index) for index in documents]

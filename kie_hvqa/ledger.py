@@ -16,6 +16,7 @@ QuestionKind = Literal["answerable", "unreadable", "absent"]
 LEGIBILITIES: tuple[str, ...] = get_args(Legibility)
 QUESTION_KINDS: tuple[str, ...] = get_args(QuestionKind)
 MAX_SEVERITY = 6
+TWIN_KINDS = ("plausible", "implausible")
 
 Box = tuple[float, float, float, float]
 
@@ -25,26 +26,31 @@ class Slot:
     """One character position of a field's value after damage.
 
     ``char`` is the printed character (one code point; a space between words is a slot that is not scored),
-    ``evidence`` in [0, 1] is the number behind ``legibility``, and ``box`` is (x0, y0, x1, y1) in pixels of
-    the damaged image.
+    ``evidence`` in [0, 1] is the number behind ``legibility``, ``box`` is (x0, y0, x1, y1) in pixels of
+    the damaged image, and ``rivals`` are the characters that the slot could as well be, the most plausible first
+    ("3" for an 8 with its left half covered; empty where nothing else is plausible, or nobody asked).
     """
 
     char: str
     legibility: Legibility
     evidence: float
     box: Box
+    rivals: str = ""
 
     @property
     def scored(self) -> bool:
         return not self.char.isspace()
 
     def to_json(self) -> dict[str, Any]:
-        return {
+        data: dict[str, Any] = {
             "char": self.char,
             "legibility": self.legibility,
             "evidence": self.evidence,
             "box": list(self.box),
         }
+        if self.rivals:
+            data["rivals"] = self.rivals
+        return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Slot:
@@ -59,7 +65,10 @@ class Slot:
         box = tuple(float(v) for v in data["box"])
         if len(box) != 4:
             raise ValueError(f"box must hold four numbers, not {len(box)}")
-        return cls(char, legibility, float(evidence), box)
+        rivals = data.get("rivals") or ""  # absent from rows made without an observer, null in some table formats
+        if not isinstance(rivals, str):
+            raise ValueError(f"rivals must be text, not {rivals!r}")
+        return cls(char, legibility, float(evidence), box, rivals)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +77,9 @@ class Row:
 
     ``slots`` is None where the source has no ledger (the official benchmark file), and empty for an absent
     field. ``severity`` (0..6) and ``recipe`` (the serialised operators, any JSON) are None where nobody
-    damaged the image here.
+    damaged the image here. ``page`` is what the clean page was drawn from beside the other columns (seed, scale,
+    kind of values), None for a page that nobody drew. ``twin`` is ``{"pair": name, "kind": "plausible" | "implausible"}``
+    for a row whose partner differs from it in the printed value only (degradations/twins.py); it is written only then.
     """
 
     id: str
@@ -84,10 +95,14 @@ class Row:
     severity: int | None = None
     recipe: Any = None
     template: str | None = None
+    page: Any = None
+    twin: Mapping[str, str] | None = None
 
     def to_json(self) -> dict[str, Any]:
         data = {name: getattr(self, name) for name in self.__slots__}
         data["slots"] = None if self.slots is None else [slot.to_json() for slot in self.slots]
+        if self.twin is None:
+            del data["twin"]
         return data
 
 

@@ -104,6 +104,25 @@ def star_badge(image: np.ndarray, x: int, y: int, radius: int, colour: Colour = 
     stain(image, cv2.subtract(mask, hole), x, y, colour, 0.92)
 
 
+def coat_of_arms(image: np.ndarray, cx: int, cy: int, radius: int, colour: Colour) -> None:
+    """A shield with a chevron and three stars in a wreath: nobody's arms."""
+    size = 2 * radius + 2
+    mask, middle = np.zeros((size, size), np.uint8), radius + 1
+    rosette(mask, (middle, middle), radius * 0.86, 24, 4, 0.0)
+    shield = np.zeros_like(mask)
+    t = np.linspace(0, 1, 24)
+    half, top = radius * 0.52, middle - radius * 0.5
+    side = np.stack([half * np.sqrt(np.clip(1 - t**3, 0, 1)), t * radius * 1.15], axis=1)
+    outline = np.concatenate([side * (1, 1), side[::-1] * (-1, 1)]) + np.array([middle, top])
+    cv2.fillPoly(shield, [np.rint(outline * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+    inner = np.zeros_like(mask)
+    bend = np.array([[-0.42, 0.25], [0, -0.12], [0.42, 0.25], [0.42, 0.45], [0, 0.08], [-0.42, 0.45]]) * radius + middle
+    cv2.fillPoly(inner, [np.rint(bend * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+    for x, y in ((-0.25, -0.28), (0.25, -0.28), (0.0, 0.42)):
+        _star(inner, middle + x * radius, middle + y * radius, radius * 0.13)
+    stain(image, cv2.max(mask, cv2.subtract(shield, inner)), cx - radius, cy - radius, colour, 0.85)
+
+
 def star_flag(image: np.ndarray, box: Rect, colour: Colour = (20, 52, 140)) -> None:
     """Twelve gold stars in a ring on blue."""
     x0, y0, x1, y1 = box
@@ -172,3 +191,30 @@ def logo(image: np.ndarray, rng: np.random.Generator, x: int, y: int, size: int,
             rosette(mask, (half, half), half * 0.82, int(rng.integers(3, 7)), 9)
             mask = cv2.dilate(mask, np.ones((2, 2), np.uint8))
     stain(image, mask, x, y, colour, 0.95)
+
+
+def oval_seal(image: np.ndarray, box: Rect, colour: Colour, opacity: float) -> None:
+    """Two rings of a supervising seal, as unevenly inked as a printed one is."""
+    x0, y0, x1, y1 = box
+    width, height = x1 - x0, y1 - y0
+    mask = np.zeros((height, width), np.uint8)
+    for inset, line in ((3, 4), (11, 2)):
+        axes = (width // 2 - inset, height // 2 - inset)
+        cv2.ellipse(mask, (width // 2, height // 2), axes, 0, 0, 360, 255, line, cv2.LINE_AA)
+    _star(mask, width / 2, height * 0.62, height * 0.07)
+    stain(image, mask, x0, y0, colour, opacity)
+
+
+def square_code(image: np.ndarray, rng: np.random.Generator, box: Rect, colour: Colour = (24, 24, 28)) -> None:
+    """A two-dimensional code of 29 modules a side with its three finders. It encodes nothing."""
+    x0, y0, x1, y1 = box
+    modules = (rng.random((29, 29)) < 0.5).astype(np.uint8)
+    for row, column in ((0, 0), (0, 22), (22, 0)):
+        finder = np.zeros((8, 8), np.uint8)
+        finder[:7, :7] = 1
+        finder[1:6, 1:6] = 0
+        finder[2:5, 2:5] = 1
+        top, left = (slice(0, 8) if v == 0 else slice(21, 29) for v in (row, column))
+        modules[top, left] = finder[:: 1 if row == 0 else -1, :: 1 if column == 0 else -1]
+    size = (x1 - x0, y1 - y0)
+    stain(image, cv2.resize(modules * np.uint8(255), size, interpolation=cv2.INTER_NEAREST), x0, y0, colour, 0.92)

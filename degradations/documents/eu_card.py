@@ -129,4 +129,5 @@ TEMPLATE = Template(
         ),
     ),
     draw=_draw,
+    also=("place_of_birth",),
 )

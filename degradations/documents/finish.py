@@ -133,3 +133,41 @@ def paper(image: np.ndarray, rng: np.random.Generator) -> None:
     side, depth = int(rng.integers(4)), int(rng.integers(3, 14))
     edge = (image[:depth], image[-depth:], image[:, :depth], image[:, -depth:])[side]
     edge[...] = (edge * np.float32(rng.uniform(0.55, 0.9))).astype(np.uint8)
+
+
+def thermal(image: np.ndarray, rng: np.random.Generator, edge: float, end: float) -> None:
+    """A strip off a roll, torn at both ends, curling, on something dark or light. In place.
+
+    ``edge`` is how far its sides stay from those of the picture and ``end`` where it is torn off, in pixels.
+    """
+    height, width = image.shape[:2]
+    cv2.GaussianBlur(image, (3, 3), 0.5, dst=image)
+    # The roll's set: across the strip the sides rise to the lamp or fall from it, and a few bends run across.
+    x = np.linspace(-1, 1, width, dtype=np.float32)
+    y = np.linspace(0, 1, height, dtype=np.float32)
+    across = 1 - np.float32(rng.uniform(0.05, 0.14)) * np.abs(x) ** 3 + np.float32(rng.uniform(-0.05, 0.05)) * x
+    along = np.ones(height, np.float32)
+    for _ in range(int(rng.integers(2, 5))):
+        centre, reach = rng.uniform(0, 1), rng.uniform(0.01, 0.12)
+        along += np.float32(rng.uniform(-0.09, 0.06)) * np.exp(-(((y - centre) / reach) ** 2)).astype(np.float32)
+    light = along[:, None] * across[None, :]
+    cv2.multiply(image, cv2.merge((light, light, light)), dst=image, dtype=cv2.CV_8U)
+    # The tear-off bar's teeth, and sides that are not quite straight.
+    tooth = np.float32(rng.uniform(5, 9))
+    teeth = tooth * np.abs((np.arange(width) / rng.uniform(9, 13)) % 1 - 0.5).astype(np.float32)
+    lean = np.float32(rng.uniform(-5, 5)) * (y - 0.5) + np.float32(rng.uniform(-6, 6)) * (y - 0.5) ** 2
+    columns = np.arange(width, dtype=np.float32)[None, :]
+    rows = np.arange(height, dtype=np.float32)[:, None]
+    left = columns - (np.float32(edge * 0.6) + lean[:, None])
+    right = np.float32(width - edge * 0.6) + lean[:, None] - columns
+    ends = np.minimum(rows - 10 - teeth[None, :], np.float32(end) - teeth[None, :] - rows)
+    inside = np.minimum(np.minimum(left, right), ends)
+    bed = np.asarray(pick(rng, BEDS), np.float32) * np.float32(rng.uniform(0.9, 1.08))
+    table = np.empty_like(image)
+    table[...] = np.clip(bed, 0, 255).astype(np.uint8)
+    shade = 1 - np.float32(0.5) * np.exp(np.minimum(inside, 0) / np.float32(7))
+    cv2.multiply(table, cv2.merge((shade, shade, shade)), dst=table, dtype=cv2.CV_8U)
+    cover = np.clip(inside + np.float32(0.5), 0, 1)
+    image[...] = cv2.blendLinear(image, table, cover, 1 - cover)
+    _light(image, rng, rng.uniform(0.02, 0.06), 0.03)
+    _texture(image, rng, paper=True)

@@ -1,6 +1,7 @@
 """Faces and glyphs: where the font files come from, how wide a character is, what its coverage looks like.
 
-Fonts come from ``fontpkg-*`` packages only, so that a page looks the same on every machine. Glyphs are rasterised
+Fonts come from packages only (``fontpkg-*``, and ``CHINESE`` for faces that no such package has), so that a page looks the
+same on every machine. Glyphs are rasterised
 by FreeType (through Pillow) one at a time at a quarter-pixel phase, unhinted in effect, and kept; a line is then
 assembled from arrays, which is several times faster than one ``ImageDraw.text`` a label. Kerning is left
 out: a printed value must be replaceable character by character without moving its neighbours.
@@ -11,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import fontpkg
@@ -33,9 +36,21 @@ class Glyph:
     top: int
 
 
+# Noto's Simplified Chinese faces in their regular weight: every character of GB 18030's main table, under the OFL.
+CHINESE_PACKAGE = "pylopdf-fonts-zh-cn"
+CHINESE = {"Noto Sans SC": "NotoSansSC-Regular.otf", "Noto Serif SC": "NotoSerifSC-Regular.otf"}
+
+
+def _chinese_path(family: str) -> Path:
+    spec = find_spec(CHINESE_PACKAGE.replace("-", "_"))
+    if spec is None or not spec.submodule_search_locations:
+        raise InputError(f"font family {family!r} is not installed", remedy=f"pip install {CHINESE_PACKAGE}")
+    return Path(spec.submodule_search_locations[0]) / CHINESE[family]
+
+
 def _load(family: str, weight: int, size: float) -> ImageFont.FreeTypeFont:
     try:
-        path = fontpkg.path(family, weight, nearest=True)
+        path = _chinese_path(family) if family in CHINESE else fontpkg.path(family, weight, nearest=True)
     except fontpkg.FontpkgError as error:
         package = "fontpkg-" + family.lower().replace(" ", "-")
         what = f"font family {family!r} is not installed ({error})"
@@ -64,7 +79,8 @@ def face(family: str, weight: int, size: float) -> ImageFont.FreeTypeFont:
 @lru_cache(maxsize=512)
 def vertical_metrics(family: str, weight: int, size: float) -> tuple[float, float]:
     """(ascent, descent) in pixels, both positive, of the characters in use: brackets and descenders, not accents."""
-    _, top, _, bottom = face(family, weight, float(_UNITS)).getbbox("Hg(/|", anchor="ls")
+    tall = "Hg(/|" if family not in CHINESE else "国警慧翼蠹宇"
+    _, top, _, bottom = face(family, weight, float(_UNITS)).getbbox(tall, anchor="ls")
     return -top * size / _UNITS, bottom * size / _UNITS
 
 

@@ -288,6 +288,7 @@ CLASSIC = Template(
         ),
     ),
     draw=lambda drawing: _draw("invoice_classic", drawing),
+    also=("iban", "address", "seller_name"),
 )
 
 MODERN = Template(
@@ -335,4 +336,5 @@ MODERN = Template(
         ),
     ),
     draw=lambda drawing: _draw("invoice_modern", drawing),
+    also=("iban", "address", "seller_name"),
 )

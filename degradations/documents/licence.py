@@ -126,4 +126,5 @@ TEMPLATE = Template(
         ),
     ),
     draw=_draw,
+    also=("address",),
 )

@@ -102,7 +102,10 @@ class Drawing:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """``questions`` maps the concepts that this template prints to what a question calls them."""
+    """``questions`` maps the concepts that this template prints to what a question calls them.
+
+    ``also`` are concepts that a page of full size shows without being asked about them.
+    """
 
     name: str
     document_type: str
@@ -111,6 +114,7 @@ class Template:
     seen: Choices
     held: Choices
     draw: Callable[[Drawing], Document]
+    also: tuple[str, ...] = ()
 
     def render(self, rng: np.random.Generator, *, split: str, scale: str, values: str) -> Document:
         if split not in SPLITS:

@@ -1,7 +1,7 @@
-"""Machine readable zones: the TD3 format of passports, with its check digits.
+"""Machine readable zones: TD3 of passports and TD1 of cards, with their check digits.
 
-Source: ICAO Doc 9303, parts 3 (section 4.9, check digits: weights 7, 3, 1 over values 0-9, A=10 … Z=35, < = 0, modulo 10)
-and 4 (section 4.2.2, layout of the two lines of 44 characters).
+Source: ICAO Doc 9303, parts 3 (section 4.9, check digits: weights 7, 3, 1 over values 0-9, A=10 … Z=35, < = 0, modulo
+10), 4 (section 4.2.2, TD3: two lines of 44 characters) and 5 (section 4.2.2, TD1: three lines of 30).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from datetime import date
 from kie_hvqa.errors import InputError
 
 LENGTH = 44
+CARD_LENGTH = 30
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _VALUES = {char: value for value, char in enumerate(ALPHABET)} | {"<": 0}
 
@@ -63,3 +64,27 @@ def td3(
     composite = check_digit("".join(dated) + own)
     lower = f"{dated[0]}{filler(nationality, 3)}{dated[1]}{sex if sex in ('M', 'F') else '<'}{dated[2]}{own}{composite}"
     return upper, lower
+
+
+def td1(
+    *,
+    code: str,
+    issuer: str,
+    surname: str,
+    given_names: str,
+    number: str,
+    nationality: str,
+    birth: date,
+    sex: str,
+    expiry: date,
+) -> tuple[str, str, str]:
+    """The three lines of a card. ``code`` is its type (``ID``, ``IR``); the rest as for ``td3``, optional data left empty."""
+    number = filler(number, 9)
+    born, expires = birth.strftime("%y%m%d"), expiry.strftime("%y%m%d")
+    upper = f"{filler(code, 2)}{filler(issuer, 3)}{number}{check_digit(number)}".ljust(CARD_LENGTH, "<")
+    born, expires = born + check_digit(born), expires + check_digit(expires)
+    optional = "<" * 11
+    composite = check_digit(upper[5:] + born + expires + optional)
+    middle = f"{born}{sex if sex in ('M', 'F') else '<'}{expires}{filler(nationality, 3)}{optional}{composite}"
+    names = f"{_plain(surname)}<<{_plain(given_names)}"
+    return upper, middle, names[:CARD_LENGTH].ljust(CARD_LENGTH, "<")

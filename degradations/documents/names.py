@@ -40,7 +40,7 @@ def split_of(surname: str) -> str:
     return {0: "test", 1: "validation"}.get(bucket, "train")
 
 
-def _listed(locale: str, *attributes: str) -> Iterable[str]:
+def listed(locale: str, *attributes: str) -> Iterable[str]:
     provider = importlib.import_module(f"faker.providers.person.{locale}").Provider
     for attribute in attributes:
         yield from getattr(provider, attribute, ())
@@ -58,8 +58,17 @@ def surnames(split: str) -> tuple[str, ...]:
         raise InputError(f"unknown split {split!r}", remedy=f"use one of {', '.join(SPLITS)}")
     names: set[str] = set()
     for locale in LOCALES:
-        names |= _usable(_listed(locale, "last_names", "last_names_male", "last_names_female"), MAX_LENGTH)
+        names |= _usable(listed(locale, "last_names", "last_names_male", "last_names_female"), MAX_LENGTH)
     return tuple(sorted(name for name in names if split_of(name) == split))
+
+
+@cache
+def frequent_surnames(split: str) -> tuple[str, ...]:
+    """The surnames of ``split`` that many people bear (the United States' census of 2010, from Faker), most first."""
+    weights = importlib.import_module("faker.providers.person.en_US").Provider.last_names
+    pool = set(surnames(split))
+    order = sorted(((-float(weight), transliterate(name)) for name, weight in weights.items()))
+    return tuple(name for _, name in order if name in pool)
 
 
 @cache
@@ -70,5 +79,5 @@ def given_names(sex: str) -> tuple[str, ...]:
     )
     names: set[str] = set()
     for locale in LOCALES:
-        names |= _usable(_listed(locale, *attributes), 9)
+        names |= _usable(listed(locale, *attributes), 9)
     return tuple(sorted(names))

@@ -159,4 +159,5 @@ TEMPLATE = Template(
         ),
     ),
     draw=_draw,
+    also=("place_of_birth",),
 )

@@ -71,16 +71,25 @@ def _face(canvas: Array, u: Array, v: Array, skin: Array, hair: Array, rng: np.r
     canvas += mask[..., None] * (albedo * shade[..., None] - canvas)
     dark = skin * 0.42
     for cu in (-eye_u, eye_u):
-        opening = np.sqrt(((u - cu) / 0.19) ** 2 + ((v - eye_v) / 0.075) ** 2)
-        _over(canvas, _colour([226, 222, 216]) * (0.72 + 0.28 * skin.mean() / 255), _edge(opening - 1, 0.12) * 0.9)
-        iris = np.sqrt(((u - cu) / 0.085) ** 2 + ((v - eye_v) / 0.095) ** 2)
-        _over(canvas, (62, 48, 40), _edge(iris - 1, 0.12) * _edge(opening - 1, 0.1))
-        _over(canvas, (16, 14, 14), _edge(iris - 0.5, 0.1) * _edge(opening - 1, 0.1))
-        _over(canvas, (240, 240, 240), _bump(u, v, cu - 0.025, eye_v - 0.03, 0.016, 0.018) * 0.8)
-        lid = np.abs(v - (eye_v - 0.075 + 0.9 * (u - cu) ** 2 * 1.6)) / 0.022
-        _over(canvas, dark, np.exp(-(lid**2)) * _edge(np.abs(u - cu) - 0.2, 0.04) * 0.85)
-        lower = np.abs(v - (eye_v + 0.08 - 1.2 * (u - cu) ** 2)) / 0.025
-        _over(canvas, dark, np.exp(-(lower**2)) * _edge(np.abs(u - cu) - 0.17, 0.05) * 0.35)
+        # Almonds: the upper lid cuts the iris, and its shadow lies on the white below it.
+        opening = np.maximum(
+            ((u - cu) / 0.185) ** 2 + ((v - eye_v + 0.030) / 0.088) ** 2,
+            ((u - cu) / 0.185) ** 2 + ((v - eye_v - 0.035) / 0.095) ** 2,
+        )
+        white = _colour([206, 198, 190]) * (0.66 + 0.30 * skin.mean() / 255)
+        shadow = 0.72 + 0.28 * np.clip((v - eye_v + 0.05) / 0.06, 0, 1)
+        _over(canvas, white * shadow[..., None], _edge(opening - 1, 0.16) * 0.9)
+        iris = np.sqrt(((u - cu) / 0.090) ** 2 + ((v - eye_v - 0.004) / 0.098) ** 2)
+        _over(canvas, (62, 48, 40), _edge(iris - 1, 0.16) * _edge(opening - 1, 0.14))
+        _over(canvas, (20, 17, 16), _edge(iris - 0.5, 0.14) * _edge(opening - 1, 0.14))
+        _over(canvas, (232, 232, 232), _bump(u, v, cu - 0.03, eye_v - 0.018, 0.016, 0.018) * 0.6)
+        lid = np.abs(v - (eye_v - 0.058 + 1.55 * (u - cu) ** 2)) / 0.024
+        _over(canvas, dark, np.exp(-(lid**2)) * _edge(np.abs(u - cu) - 0.19, 0.05) * 0.9)
+        fold = np.abs(v - (eye_v - 0.105 + 1.3 * (u - cu) ** 2)) / 0.02
+        _over(canvas, skin * 0.68, np.exp(-(fold**2)) * _edge(np.abs(u - cu) - 0.18, 0.06) * 0.6)
+        lower = np.abs(v - (eye_v + 0.060 - 1.3 * (u - cu) ** 2)) / 0.028
+        _over(canvas, dark, np.exp(-(lower**2)) * _edge(np.abs(u - cu) - 0.17, 0.05) * 0.3)
+        _over(canvas, skin * 0.78, _bump(u, v, cu, eye_v + 0.13, 0.17, 0.045) * 0.5)
         brow = np.abs(v - (eye_v - 0.20 + 0.7 * (np.abs(u) - eye_u - 0.02) ** 2)) / rng.uniform(0.028, 0.045)
         _over(canvas, hair * 0.8 + skin * 0.15, np.exp(-(brow**2)) * _edge(np.abs(u - cu) - 0.23, 0.06) * 0.8)
         _over(canvas, dark, _bump(u, v, 0.085 * np.sign(cu), 0.365, 0.045, 0.022) * 0.7)
@@ -89,11 +98,14 @@ def _face(canvas: Array, u: Array, v: Array, skin: Array, hair: Array, rng: np.r
     _over(canvas, dark * 0.8, np.exp(-(line**2)) * _edge(np.abs(u) - 0.27, 0.05) * 0.75)
 
 
-def _draw(rng: np.random.Generator, w: int, h: int) -> Array:
+def _draw(rng: np.random.Generator, w: int, h: int, backdrop: float | None = None) -> Array:
+    """Float32 [h, w, 3]; ``backdrop`` is a level to use instead of the drawn one."""
     yy, xx = np.mgrid[0:h, 0:w].astype(np.float32)
     x, y = xx / w, yy / h
     back = _colour(BACKDROP[rng.integers(len(BACKDROP))])
     canvas = np.ones((h, w, 3), np.float32) * back * (1.04 - 0.16 * y - 0.10 * np.abs(x - 0.5))[..., None]
+    if backdrop is not None:
+        canvas[...] = backdrop
     skin = _colour(SKIN[rng.integers(len(SKIN))]) + rng.uniform(-10, 10) + rng.uniform(-3, 3, 3)
     hair = _colour(HAIR[rng.integers(len(HAIR))])
     cloth = _colour(CLOTH[rng.integers(len(CLOTH))])
@@ -144,8 +156,11 @@ def portrait(width: int, height: int, seed: int, tone: str = "colour") -> Array:
     h = min(WORK_HEIGHT, 2 * height)
     w = round(width * h / height)
     canvas = _draw(rng, w, h)
-    canvas = cv2.GaussianBlur(canvas, (0, 0), 1.1 * h / WORK_HEIGHT + 0.1)
-    canvas += cv2.resize(rng.normal(0, 3.0, (h // 2, w // 2)).astype(np.float32), (w, h))[..., None]
+    canvas = cv2.GaussianBlur(canvas, (0, 0), 1.5 * h / WORK_HEIGHT + 0.1)
+    # Skin and cloth are never even, and a portrait printer adds a grain of its own.
+    for cell, strength in ((24, 2.2), (9, 2.0), (2, 3.2)):
+        lumps = rng.normal(0, strength, (max(2, h // cell), max(2, w // cell))).astype(np.float32)
+        canvas += cv2.resize(lumps, (w, h), interpolation=cv2.INTER_CUBIC)[..., None]
     result = np.clip((canvas - 12) * rng.uniform(0.96, 1.06) + 10, 0, 255).astype(np.uint8)
     smaller = height < h
     result = cv2.resize(result, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC)
@@ -156,3 +171,18 @@ def portrait(width: int, height: int, seed: int, tone: str = "colour") -> Array:
         result = np.repeat(np.clip(grey, 0, 255).astype(np.uint8), 3, axis=2)
     result.setflags(write=False)
     return result
+
+
+@lru_cache(maxsize=64)
+def cut_out(width: int, height: int, seed: int) -> Array:
+    """Where ``portrait`` of the same arguments shows a person and not the backdrop, uint8 [height, width], 255 inside.
+
+    Whatever is painted over the backdrop leaves 1 - mask of it, so two backdrops tell the mask.
+    """
+    h = min(WORK_HEIGHT, 2 * height)
+    w = round(width * h / height)
+    light, dark = (_draw(np.random.default_rng([seed, 7]), w, h, level) for level in (255.0, 0.0))
+    mask = np.clip(255 - (light - dark).mean(2), 0, 255).astype(np.uint8)
+    result = cv2.resize(cv2.GaussianBlur(mask, (0, 0), 1.2), (width, height), interpolation=cv2.INTER_LINEAR)
+    result.setflags(write=False)
+    return np.asarray(result, np.uint8)

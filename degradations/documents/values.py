@@ -70,8 +70,11 @@ def randomised(rng: np.random.Generator, value: str, *, longest: int = 12) -> st
     """A random string of ``value``'s shape: letters stay letters, digits digits, separators stay; lengths vary.
 
     Values with separators (dates, amounts) keep the length of every run but the first, so that they still look like
-    what they are; a single word of letters gets any length from 2 to ``longest``, now and then in two words.
+    what they are; a single word of letters gets any length from 2 to ``longest``, now and then in two words. Words in other
+    scripts stay: their digits alone are drawn anew.
     """
+    if not value.isascii() and value.isalpha():
+        return value  # what stands for a letter there is the caller's to know
     if value.replace(" ", "").replace("-", "").isalpha() and len(value) > 3:
         text = characters(rng, string.ascii_uppercase, int(rng.integers(2, longest + 1)))
         cut = int(rng.integers(1, len(text))) if len(text) > 5 and rng.random() < 0.3 else 0

@@ -39,11 +39,14 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Grey = Annotated[int, Field(ge=0, le=255)]
 Colour = tuple[Grey, Grey, Grey]
 
-# What severities 1 to 6 leave of a field, on average over draws.
-MEAN_EVIDENCE = (0.95, 0.88, 0.77, 0.60, 0.40, 0.20)
+# The share of a field's slots that severities 1 to 6 take out of ``clear``, on average over draws and documents.
+OUT_OF_CLEAR = (0.08, 0.20, 0.36, 0.54, 0.72, 0.90)
 
 # Where in the life of a photograph an effect happens; a recipe is applied in this order.
-COVER, LIGHT, OPTICS, SENSOR, COMPRESSION = range(5)
+WEAR, COVER, LIGHT, GEOMETRY, OPTICS, SENSOR, COMPRESSION = range(7)
+
+Points = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,16 @@ class Context:
         array = np.asarray(self.boxes)
         return tuple(float(v) for v in (*array[:, :2].min(0), *array[:, 2:].max(0)))  # type: ignore[return-value]
 
+    @property
+    def prints(self) -> tuple[tuple[Box, ...], ...]:
+        """The slots of every print of the value: ``boxes`` first, then each copy."""
+        return (self.boxes, *self.copies)
+
+    def moved(self, operator: Operator) -> Context:
+        """The same slots where ``operator`` puts them; the text height stays what it was printed at."""
+        copies = tuple(operator.map_boxes(copy) for copy in self.copies)
+        return Context(self.size, operator.map_boxes(self.boxes), self.text_height, copies)
+
 
 def split_lines(boxes: Sequence[Box]) -> list[list[int]]:
     """Group consecutive boxes into printed lines (a box left of its predecessor's centre starts a new line)."""
@@ -103,8 +116,15 @@ class Operator(ABC):
     stage: ClassVar[int]
     # A window is exact only if its origin is a multiple of this (compression blocks).
     grid: ClassVar[int] = 1
-    # How far between its least and its most severity 1 … 6 takes this operator. Ends and rungs are set so that the mean
-    # evidence of a field falls alike under every operator (``MEAN_EVIDENCE``): 4 of one is 4 of another.
+    # False where a coder adapts to the whole picture: a window then differs from that part of the damaged page.
+    exact_windows: ClassVar[bool] = True
+    # True where the effect lies on one field, so that a page asked about several gets one draw for each.
+    local: ClassVar[bool] = False
+    # True where what is printed lies elsewhere afterwards: boxes follow by ``map_boxes``, and a window is damaged by
+    # ``Recipe.apply_window``, which says where on the page its result lies.
+    moves: ClassVar[bool] = False
+    # How far from one end of its ladder to the other severity 1 … 6 takes this operator (below 0 and above 1: beyond the
+    # ends). ``degradations.rungs`` finds them, so that severity k takes ``OUT_OF_CLEAR`` of the slots under every operator.
     rungs: ClassVar[tuple[float, ...]] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
 
@@ -139,6 +159,25 @@ class Operator(ABC):
         if self.severity == 0:
             return image.copy()
         return self._apply(np.ascontiguousarray(image), origin)
+
+    def map_points(self, points: Points) -> Points:
+        """Where points of the page (float64 [n, 2] of x, y in pixels) lie after this operator."""
+        return points
+
+    def view(self, image: Image, known: Mask, origin: Origin) -> tuple[Image, Mask, Origin]:
+        """What a moving operator makes of a window of the page: the part of its result that the window decides.
+
+        ``known`` (bool [H, W]) is False where ``image`` is not to be relied on; so is the mask that comes back.
+        """
+        return self.apply(image, origin), known, origin
+
+    def map_boxes(self, boxes: Sequence[Box]) -> tuple[Box, ...]:
+        """The upright boxes around where the corners of ``boxes`` lie after this operator."""
+        if not self.moves or self.severity == 0 or not boxes:
+            return tuple(boxes)
+        corners = np.asarray(boxes, np.float64)[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 2)
+        found = self.map_points(corners).reshape(-1, 4, 2)
+        return tuple((*low, *high) for low, high in zip(found.min(1).tolist(), found.max(1).tolist(), strict=True))
 
     def to_json(self) -> dict[str, str]:
         """``{"operator": name, "parameters": JSON text}``: one shape for all, so that rows load as a table."""

@@ -1,8 +1,7 @@
-"""Things that lie on the page: patches that hide what is below them, wholly or in part.
+"""Plain patches on the page: they hide what is below them, wholly or in part, and look like nothing in particular.
 
-A patch is drawn against the slots of the asked field: severity decides how long a run of characters it covers.
-Not every patch hits, and most pages also carry a patch that covers nothing asked about, so that "there is a
-patch" says nothing about the answer. Where the same value is printed twice, every print is covered alike.
+``objects.py`` has the things that people leave on documents. Patches stay beside them because their edge and opacity
+are exact, whatever the page: they are what "covered" means in every test of the ledger.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict
 
+from degradations.operators.aim import around, by_line, targets, window
 from degradations.operators.base import (
     COVER,
     Colour,
@@ -64,29 +64,27 @@ class Patch:
     seed: Seed
 
 
-def patch_window(patch: Patch, shape: Sequence[int], origin: Origin) -> tuple[slice, slice] | None:
-    """Rows and columns of the window that the patch can touch; None if it misses the window."""
-    reach = math.hypot(patch.width, patch.height) / 2 + patch.ripple + 2
-    left = max(0, math.floor(patch.x - reach) - origin[0])
-    top = max(0, math.floor(patch.y - reach) - origin[1])
-    right = min(shape[1], math.ceil(patch.x + reach) - origin[0])
-    bottom = min(shape[0], math.ceil(patch.y + reach) - origin[1])
-    return (slice(top, bottom), slice(left, right)) if left < right and top < bottom else None
+def rounded_box(u: NDArray, v: NDArray, half_width: float, half_height: float, radius: float) -> NDArray:
+    """Signed distance to a rounded rectangle, negative inside, at coordinates (u, v) from its middle."""
+    outside_u = np.abs(u) - (half_width - radius)
+    outside_v = np.abs(v) - (half_height - radius)
+    distance = np.hypot(np.maximum(outside_u, 0), np.maximum(outside_v, 0))
+    return distance + np.minimum(np.maximum(outside_u, outside_v), 0) - radius
+
+
+def turned(rows: slice, columns: slice, origin: Origin, x: float, y: float, angle: float) -> tuple[NDArray, NDArray]:
+    """Coordinates (u, v) of a window's pixel centres from (``x``, ``y``), along axes turned by ``angle`` degrees."""
+    dx = np.arange(columns.start, columns.stop, dtype=np.float32)[None, :] + np.float32(origin[0] + 0.5 - x)
+    dy = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] + np.float32(origin[1] + 0.5 - y)
+    cos, sin = np.float32(math.cos(math.radians(angle))), np.float32(math.sin(math.radians(angle)))
+    return dx * cos + dy * sin, dy * cos - dx * sin
 
 
 def patch_pixels(patch: Patch, rows: slice, columns: slice, origin: Origin) -> tuple[NDArray, NDArray]:
     """Coverage [h, w, 1] in 0..1 and colour [h, w, 3] in 0..255 of the patch over that window, float32."""
-    x = np.arange(columns.start, columns.stop, dtype=np.float32)[None, :] + (origin[0] + 0.5 - patch.x)
-    y = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] + (origin[1] + 0.5 - patch.y)
-    cos, sin = math.cos(math.radians(patch.angle)), math.sin(math.radians(patch.angle))
-    u, v = x * cos + y * sin, y * cos - x * sin
+    u, v = turned(rows, columns, origin, patch.x, patch.y, patch.angle)
     half_width, half_height = patch.width / 2, patch.height / 2
-    radius = patch.corner * min(half_width, half_height)
-    outside_u = np.abs(u) - (half_width - radius)
-    outside_v = np.abs(v) - (half_height - radius)
-    # Signed distance to a rounded rectangle, negative inside.
-    distance = np.hypot(np.maximum(outside_u, 0), np.maximum(outside_v, 0))
-    distance += np.minimum(np.maximum(outside_u, outside_v), 0) - radius
+    distance = rounded_box(u, v, half_width, half_height, patch.corner * min(half_width, half_height))
     if patch.ripple > 0:
         waves = np.random.default_rng(patch.seed).uniform(0, 2 * np.pi, 3)
         for order, phase in zip((3.1, 5.7, 9.3), waves, strict=True):
@@ -111,23 +109,28 @@ def fill_pattern(patch: Patch, u: NDArray, v: NDArray) -> NDArray:
     if patch.fill == "gradient":
         return np.clip(0.5 + u / patch.width, 0, 1)
     if patch.fill == "speckle":
-        # A hash of the cell, not a stream of draws: a window of the page meets the same speckles.
-        i, j = np.floor(u / max(1.0, cell / 3)).astype(np.int64), np.floor(v / max(1.0, cell / 3)).astype(np.int64)
-        mixed = (i * 73856093) ^ (j * 19349663) ^ patch.seed
-        mixed = (mixed ^ (mixed >> 13)) * 1274126177 & 0xFFFFFFFF
-        return ((mixed ^ (mixed >> 16)) & 0xFF) / 255.0
+        return hashed(u, v, max(1.0, cell / 3), patch.seed)
     return np.zeros_like(u)
+
+
+def hashed(u: NDArray, v: NDArray, cell: float, seed: int) -> NDArray:
+    """A value in 0..1 for every cell, float [h, w]: a hash and not a stream, so that a window meets the same ones."""
+    i, j = np.floor(u / cell).astype(np.int64), np.floor(v / cell).astype(np.int64)
+    mixed = (i * 73856093) ^ (j * 19349663) ^ seed
+    mixed = (mixed ^ (mixed >> 13)) * 1274126177 & 0xFFFFFFFF
+    return ((mixed ^ (mixed >> 16)) & 0xFF) / 255.0
 
 
 def paint(image: Image, patches: Sequence[Patch], opacity: float, origin: Origin) -> Image:
     """Lay ``patches`` over a copy of ``image``; each takes ``opacity`` (1 hides) of what is below it away."""
     result = image.copy()
     for patch in patches:
-        window = patch_window(patch, image.shape, origin)
-        if window is not None:
-            coverage, colour = patch_pixels(patch, *window, origin)
-            below = result[window]
-            result[window] = to_uint8(below + (colour - below) * (coverage * np.float32(opacity)))
+        reach = math.hypot(patch.width, patch.height) / 2 + patch.ripple + 2
+        part = window(patch.x, patch.y, reach, image, origin)
+        if part is not None:
+            coverage, colour = patch_pixels(patch, *part, origin)
+            below = result[part]
+            result[part] = to_uint8(below + (colour - below) * (coverage * np.float32(opacity)))
     return result
 
 
@@ -169,10 +172,9 @@ def dress(rng: Rng, x: float, y: float, width: float, height: float, angle: floa
     )
 
 
-def cover_boxes(rng: Rng, boxes: Sequence[Box], text_height: float, *, spare: float = 0.12) -> Patch:
-    """A patch that hides all of ``boxes`` (one printed line), whatever its corner, angle and rim turn out to be."""
-    array = np.asarray(boxes)
-    (x0, y0), (x1, y1) = array[:, :2].min(0), array[:, 2:].max(0)
+def covering_size(rng: Rng, box: Box, text_height: float, spare: float) -> tuple[float, float, float, float, float]:
+    """Middle, length, breadth and angle (degrees) of a strip that hides all of ``box`` (one printed line)."""
+    x0, y0, x1, y1 = box
     width, height = x1 - x0, y1 - y0
     # Long patches tilt little, as a strip laid along a line does.
     limit = min(20.0, math.degrees(math.atan2(0.6 * text_height, width)))
@@ -180,87 +182,47 @@ def cover_boxes(rng: Rng, boxes: Sequence[Box], text_height: float, *, spare: fl
     cos, sin = abs(math.cos(math.radians(angle))), abs(math.sin(math.radians(angle)))
     length = (1 + spare) * (width * cos + height * sin) + 2.0
     breadth = (1 + spare) * (height * cos + width * sin) + 2.0
-    patch = dress(rng, (x0 + x1) / 2, (y0 + y1) / 2, length, breadth, angle, text_height)
+    return (x0 + x1) / 2, (y0 + y1) / 2, length, breadth, angle
+
+
+def cover_box(rng: Rng, box: Box, text_height: float, *, spare: float = 0.12) -> Patch:
+    """A patch that hides all of ``box`` (one printed line), whatever its corner, angle and rim turn out to be."""
+    patch = dress(rng, *covering_size(rng, box, text_height, spare), text_height)
     # A corner of radius r reaches r (1 - 1/sqrt 2) less far along each axis; r grows with the patch.
     cut = (1 - math.sqrt(0.5)) * patch.corner
     growth = min(patch.width, patch.height) * cut / (1 - cut)
     return replace(patch, width=number(patch.width + growth), height=number(patch.height + growth))
 
 
-def draw_patches(severity: int, rng: Rng, context: Context, share: float) -> tuple[Patch, ...]:
+def draw_patches(rng: Rng, context: Context, share: float) -> tuple[Patch, ...]:
     """Patches over a run of ``share`` of the field's slots, and half of the time a stray one elsewhere."""
-    patches: list[Patch] = []
-    height = context.text_height
-    count = len(context.boxes)
-    if rng.random() >= miss_rate(severity):
-        length = int(np.clip(round(share * count), 1, count))
-        start = int(rng.integers(0, count - length + 1))
-        # A third of the patches lie across the line only in part, or end inside a character.
-        whole = rng.random() < 0.67
-        trim = (0.0, 0.0) if whole else (float(rng.uniform(-0.45, 0.45)), float(rng.uniform(0.45, 0.85)))
-        twin = int(rng.integers(0, 2**32))
-        for boxes in (context.boxes, *context.copies):
-            alike = np.random.default_rng(twin)  # every print of the value gets the same patch
-            for run in _runs(boxes, start, start + length):
-                patch = cover_boxes(alike, run, height)
-                if not whole:
-                    patch = replace(patch, y=number(patch.y + trim[0] * height), height=number(patch.height * trim[1]))
-                patches.append(patch)
-    if not patches or rng.random() < 0.5:
-        patches.append(_stray(rng, context))
-    return tuple(patches)
-
-
-def miss_rate(severity: int) -> float:
-    """How often a patch lands beside the field: less with severity, never at 6."""
-    return 0.18 * (MAX_SEVERITY - severity) / (MAX_SEVERITY - 1)
-
-
-def _runs(boxes: Sequence[Box], start: int, stop: int) -> list[list[Box]]:
-    """The boxes start..stop by printed line."""
-    context = Context((1, 1), tuple(boxes), 1.0)
-    runs = ([boxes[i] for i in line if start <= i < stop] for line in context.lines)
-    return [run for run in runs if run]
-
-
-def _stray(rng: Rng, context: Context) -> Patch:
-    """A patch that stays off the field and its copies, if eight tries find room for it."""
-    rows, columns = context.size
-    height = context.text_height
-    taken = [(b[0] - height, b[1] - height, b[2] + height, b[3] + height) for b in context.boxes]
-    taken += [(b[0] - height, b[1] - height, b[2] + height, b[3] + height) for c in context.copies for b in c]
-    x = y = 0.0
-    width, tall = height * rng.uniform(1.0, 5.0), height * rng.uniform(0.8, 2.0)
-    for _ in range(8):
-        x, y = rng.uniform(0, columns), rng.uniform(0, rows)
-        near = (x - width / 2, y - tall / 2, x + width / 2, y + tall / 2)
-        if not any(near[0] < b[2] and b[0] < near[2] and near[1] < b[3] and b[1] < near[3] for b in taken):
-            return dress(rng, x, y, width, tall, rng.uniform(-25, 25), height)
-    return dress(rng, x, -rows, width, tall, 0.0, height)  # no room: it falls off the page
+    found = targets(rng, context, share)
+    return tuple(cover_box(np.random.default_rng(t.seed), t.box, context.text_height) for t in found)
 
 
 @register
 @dataclass(frozen=True, slots=True)
 class OpaqueOccluder(Operator):
-    """Patches through which nothing is seen."""
+    """Patches through which nothing is seen. Source: Porter and Duff, Compositing digital images, SIGGRAPH 1984 (over)."""
 
     name = "opaque_occluder"
-    rungs = (0.0, 0.142, 0.446, 0.699, 0.874, 1.0)
+    rungs = (-0.023, 0.283, 0.615, 0.856, 1.081, 1.36)
     stage = COVER
+    local = True
     patches: tuple[Patch, ...]
 
     @classmethod
     def draw(cls, severity: int, rng: Rng, context: Context) -> Self:
         share = cls.ladder(severity, 0.06, 0.706, rng, jitter=0.2)
-        return cls(severity, draw_patches(severity, rng, context, share))
+        return cls(severity, draw_patches(rng, context, share))
 
     @classmethod
     def covering(cls, rng: Rng, context: Context) -> Self:
         """Hides every slot of the field, and of its copies."""
         patches = [
-            cover_boxes(rng, run, context.text_height, spare=float(rng.uniform(0.1, 0.4)))
-            for boxes in (context.boxes, *context.copies)
-            for run in _runs(boxes, 0, len(boxes))
+            cover_box(rng, around(run), context.text_height, spare=float(rng.uniform(0.1, 0.4)))
+            for boxes in context.prints
+            for run in by_line(boxes, 0, len(boxes))
         ]
         return cls(MAX_SEVERITY, tuple(patches))
 
@@ -271,17 +233,18 @@ class OpaqueOccluder(Operator):
 @register
 @dataclass(frozen=True, slots=True)
 class TranslucentOccluder(Operator):
-    """Patches of ``opacity`` below 1 (tape, film, a smear): the ink under them stays, paler."""
+    """Patches of ``opacity`` below 1 (film, a smear): the ink under them stays, paler. Source: as for opaque ones."""
 
     name = "translucent_occluder"
-    rungs = (0.0, 0.162, 0.325, 0.526, 0.749, 1.0)
+    rungs = (-0.031, 0.288, 0.597, 0.819, 0.963, 1.1)
     stage = COVER
+    local = True
     patches: tuple[Patch, ...]
     opacity: Share
 
     @classmethod
     def draw(cls, severity: int, rng: Rng, context: Context) -> Self:
-        patches = draw_patches(severity, rng, context, cls.ladder(severity, 0.383, 0.872, rng, jitter=0.2))
+        patches = draw_patches(rng, context, cls.ladder(severity, 0.383, 0.872, rng, jitter=0.2))
         # What is let through shrinks evenly: opacity itself would crowd its whole effect into the last hundredths.
         return cls(severity, patches, number(1 - cls.ladder(severity, 0.235, 0.0184, rng)))
 

@@ -1,4 +1,4 @@
-"""Light: what a lamp, a shadow and a weak exposure do to contrast.
+"""Light: what a lamp, a shadow and a veil do to contrast.
 
 Glare is the specular highlight of a laminate: added light that saturates, so that in its core the ink is gone
 and in its skirt only paler. Shadow and uneven lighting multiply, as irradiance does; low contrast is veiling
@@ -38,24 +38,8 @@ from degradations.operators.base import (
     register,
     to_uint8,
 )
+from degradations.operators.blend import mixed, scaled, smooth_step
 from degradations.operators.grain import add_floor
-
-
-def add_light(image: Image, amount: NDArray[np.float32], colour: Colour) -> Image:
-    """Move every pixel ``amount`` (0 or more, [H, W]) of the way to ``colour``; 1 and more is saturated."""
-    amount = np.minimum(amount, 1.0)[:, :, None]
-    return to_uint8(image * (1 - amount) + np.asarray(colour, np.float32) * amount)
-
-
-def scale_light(image: Image, gain: NDArray[np.floating]) -> Image:
-    """Multiply by ``gain`` [H, W] in 0..1."""
-    return to_uint8(image * gain[:, :, None])
-
-
-def smooth_step(values: NDArray[np.floating]) -> NDArray[np.floating]:
-    """0 below -1, 1 above 1, a cubic in between."""
-    t = np.clip(values * 0.5 + 0.5, 0, 1)
-    return t * t * (3 - 2 * t)
 
 
 def draw_floor(rng: Rng, context: Context, level: float) -> tuple[float, float, int]:
@@ -64,15 +48,26 @@ def draw_floor(rng: Rng, context: Context, level: float) -> tuple[float, float, 
     return number(level * rng.uniform(0.8, 1.2)), size, draw_seed(rng)
 
 
+def ahead(shape: tuple[int, ...], origin: Origin, x: float, y: float, angle: float) -> NDArray[np.float32]:
+    """How far each pixel lies from (``x``, ``y``) towards ``angle`` degrees, in pixels, float32 [H, W]."""
+    columns, rows = coordinates(shape, origin)
+    cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+    return np.asarray((columns - x) * np.float32(cos) + (rows - y) * np.float32(sin), np.float32)
+
+
 @register
 @dataclass(frozen=True, slots=True)
 class Glare(Operator):
     """An elongated highlight centred at (``x``, ``y``) with half axes ``length`` and ``width`` (pixels), turned by
-    ``angle`` degrees; ``peak`` above 1 saturates its core."""
+    ``angle`` degrees; ``peak`` above 1 saturates its core.
+
+    Source: off-specular peaks of rough surfaces (Torrance and Sparrow, Journal of the Optical Society of America 57, 1967).
+    """
 
     name = "glare"
-    rungs = (0.0, 0.096, 0.218, 0.409, 0.649, 1.0)
+    rungs = (-0.086, 0.007, 0.161, 0.341, 0.538, 0.722)
     stage = LIGHT
+    local = True
     x: Finite
     y: Finite
     length: Positive
@@ -108,15 +103,14 @@ class Glare(Operator):
         if left >= right or top >= bottom:
             return image.copy()
         part = image[top:bottom, left:right]
-        x, y = coordinates(part.shape, (origin[0] + left, origin[1] + top))
-        cos, sin = math.cos(math.radians(self.angle)), math.sin(math.radians(self.angle))
-        along = ((x - self.x) * cos + (y - self.y) * sin) / self.length
-        across = ((y - self.y) * cos - (x - self.x) * sin) / self.width
+        corner = (origin[0] + left, origin[1] + top)
+        along = ahead(part.shape, corner, self.x, self.y, self.angle) / self.length
+        across = ahead(part.shape, corner, self.x, self.y, self.angle + 90) / self.width
         squared = along * along + across * across
         # A Gaussian core in a wider veil: the look of a lamp on plastic film.
         amount = self.peak * (0.85 * np.exp(-squared) + 0.15 * np.exp(-0.35 * squared))
         result = image.copy()
-        result[top:bottom, left:right] = add_light(part, amount.astype(np.float32), self.colour)
+        result[top:bottom, left:right] = mixed(part, self.colour, np.minimum(amount, 1))
         return result
 
 
@@ -124,10 +118,13 @@ class Glare(Operator):
 @dataclass(frozen=True, slots=True)
 class Shadow(Operator):
     """A straight shadow edge through (``x``, ``y``): the side towards ``angle`` keeps ``gain`` of its light; the
-    penumbra is ``softness`` pixels wide. ``depth`` ends the shadow again (a hand, a phone)."""
+    penumbra is ``softness`` pixels wide. ``depth`` ends the shadow again (a hand, a phone).
+
+    Source: geometrical optics: an extended lamp behind a straight edge is covered little by little.
+    """
 
     name = "shadow"
-    rungs = (0.0, 0.249, 0.425, 0.604, 0.765, 1.0)
+    rungs = (-0.132, 0.0, 0.17, 0.323, 0.433, 0.588)
     stage = LIGHT
     x: Finite
     y: Finite
@@ -162,21 +159,22 @@ class Shadow(Operator):
         )
 
     def _apply(self, image: Image, origin: Origin) -> Image:
-        x, y = coordinates(image.shape, origin)
-        cos, sin = math.cos(math.radians(self.angle)), math.sin(math.radians(self.angle))
-        ahead = (x - self.x) * cos + (y - self.y) * sin
-        inside = smooth_step(ahead / self.softness) * smooth_step((self.depth - ahead) / self.softness)
-        dark = scale_light(image, 1 - (1 - self.gain) * inside)
+        along = ahead(image.shape, origin, self.x, self.y, self.angle)
+        inside = smooth_step(along / self.softness) * smooth_step((self.depth - along) / self.softness)
+        dark = scaled(image, 1 - (1 - self.gain) * inside)
         return add_floor(dark, origin, self.seed, self.floor, self.grain_size, inside)
 
 
 @register
 @dataclass(frozen=True, slots=True)
 class UnevenLighting(Operator):
-    """One lamp: light falls from 1 to ``gain`` over ``span`` pixels towards ``angle``, starting at (``x``, ``y``)."""
+    """One lamp: light falls from 1 to ``gain`` over ``span`` pixels towards ``angle``, starting at (``x``, ``y``).
+
+    Source: Lambert's cosine and the inverse square of the distance, which at a grazing lamp is close to an exponential.
+    """
 
     name = "uneven_lighting"
-    rungs = (0.0, 0.14, 0.32, 0.5, 0.72, 1.0)
+    rungs = (-0.132, -0.053, 0.045, 0.134, 0.235, 0.393)
     stage = LIGHT
     x: Finite
     y: Finite
@@ -209,23 +207,23 @@ class UnevenLighting(Operator):
         )
 
     def _apply(self, image: Image, origin: Origin) -> Image:
-        x, y = coordinates(image.shape, origin)
-        cos, sin = math.cos(math.radians(self.angle)), math.sin(math.radians(self.angle))
-        ahead = ((x - self.x) * cos + (y - self.y) * sin) / self.span
+        fall = np.clip(ahead(image.shape, origin, self.x, self.y, self.angle) / self.span, 0, 1.3)
         # Exponential fall: equal steps in log light, as lamps at grazing angles give.
-        gain = np.exp(np.log(self.gain) * np.clip(ahead, 0, 1.3)) if self.gain > 0 else (ahead <= 0) * 1.0
-        gain = gain.astype(np.float32)
-        dark = scale_light(image, gain)
+        gain = np.exp(np.float32(math.log(max(self.gain, 1e-3))) * fall)
+        dark = scaled(image, gain)
         return add_floor(dark, origin, self.seed, self.floor, self.grain_size, 1 - gain)
 
 
 @register
 @dataclass(frozen=True, slots=True)
 class LowContrast(Operator):
-    """Veiling light: every pixel keeps ``gain`` of its distance from the grey ``level``."""
+    """Veiling light: every pixel keeps ``gain`` of its distance from the grey ``level``.
+
+    Source: Koschmieder's law of contrast behind a veil (Beitraege zur Physik der freien Atmosphaere 12, 1924).
+    """
 
     name = "low_contrast"
-    rungs = (0.0, 0.233, 0.419, 0.602, 0.797, 1.0)
+    rungs = (-0.215, -0.116, 0.018, 0.188, 0.372, 0.51)
     stage = LIGHT
     level: Grey
     gain: Share

@@ -1,4 +1,4 @@
-"""Sensor and file: noise, too few pixels, and compression.
+"""Sensor: noise, too little light, too few pixels, one colour a pixel, and rows read one after the other.
 
 Grain and pixel pitch are tied to the text height, not to the pixel grid, because a page photographed from
 twice the distance has twice as few pixels a letter: the same severity then removes the same share of a letter
@@ -7,18 +7,18 @@ at every scale.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, Self
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from degradations.operators.base import (
-    COMPRESSION,
     SENSOR,
     Context,
+    Finite,
     Image,
     NotNegative,
     Operator,
@@ -30,50 +30,23 @@ from degradations.operators.base import (
     draw_seed,
     number,
     register,
-    to_uint8,
 )
-from degradations.operators.grain import grain
+from degradations.operators.blend import added, developed, scaled, to_linear
+from degradations.operators.grain import add_floor, grain
+from degradations.operators.light import ahead, draw_floor
+from degradations.operators.resample import enlarge, shrink
 
-Quality = Annotated[int, Field(ge=1, le=100)]
-
-
-def shrink(image: Image, pitch: float, origin: Origin) -> tuple[Image, NDArray[np.float32]]:
-    """Sample ``image`` with square pixels of ``pitch``; also the 2 x 3 matrix from small to window coordinates."""
-    first = [np.floor(o / pitch) for o in origin]
-    size = [int(np.ceil((o + n) / pitch - f)) for o, n, f in zip(origin, image.shape[1::-1], first, strict=True)]
-    shift = [(f + 0.5) * pitch - o - 0.5 for f, o in zip(first, origin, strict=True)]
-    matrix = np.array([[pitch, 0, shift[0]], [0, pitch, shift[1]]], np.float32)
-    # The photosite integrates over its area; a Gaussian of 0.4 pitch has nearly the same pass band.
-    spread = cv2.GaussianBlur(image, (0, 0), 0.4 * pitch, borderType=cv2.BORDER_REFLECT) if pitch > 1.05 else image
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    small = cv2.warpAffine(spread, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    return small.astype(np.uint8, copy=False), matrix
-
-
-def enlarge(small: Image, matrix: NDArray[np.float32], shape: tuple[int, ...], smooth: bool) -> Image:
-    flags = cv2.INTER_CUBIC if smooth else cv2.INTER_NEAREST
-    return cv2.warpAffine(small, matrix, shape[1::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)
-
-
-def jpeg(image: Image, quality: int) -> Image:
-    """A JPEG round trip at ``quality`` (1..100) with 4:2:0 chroma."""
-    flags = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420]
-    done, data = cv2.imencode(".jpg", image[:, :, ::-1], flags)
-    if not done:
-        raise ValueError("OpenCV could not encode the image as JPEG")
-    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    assert decoded is not None, "it was encoded a moment ago"
-    return np.ascontiguousarray(decoded[:, :, ::-1])
+Pitch = Annotated[float, Field(ge=1, le=200)]
 
 
 @register
 @dataclass(frozen=True, slots=True)
 class Noise(Operator):
     """High gain in weak light: ``read`` grey levels of signal-independent noise and ``shot`` at white, in grains
-    of ``grain_size`` pixels, ``chroma`` of it different by channel."""
+    of ``grain_size`` pixels, ``chroma`` of it different by channel. Source: as for ``LowLight``, on grey levels."""
 
     name = "noise"
-    rungs = (0.0, 0.255, 0.441, 0.622, 0.793, 1.0)
+    rungs = (-0.405, -0.297, -0.107, 0.059, 0.242, 0.345)
     stage = SENSOR
     read: NotNegative
     shot: NotNegative
@@ -98,21 +71,66 @@ class Noise(Operator):
         field = luma
         if self.chroma > 0:
             colour = grain(shape, origin, self.seed ^ 1, 3, self.grain_size)
-            field = np.sqrt(1 - self.chroma**2) * luma + self.chroma * colour
+            field = np.float32(math.sqrt(1 - self.chroma**2)) * luma + np.float32(self.chroma) * colour
         # Photon counts vary with the square root of the light, read noise does not.
         table = np.sqrt(self.read**2 + self.shot**2 * np.arange(256) / 255).astype(np.float32)
-        return to_uint8(image + field * table[image])
+        return added(image, field * cv2.LUT(image, table))
+
+
+@register
+@dataclass(frozen=True, slots=True)
+class LowLight(Operator):
+    """A night picture, lifted: white gave ``electrons`` a pixel over ``read`` electrons of noise, and the camera's gain
+    brings them back to ``level`` of full brightness.
+
+    Source: Foi, Trimeche, Katkovnik and Egiazarian, Practical Poissonian-Gaussian noise modeling and fitting for
+    single-image raw-data, IEEE Transactions on Image Processing 17(10), 2008; EMVA Standard 1288. Noise is added to
+    linear light, before the tone curve, so that dark parts suffer most; photosites are ``grain_size`` pixels wide.
+    """
+
+    name = "low_light"
+    rungs = (0.39, 0.438, 0.489, 0.548, 0.613, 0.733)
+    stage = SENSOR
+    electrons: Positive
+    read: NotNegative
+    level: Share
+    grain_size: Positive
+    seed: Seed
+
+    @classmethod
+    def draw(cls, severity: int, rng: Rng, context: Context) -> Self:
+        return cls(
+            severity,
+            electrons=cls.ladder(severity, 60.0, 1.6, rng),
+            read=number(rng.uniform(1.5, 2.5)),
+            level=number(rng.uniform(0.35, 0.8)),
+            grain_size=number(max(1.0, context.text_height / rng.uniform(9, 13))),
+            seed=draw_seed(rng),
+        )
+
+    def _apply(self, image: Image, origin: Origin) -> Image:
+        light = cv2.LUT(image, to_linear())
+        # Colours of one photosite share most of their noise once a raw converter has filled in the mosaic.
+        shape = (image.shape[0], image.shape[1])
+        field = grain(shape, origin, self.seed, 3, self.grain_size)
+        deviation = np.sqrt(to_linear() / self.electrons + (self.read / self.electrons) ** 2).astype(np.float32)
+        noisy = cv2.add(light, cv2.multiply(field, cv2.LUT(image, deviation)))
+        return developed(cv2.multiply(noisy, self.level))
 
 
 @register
 @dataclass(frozen=True, slots=True)
 class LowResolution(Operator):
-    """The page photographed with pixels of ``pitch`` (in pixels of this page) and enlarged again."""
+    """The page photographed with pixels of ``pitch`` (in pixels of this page) and enlarged again.
+
+    Source: sampling by photosites that integrate over their area (Boreman, Modulation Transfer Function in Optical and
+    Electro-Optical Systems, 2001).
+    """
 
     name = "low_resolution"
-    rungs = (0.0, 0.228, 0.395, 0.585, 0.771, 1.0)
+    rungs = (0.154, 0.246, 0.314, 0.378, 0.429, 0.51)
     stage = SENSOR
-    pitch: Annotated[float, Field(ge=1, le=200)]
+    pitch: Pitch
     smooth: bool
 
     @classmethod
@@ -127,24 +145,90 @@ class LowResolution(Operator):
 
 @register
 @dataclass(frozen=True, slots=True)
-class Jpeg(Operator):
-    """Reduced to pixels of ``pitch`` (1: not at all), compressed at ``quality``, enlarged: what a messenger does."""
+class Demosaic(Operator):
+    """One colour a photosite, ``pitch`` pixels wide, the other two guessed from its neighbours: zips and false colours.
 
-    name = "jpeg"
-    rungs = (0.0, 0.285, 0.439, 0.605, 0.823, 1.0)
-    stage = COMPRESSION
-    grid = 16
-    pitch: Annotated[float, Field(ge=1, le=200)]
-    quality: Quality
+    The optical low-pass filter that would prevent them is weak (``filter``, in photosites), as in phones. Source: Bayer,
+    US patent 3971065 (1976); Gunturk, Glotzbach, Altunbasak, Schafer and Mersereau, Demosaicking: color filter array
+    interpolation, IEEE Signal Processing Magazine 22(1), 2005, on the artefacts of bilinear interpolation.
+    """
+
+    name = "demosaic"
+    rungs = (-0.156, -0.046, 0.086, 0.174, 0.236, 0.332)
+    stage = SENSOR
+    pitch: Pitch
+    filter: Share
 
     @classmethod
     def draw(cls, severity: int, rng: Rng, context: Context) -> Self:
-        rows = cls.ladder(severity, 12.7, 8.15, rng)
-        quality = round(cls.ladder(severity, 11.0, 3.6, rng))
-        return cls(severity, pitch=number(max(1.0, context.text_height / rows)), quality=max(1, quality))
+        rows = cls.ladder(severity, 10.0, 3.4, rng)
+        pitch = number(max(1.0, context.text_height / rows))
+        return cls(severity, pitch=pitch, filter=number(rng.uniform(0.15, 0.3)))
 
     def _apply(self, image: Image, origin: Origin) -> Image:
-        if self.pitch == 1:
-            return jpeg(image, self.quality)
-        small, matrix = shrink(image, self.pitch, origin)
-        return enlarge(jpeg(small, self.quality), matrix, image.shape, True)
+        small, matrix = shrink(image, self.pitch, origin, block=2, spread=self.filter)
+        mosaic = small[:, :, 1].copy()
+        mosaic[0::2, 0::2] = small[0::2, 0::2, 0]
+        mosaic[1::2, 1::2] = small[1::2, 1::2, 2]
+        # Mirrored by whole tiles of the mosaic, so that the guess at the border has neighbours of the right colour.
+        wide = cv2.copyMakeBorder(mosaic, 2, 2, 2, 2, cv2.BORDER_REFLECT_101)
+        colours = np.asarray(cv2.cvtColor(wide, cv2.COLOR_BayerRGGB2RGB), np.uint8)[2:-2, 2:-2]
+        return enlarge(np.ascontiguousarray(colours), matrix, image.shape, True)
+
+
+@register
+@dataclass(frozen=True, slots=True)
+class RollingBands(Operator):
+    """Dark bands of a lamp that flickers while the rows of the sensor are read one after the other.
+
+    Bands come every ``period`` pixels towards ``angle`` (90: rows from top to bottom, 0: the phone was held upright),
+    the first dark one at (``x``, ``y``); they keep ``gain`` of the light and are dark for ``duty`` of the period.
+    Source: Sheinin, Schechner and Kutulakos, Rolling shutter imaging on the electric grid, ICCP 2018.
+    """
+
+    name = "rolling_bands"
+    rungs = (-0.205, -0.062, 0.077, 0.212, 0.6, 1.225)
+    stage = SENSOR
+    x: Finite
+    y: Finite
+    angle: Finite
+    period: Positive
+    duty: Share
+    gain: Share
+    floor: NotNegative
+    grain_size: Positive
+    seed: Seed
+
+    @classmethod
+    def draw(cls, severity: int, rng: Rng, context: Context) -> Self:
+        x0, y0, x1, y1 = context.bounds
+        height = context.text_height
+        floor, grain_size, seed = draw_floor(rng, context, 26)
+        upright = rng.random() < 0.5
+        # Bands across the line take some of its slots; bands along it have to fall on it.
+        span = (x1 - x0) if upright else (y1 - y0)
+        period = span * rng.uniform(0.45, 1.1) + height * rng.uniform(1.5, 3.0)
+        slack = 0.5 * span if upright else 0.25 * height
+        return cls(
+            severity,
+            x=number((x0 + x1) / 2 + rng.uniform(-slack, slack)),
+            y=number((y0 + y1) / 2 + rng.uniform(-slack, slack)),
+            angle=0.0 if upright else 90.0,
+            period=number(period),
+            duty=number(min(0.85, cls.ladder(severity, 0.3, 0.85, rng))),
+            gain=min(1.0, cls.ladder(severity, 0.5, 0.07, rng)),
+            floor=floor,
+            grain_size=grain_size,
+            seed=seed,
+        )
+
+    def _apply(self, image: Image, origin: Origin) -> Image:
+        # The bands are the same all along a row (or column): one line of them is enough.
+        line = image[:1] if self.angle == 0 else image[:, :1]
+        phase = ahead(line.shape, origin, self.x, self.y, self.angle) * np.float32(2 * math.pi / self.period)
+        # A raised cosine, dark for ``duty`` of its period and flat in the dark, as lamps driven by pulses are.
+        edge = np.float32(math.cos(math.pi * self.duty))
+        inside = np.clip((np.cos(phase) - edge) / np.float32(0.35) + np.float32(0.5), 0, 1)
+        inside = np.ascontiguousarray(np.broadcast_to(inside, image.shape[:2]))
+        dark = scaled(image, 1 - np.float32(1 - self.gain) * inside)
+        return add_floor(dark, origin, self.seed, self.floor, self.grain_size, inside)

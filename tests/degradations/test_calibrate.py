@@ -1,13 +1,32 @@
 from __future__ import annotations
 
+import dataclasses
+import shutil
+import subprocess
+import sys
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from degradations.calibrate import auroc, crossing, fit_curve, ink_contrast, read_slots, summarise, trials
+from degradations.calibrate import readers as reader_room
+from degradations.calibrate.figure import draw
+from degradations.calibrate.fit import Slots, crossing, fit_observer, fit_structure, fit_thresholds, monotone
+from degradations.calibrate.readers import Remembered, open_readers
+from degradations.calibrate.summary import auroc, bins, flat, summarise
+from degradations.calibrate.trials import Line, fit_for_trials, read_right, trial, trials
 from degradations.legibility import LegibilityModel
-from degradations.operators import Noise
+from degradations.legibility.observer import Trace
+from degradations.legibility.structure import curve
+from degradations.operators import GaussianBlur, Noise
+from degradations.recipe import Recipe
 
 MODEL = LegibilityModel()
+
+
+def line_of(page, document="0", name="f"):
+    return Line(document, name, page.image, page.value, page.boxes, None)
 
 
 def test_auroc_of_known_orders():
@@ -19,40 +38,150 @@ def test_auroc_of_known_orders():
     assert auroc(np.array([0.9, 0.3]), np.array([True, True])) is None
 
 
-def test_the_fit_finds_the_curve_that_made_the_data():
+def made_up(count, efficiency, noise, weight, seed=4):
+    """Slots whose reader has exactly these constants."""
+    rng = np.random.default_rng(seed)
+    signal = np.exp(rng.normal(2, 2.5, (count, 1)) + rng.normal(0, 0.4, (count, 8)))
+    spread = np.where(rng.random((count, 1)) < 0.5, 0.0, np.exp(rng.normal(3, 1.5, (count, 1)))) * np.ones((1, 8))
+    mismatch = signal * np.exp(rng.normal(-2, 1, (count, 8)))
+    unseen = rng.integers(0, 18, count).astype(float)
+    slots = Slots(signal, mismatch, spread, unseen, np.zeros(count, bool), np.zeros(count, bool))
+    model = dataclasses.replace(MODEL, efficiency=efficiency, noise=noise, noise_weight=weight)
+    evidence = slots.evidence(model)
+    return dataclasses.replace(slots, right=rng.random(count) < 0.01 + 0.98 * evidence), evidence
+
+
+def test_the_fit_finds_the_reader_that_made_the_data():
+    slots, _ = made_up(12000, 6.0, 2.5, 1.5)
+    found = fit_observer(slots, MODEL)
+    assert found.efficiency == pytest.approx(6.0, rel=0.15)
+    assert found.noise == pytest.approx(2.5, rel=0.2)
+    assert found.noise_weight == pytest.approx(1.5, rel=0.3)
+
+
+def test_vectorised_evidence_is_what_a_trace_says():
+    slots, evidence = made_up(50, MODEL.efficiency, MODEL.noise, MODEL.noise_weight)
+    for index in range(50):
+        parts = (tuple(values[index].tolist()) for values in (slots.signal, slots.mismatch, slots.noise))
+        assert Trace("abcdefgh", *parts, unseen=int(slots.unseen[index])).judge(MODEL).evidence == pytest.approx(
+            evidence[index], abs=1e-5
+        )
+
+
+def test_the_structure_fit_finds_the_curve_that_made_the_data():
     rng = np.random.default_rng(4)
     structure = rng.uniform(0.05, 1.0, 20000)
-    read = rng.random(20000) < 1 / (1 + (0.4 / structure) ** 5.5)
-    half, slope = fit_curve(structure, read)
-    assert half == pytest.approx(0.4, abs=0.01) and slope == pytest.approx(5.5, abs=0.25)
+    truth = dataclasses.replace(MODEL, half=0.4, slope=5.5)
+    read = rng.random(20000) < 0.01 + 0.98 * curve(truth, structure)
+    found = fit_structure(structure, read, MODEL)
+    assert found.half == pytest.approx(0.4, abs=0.02) and found.slope == pytest.approx(5.5, abs=0.4)
 
 
-def test_crossing_is_where_accuracy_passes_the_target():
+def test_thresholds_are_where_the_curve_passes_the_targets():
     rng = np.random.default_rng(4)
     evidence = rng.random(40000)
     read = rng.random(40000) < evidence
-    assert crossing(evidence, read, 0.75) == pytest.approx(0.75, abs=0.051)
-    assert crossing(evidence, read, 0.25) == pytest.approx(0.25, abs=0.051)
+    found = fit_thresholds(evidence, read, MODEL)
+    assert found.clear == pytest.approx(0.9, abs=0.04) and found.hidden == pytest.approx(0.25, abs=0.04)
+    assert crossing(evidence, np.zeros(40000, bool), 0.9) == 1.0
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=40))
+def test_pooling_makes_any_curve_rise_and_keeps_its_mean(values):
+    smooth = monotone(np.array(values, float))
+    assert (np.diff(smooth) >= 0).all() and smooth.mean() == pytest.approx(np.mean(values))
+    if values == sorted(values):
+        assert smooth.tolist() == values
 
 
 def test_reading_is_judged_slot_by_slot(page):
     boxes = [(10 + 8 * i, 20, 18 + 8 * i, 34) for i in range(5)]
-    assert read_slots(lambda _: "SMXTH", page.image, "Smith", boxes).tolist() == [True, True, False, True, True]
-    assert read_slots(lambda _: "", page.image, "Smith", boxes).tolist() == [False] * 5
+    assert read_right(lambda _: "SMXTH", page.image, "Smith", boxes).tolist() == [True, True, False, True, True]
+    assert read_right(lambda _: "", page.image, "Smith", boxes).tolist() == [False] * 5
+    away = [(x0, y0 + 9000, x1, y1 + 9000) for x0, y0, x1, y1 in boxes]
+    assert read_right(lambda _: "SMITH", page.image, "Smith", away).tolist() == [False] * 5
 
 
 def test_ink_contrast_is_blind_to_what_evidence_sees(page):
     """Noise that drowns the letters has all the contrast that the baseline asks for."""
-    noise = Noise(6, read=200.0, shot=0.0, grain_size=2.0, chroma=0.0, seed=1).apply(page.image)
-    contrast = ink_contrast(page.image, noise, page.boxes)
-    evidence = np.nan_to_num(MODEL.evidence(page.image, noise, page.boxes))
-    assert contrast[:5].min() > 0.9 and evidence[:5].mean() < MODEL.hidden
+    recipe = Recipe((Noise(6, read=200.0, shot=0.0, grain_size=2.0, chroma=0.0, seed=1),))
+    found = trial(line_of(page), recipe, 6, {}, {}, MODEL)
+    assert found.contrast[:5].min() > 0.9 and curve(MODEL, found.structure[:5]).mean() < MODEL.hidden
 
 
 def test_trials_hold_only_what_is_read_clean(make_page):
     page = make_page("AB CD", 30)
-    found = list(trials("0/f", page.image, page.value, page.boxes, lambda _: "AB XD", 1, 13))
-    assert len(found) == 13 and len({trial.operator for trial in found}) == 12
-    assert all(len(trial.right) == len(trial.structure) == len(trial.contrast) == 3 for trial in found)
-    table = summarise(found, MODEL)
-    assert table["slots"] == 39 and table["auroc"] is None and set(table["by_operator"]) == {t.operator for t in found}
+    found = list(trials(line_of(page), {"it": lambda _: "AB XD"}, MODEL, 1, 13))
+    assert len(found) == 13 and len({each.operators for each in found}) > 5
+    assert all(each.asked["it"].tolist() == [True, True, False, False, True] for each in found)
+    slots = Slots.of(found, "it", 8)
+    assert len(slots.right) == 39 and slots.untouched.all(), "real documents leave no trace"
+    table = summarise(found, "it", flat(found, "it", "structure"), MODEL)
+    assert table["overall"]["slots"] == 39 and table["overall"]["auroc"] is None
+    assert set(table["by_operator"]) == {each.operator for each in found}
+    again = trials(line_of(page), {"it": lambda _: "AB XD"}, MODEL, 1, 13)
+    assert [each.operators for each in again] == [each.operators for each in found], "the same seed, the same damage"
+
+
+def test_nothing_is_tried_on_what_no_reader_reads_clean(make_page):
+    assert not list(trials(line_of(make_page("AB CD", 30)), {"it": lambda _: ""}, MODEL, 1, 3))
+
+
+@pytest.mark.parametrize(("value", "fits"), [("AB", False), ("A B", False), ("P<GBR<<X", False), ("12-3", True)])
+def test_which_lines_are_tried(page, value, fits):
+    assert fit_for_trials(dataclasses.replace(line_of(page), value=value)) is fits
+
+
+def test_bins_are_in_order_and_equally_full():
+    evidence = np.linspace(0, 1, 100)
+    rows = bins(evidence, evidence > 0.5)
+    assert len(rows) == 10 and [row["read"] for row in rows] == sorted(row["read"] for row in rows)
+
+
+def test_a_reader_is_asked_once_for_the_same_pixels(tmp_path, page):
+    asked = []
+
+    def make():
+        return lambda image: asked.append(image.shape) or "text"
+
+    first = Remembered("it", make, tmp_path)
+    assert first(page.image) == first(page.image) == "text" and len(asked) == 1
+    (tmp_path / "it.jsonl").open("a").write('{"crop": "cut o')
+    again = Remembered("it", make, tmp_path)
+    assert again(page.image) == "text" and len(asked) == 1
+    assert again(page.image[1:]) == "text" and len(asked) == 2
+
+
+@pytest.mark.parametrize("name", reader_room.READERS)
+def test_the_readers_read_a_clean_line(make_page, name):
+    if name == "tesseract" and shutil.which("tesseract") is None:
+        pytest.skip("tesseract is not installed")
+    if name == "rapidocr":
+        pytest.importorskip("rapidocr_onnxruntime")
+    page = make_page("KLAUS 4827", 32)
+    assert read_right(open_readers([name], None)[name], page.image, page.value, page.boxes)[:5].all()
+
+
+def test_the_figure_is_drawn(tmp_path, make_page):
+    pytest.importorskip("matplotlib")
+    page = make_page("ABCDEFGH", 30)
+    found = [
+        trial(
+            line_of(page, str(k)),
+            Recipe((GaussianBlur(3, 0.3 + k),)),
+            3,
+            {"rapidocr": lambda _: "ABCX"},
+            {"rapidocr": np.ones(8, bool)},
+            MODEL,
+        )
+        for k in range(6)
+    ]
+    draw(found, ["rapidocr"], MODEL, tmp_path / "curve.png")
+    assert (tmp_path / "curve.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_the_command_says_what_it_wants():
+    done = subprocess.run(
+        [sys.executable, "-m", "degradations.calibrate", "--help"], capture_output=True, text=True, check=True
+    )
+    assert "--annotations" in done.stdout and "--check" in done.stdout

@@ -1,14 +1,9 @@
 from __future__ import annotations
 
-import hashlib
-import json
-from functools import partial
-
 import cv2
 import numpy as np
 import pytest
 
-from degradations import writer
 from degradations.dataset import SimulateConfig, clean_document, document_samples, sample, split_of, write_dataset
 from degradations.documents import TEMPLATES
 from degradations.questions import absent_concepts
@@ -16,7 +11,7 @@ from degradations.recipe import Recipe
 from kie_hvqa.answer import render, truth
 from kie_hvqa.config import load
 from kie_hvqa.dataset import load_rows
-from kie_hvqa.errors import InputError, WorkError
+from kie_hvqa.errors import InputError
 
 CONFIG = SimulateConfig(
     seed=7,
@@ -35,21 +30,6 @@ def written(tmp_path_factory):
     return out, write_dataset(CONFIG, out)
 
 
-def digests(folder):
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-
-
-def test_two_workers_write_the_same_bytes(written, tmp_path):
-    out, summary = written
-    other = write_dataset(CONFIG, tmp_path / "two", workers=2)
-    assert digests(tmp_path / "two") == digests(out)
-    assert (other.rows_sha256, other.images_sha256) == (summary.rows_sha256, summary.images_sha256)
-
-
 def test_a_sample_made_alone_equals_the_written_one(written):
     out, _ = written
     rows = load_rows(out)
@@ -58,15 +38,6 @@ def test_a_sample_made_alone_equals_the_written_one(written):
         row, image = sample(CONFIG, index)
         assert row == rows[index]
         assert np.array_equal(image, cv2.imread(str(out / row.file_name))[:, :, ::-1])
-
-
-def test_a_row_replays_its_image(written):
-    out, _ = written
-    for index in (1, 10, 22):
-        row = load_rows(out)[index]
-        page = clean_document(CONFIG, index // CONFIG.questions_per_document).image
-        again = Recipe.from_json(row.recipe).apply(page)
-        assert np.array_equal(again, cv2.imread(str(out / row.file_name))[:, :, ::-1])
 
 
 def test_rows_agree_with_themselves(written):
@@ -148,7 +119,8 @@ def test_planned_unreadable_fields_are_hidden_and_absent_ones_are_not_printed():
 
 @pytest.mark.parametrize("template", sorted(TEMPLATES))
 def test_absent_concepts_share_no_name_with_what_is_printed(template):
-    config = SimulateConfig(count=1, templates={template: 1.0})
+    scale = "tiny" if "tiny" in TEMPLATES[template].sizes else "full"
+    config = SimulateConfig(count=1, templates={template: 1.0}, scale=scale)
     document = clean_document(config, 0)
     absent = absent_concepts(document)
     assert len(absent) >= 4
@@ -166,54 +138,6 @@ def test_several_questions_may_share_one_image():
             assert first.recipe == second.recipe and first.field != second.field
     alone = sample(config, 6)
     assert alone[0] == document_samples(config, 1)[2][0]
-
-
-def test_another_dataset_in_the_way_is_left_alone(written, tmp_path):
-    out, summary = written
-    before = digests(out)
-    again = write_dataset(CONFIG, out)
-    assert again.reused and again.rows_sha256 == summary.rows_sha256
-    with pytest.raises(InputError, match="another dataset"):
-        write_dataset(CONFIG.model_copy(update={"seed": 8}), out)
-    assert digests(out) == before
-    (tmp_path / "notes").mkdir()
-    (tmp_path / "notes" / "mine.txt").write_text("keep me")
-    with pytest.raises(InputError, match="already holds something"):
-        write_dataset(CONFIG, tmp_path / "notes")
-    with pytest.raises(InputError, match="not a dataset directory"):
-        write_dataset(CONFIG, tmp_path / "notes" / "mine.txt")
-    assert (tmp_path / "notes" / "mine.txt").read_text() == "keep me"
-
-
-def test_a_changed_dataset_is_not_taken_for_the_whole_one(tmp_path):
-    config = CONFIG.model_copy(update={"count": 1})
-    write_dataset(config, tmp_path / "data")
-    with (tmp_path / "data" / "metadata.jsonl").open("a") as stream:
-        stream.write("{}\n")
-    with pytest.raises(InputError, match=r"differ from what dataset\.json says"):
-        write_dataset(config, tmp_path / "data")
-
-
-def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
-    def full(image):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(writer, "encode_png", full)
-    with pytest.raises(WorkError, match="No space left"):
-        write_dataset(CONFIG, tmp_path / "data")
-    assert list(tmp_path.iterdir()) == []
-
-
-def _dies(index: int):
-    import os
-
-    os._exit(3)
-
-
-def test_a_worker_that_dies_is_reported(tmp_path):
-    with pytest.raises(WorkError, match="worker process died"):
-        writer.write_pieces(partial(_dies), 4, tmp_path / "data", kind="simulate", config={}, workers=2)
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["tiny", "cards"])
@@ -250,12 +174,3 @@ def test_a_wrong_recipe_is_an_input_error(override, says):
 def test_an_index_out_of_range_is_an_input_error(index):
     with pytest.raises(InputError, match="no sample"):
         sample(CONFIG, index)
-
-
-def test_metadata_is_what_the_summary_says(written):
-    out, summary = written
-    details = json.loads((out / "dataset.json").read_text())
-    assert details["rows_sha256"] == hashlib.sha256((out / "metadata.jsonl").read_bytes()).hexdigest()
-    assert details["rows"] == summary.rows == 36 and details["documents"] == 9
-    assert sum(details["counts"]["severity"].values()) == 36 and details["config"]["seed"] == details["seed"] == 7
-    assert {"numpy", "opencv", "kie_hvqa"} <= set(details["versions"])

@@ -1,6 +1,10 @@
+"""Laws of every damage operator: it replays, it leaves severity 0 alone, and a window of a page meets the page's draws."""
+
 from __future__ import annotations
 
+import inspect
 import json
+import re
 from itertools import pairwise
 
 import numpy as np
@@ -8,23 +12,37 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from degradations.legibility import LegibilityModel
-from degradations.operators import OPERATORS, OpaqueOccluder, from_json
-from degradations.operators.base import MEAN_EVIDENCE, split_lines
+from degradations.documents.model import TextStyle
+from degradations.documents.typeset import ink, typeset
+from degradations.legibility import LegibilityModel, Print, ledger
+from degradations.operators import FAMILIES, OPERATORS, Finger, OpaqueOccluder, Sticker, Tape, WebP, from_json
+from degradations.operators.base import Context, split_lines
+from degradations.operators.blur import DefocusBlur, MotionBlur, disc
+from degradations.recipe import Recipe
 from kie_hvqa.errors import InputError
 
 NAMES = sorted(OPERATORS)
+STILL = [name for name in NAMES if not OPERATORS[name].moves]
 
 
 def draw(name, severity, seed, page):
     return OPERATORS[name].draw(severity, np.random.default_rng(seed), page.context)
 
 
-def test_the_issue_names_ten_effects_and_all_exist():
-    assert {
-        "gaussian_blur", "defocus_blur", "motion_blur", "opaque_occluder", "translucent_occluder",
-        "glare", "low_contrast", "noise", "low_resolution", "jpeg",
-    } <= set(NAMES)  # fmt: skip
+def test_seven_families_hold_every_operator_once():
+    assert set(FAMILIES) == {"optics", "sensor", "compression", "light", "cover", "wear", "geometry"}
+    held = [cls.name for family in FAMILIES.values() for cls in family]
+    assert sorted(held) == NAMES and len(held) == len(set(held)) >= 35
+    assert {name for name in NAMES if OPERATORS[name].moves} == {"rotation", "perspective", "page_curl"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_operator_says_what_it_is_and_where_it_comes_from(name):
+    cls = OPERATORS[name]
+    text = inspect.cleandoc(cls.__doc__)
+    # A dataclass without a docstring of its own gets its signature for one.
+    assert not text.startswith(f"{cls.__name__}(")
+    assert re.search(r"[Ss]ource\b|grating equation|\b(19|20)\d\d\b", text)
 
 
 @settings(max_examples=60, deadline=None)
@@ -47,60 +65,105 @@ def test_severity_0_is_the_identity_and_6_is_not(page, name):
     assert np.array_equal(page.image, before), "the page itself must not change"
 
 
+class Printed:
+    """A line set by the documents' own typesetter, so that the observer can judge it."""
+
+    def __init__(self, value="KLAUS 4827-B", size=13.0):
+        self.value, style = value, TextStyle("Arimo", 400, size, (25, 25, 45), x=4 * size, baseline=6 * size)
+        line = typeset(value, style)
+        ground = np.full((round(12 * size), round(line.boxes[-1][2] + 5 * size), 3), 232, np.uint8)
+        self.image = ground.copy()
+        ink(self.image, line, style.colour)
+        self.boxes, self.how = line.boxes, Print(ground, style)
+        self.context = Context.of(self.image, self.boxes)
+
+    def evidence(self, operator):
+        recipe = Recipe((operator,))
+        damaged = recipe.apply(self.image)
+        slots = ledger(MODEL, self.value, self.image, damaged, self.boxes, recipe=recipe, how=self.how)
+        return float(np.mean([slot.evidence for slot in slots if slot.scored]))
+
+
+MODEL = LegibilityModel()
+PRINTED = Printed()
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_mean_evidence_falls_with_severity(page, name):
-    model = LegibilityModel()
-    means = []
-    for severity in range(7):
-        # The same seeds at every severity: what differs is the severity.
-        images = [draw(name, severity, seed, page).apply(page.image) for seed in range(24)]
-        means.append(float(np.mean([np.nanmean(model.evidence(page.image, image, page.boxes)) for image in images])))
+def test_mean_evidence_falls_with_severity(name):
+    # The same seeds at every severity: what differs is the severity. The whole table: python -m degradations.ladders
+    means = [np.mean([PRINTED.evidence(draw(name, k, seed, PRINTED)) for seed in range(6)]) for k in (0, 1, 3, 5, 6)]
     assert means[0] == 1.0
-    assert all(later <= earlier + 0.01 for earlier, later in pairwise(means)), means
-    off = [abs(mean - wanted) for mean, wanted in zip(means[1:], MEAN_EVIDENCE, strict=True)]
-    assert max(off) < 0.17, means
+    assert all(later <= earlier + 0.05 for earlier, later in pairwise(means)), means
+    assert means[1] > 0.75 and means[-1] < means[1] - 0.2, means
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_severity_means_the_same_on_a_page_three_times_as_large(page, make_page, name):
-    model = LegibilityModel()
-    large = make_page(size=36)
-    for severity in (2, 4):
-        means = []
-        for plain in (page, large):
-            scores = [
-                np.nanmean(
-                    model.evidence(plain.image, draw(name, severity, seed, plain).apply(plain.image), plain.boxes)
-                )
-                for seed in range(8)
-            ]
-            means.append(float(np.mean(scores)))
-        assert abs(means[0] - means[1]) < 0.22, (severity, means)
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from([n for n in STILL if OPERATORS[n].exact_windows]), st.integers(1, 6), st.integers(0, 2**32 - 1))
+def test_a_window_of_the_page_meets_the_draws_of_the_page(page, name, severity, seed):
+    x, y, margin = 37, 21, 30
+    operator = draw(name, severity, seed, page)
+    whole = operator.apply(page.image)[y:, x:][margin:-margin, margin:-margin]
+    window = operator.apply(page.image[y:, x:], (x, y))[margin:-margin, margin:-margin]
+    # Filters may round a level differently when borders differ, and a coder then a coefficient; draws may not differ.
+    off = np.abs(whole.astype(int) - window)
+    assert off.max() <= 2 or (operator.stage == OPERATORS["jpeg"].stage and off.mean() < 0.5), (off.max(), off.mean())
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "jpeg"])
-def test_a_window_of_the_page_meets_the_draws_of_the_page(page, name):
-    x, y, margin = 37, 21, 26
-    for severity in (2, 5):
-        operator = draw(name, severity, 11, page)
-        whole = operator.apply(page.image)[y:, x:][margin:-margin, margin:-margin]
-        window = operator.apply(page.image[y:, x:], (x, y))[margin:-margin, margin:-margin]
-        # Filters may round a level differently when borders differ; draws may not differ.
-        assert np.abs(whole.astype(int) - window).max() <= 2
+def test_an_operator_that_adapts_to_the_whole_picture_says_so(page):
+    assert [name for name in NAMES if not OPERATORS[name].exact_windows] == [WebP.name]
+    operator = draw("webp", 3, 0, page)
+    window = operator.apply(page.image[16:, 32:], (32, 16))
+    assert not np.array_equal(operator.apply(page.image)[16:, 32:], window)
 
 
-def test_jpeg_windows_start_on_its_block_grid(page):
-    operator = OPERATORS["jpeg"](severity=3, pitch=1.0, quality=20)
-    whole, window = operator.apply(page.image), operator.apply(page.image[32:, 16:], (16, 32))
-    assert OPERATORS["jpeg"].grid == 16
-    assert np.abs(whole[48:80, 32:128].astype(int) - window[16:48, 16:112]).max() <= 2
+@pytest.mark.parametrize("cls", [Sticker, Tape, Finger])
+def test_an_object_hides_all_of_what_it_was_drawn_to_cover(cls):
+    hits = 0
+    for seed in range(30):
+        operator = cls.draw(6, np.random.default_rng(seed), PRINTED.context)
+        painted = operator.apply(PRINTED.image)
+        blank = operator.apply(PRINTED.how.ground)
+        # Where the object is opaque, the page with the text and the page without it look the same.
+        same = [np.abs(painted[int(b[1]) : int(b[3]) + 1, int(b[0]) : int(b[2]) + 1].astype(int)
+                       - blank[int(b[1]) : int(b[3]) + 1, int(b[0]) : int(b[2]) + 1]).max() < 12 for b in PRINTED.boxes]  # fmt: skip
+        hits += any(s for s, char in zip(same, PRINTED.value, strict=True) if char != " ")
+    assert hits > (20 if cls is not Tape else 5)
+
+
+def test_a_large_disc_is_taken_apart_without_losing_light_or_shape():
+    spike = np.zeros((81, 81, 3), np.uint8)
+    spike[30:51, 30:51] = 255
+    operator = DefocusBlur(3, 7.3)
+    seen = operator.apply(spike).astype(float)
+    import cv2
+
+    exact = cv2.filter2D(spike.astype(np.float32), -1, disc(7.3))
+    assert seen.sum() == pytest.approx(exact.sum(), rel=0.01)
+    assert np.abs(seen - exact).max() < 0.06 * 255
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(12, 60), st.floats(-90, 90))
+def test_a_straight_shake_spreads_light_along_its_direction(length, angle):
+    spike = np.zeros((161, 161, 3), np.uint8)
+    spike[77:84, 77:84] = 252
+    seen = MotionBlur(3, length, angle).apply(spike)[:, :, 0].astype(float)
+    ys, xs = np.mgrid[0:161, 0:161]
+    weight = seen / seen.sum()
+    cx, cy = (weight * xs).sum(), (weight * ys).sum()
+    assert abs(cx - 80) < 1.2 and abs(cy - 80) < 1.2
+    cov = np.cov(np.stack([xs.ravel(), ys.ravel()]), aweights=weight.ravel() + 1e-12)
+    values, vectors = np.linalg.eigh(cov)
+    assert np.sqrt(values[1]) == pytest.approx(np.hypot(length, 7) / np.sqrt(12), rel=0.2)
+    found = np.degrees(np.arctan2(vectors[1, 1], vectors[0, 1]))
+    assert abs((found - angle + 90) % 180 - 90) < 9
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_an_occluder_covers_every_copy_alike(page, seed):
     copy = tuple((x0, y0 + 36, x1, y1 + 36) for x0, y0, x1, y1 in page.boxes)
-    context = type(page.context)(page.context.size, page.boxes, page.context.text_height, (copy,))
+    context = Context(page.context.size, page.boxes, page.context.text_height, (copy,))
     operator = OpaqueOccluder.draw(6, np.random.default_rng(seed), context)
     hits = [
         patch

@@ -6,8 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from degradations.dataset import SimulateConfig, clean_document
-from degradations.documents import PrintedChar, PrintedField, TextStyle, render
-from degradations.questions import find_copies, plan_questions, runs
+from degradations.documents import (
+    TEMPLATES,
+    PrintedChar,
+    PrintedField,
+    TextStyle,
+    question_names,
+    render,
+    templates,
+)
+from degradations.questions import NOWHERE, PREMISES, SAME, absent_concepts, find_copies, plan_questions, runs
 
 STYLE = TextStyle("Arimo", 400, 12.0, (0, 0, 0))
 KINDS = {"answerable": 0.7, "unreadable": 0.1, "absent": 0.2}
@@ -68,3 +76,38 @@ def test_kinds_come_at_their_weights():
     questions = plan_questions(DOCUMENT, {"answerable": 3.0, "absent": 1.0}, 800, 1, np.random.default_rng(1))
     share = sum(question.planned == "absent" for question in questions) / 800
     assert share == pytest.approx(0.25, abs=0.05)
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_an_absent_field_is_nowhere_on_the_page(template):
+    page = render(template, np.random.default_rng(2), split="train", scale="full")
+    absent = absent_concepts(page)
+    own = {*page.fields, *TEMPLATES[template].questions, *TEMPLATES[template].also}
+    assert absent and not set(absent) & own
+    for group in SAME:
+        assert not (group & own and group & set(absent)), "a field that the page answers under another name"
+    assert not set(absent.values()) & {field.question_name for field in page.fields.values()}
+
+
+def test_a_tiny_page_is_asked_for_what_tiny_pages_print():
+    known = {*NOWHERE} | {concept for names in question_names("tiny").values() for concept in names}
+    for template in templates("tiny"):
+        page = render(template, np.random.default_rng(1), split="train", scale="tiny")
+        assert set(absent_concepts(page)) <= known
+
+
+def test_false_premises_come_at_their_share_and_have_no_answer():
+    kinds = {"absent": 1.0}
+    for template in ("eu_card", "invoice_modern"):
+        page = render(template, np.random.default_rng(1), split="train", scale="tiny")
+        questions = plan_questions(page, kinds, 400, 1, np.random.default_rng(0), 0.4)
+        premises = PREMISES[page.document_type]
+        share = sum(question.field in premises for question in questions) / 400
+        assert share == pytest.approx(0.4, abs=0.08)
+        assert all(question.planned == "absent" and not question.boxes for question in questions)
+    assert set(PREMISES) == {template.document_type for template in TEMPLATES.values()}
+
+
+def test_no_premise_asks_by_a_name_that_a_page_prints():
+    names = {name for questions in question_names().values() for name in questions.values()}
+    assert not names & {name for premises in PREMISES.values() for name in premises.values()}

@@ -1,0 +1,158 @@
+"""Fits the constants behind the labels, or says how well those that are shipped hold on fresh documents.
+
+Run, to fit, write degradations/legibility/calibration.json and draw docs/legibility.png:
+
+    python -m degradations.calibrate --memory runs/calibration --write
+
+Run, to check the shipped constants on documents that nothing was fitted to:
+
+    python -m degradations.calibrate --check --seed 7 --memory runs/calibration --out runs/legibility.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from degradations.annotated import load_page
+from degradations.annotations import read_annotations
+from degradations.calibrate.fit import Slots, fit_observer, fit_structure, fit_thresholds
+from degradations.calibrate.readers import READERS, Read, open_readers
+from degradations.calibrate.summary import flat, summarise
+from degradations.calibrate.trials import Line, Trial, fit_for_trials, trials
+from degradations.chance import generator
+from degradations.config import DegradeConfig, SimulateConfig
+from degradations.dataset import clean_document
+from degradations.legibility import LegibilityModel, Print
+from degradations.legibility.constants import CALIBRATION
+from degradations.legibility.structure import curve
+from degradations.manifest import versions
+from degradations.operators.base import split_lines
+from kie_hvqa.files import read_json, write_json
+
+
+def printed_lines(scale: str, documents: int, fields: int, seed: int) -> Iterator[Line]:
+    """``fields`` lines of each of ``documents`` fresh documents, half of them random strings."""
+    config = SimulateConfig.model_validate(
+        {"seed": seed, "count": documents, "scale": scale, "values": {"natural": 0.5, "random": 0.5}}
+    )
+    for index in tqdm(range(documents), unit="document"):
+        document = clean_document(config, index)
+        rng = generator(seed, str(index), "calibration")
+        taken = 0
+        for number in rng.permutation(len(document.fields)):
+            printed = document.fields[sorted(document.fields)[int(number)]]
+            how = Print(document.ground, printed.style)
+            line = Line(str(index), printed.name, document.image, printed.value, printed.boxes, how)
+            if taken < fields and fit_for_trials(line) and len(split_lines(line.boxes)) == 1:
+                taken += 1
+                yield line
+
+
+def real_lines(annotations: Path, seed: int) -> Iterator[Line]:
+    """Every printed line of the asked fields on annotated scans (images beside the file)."""
+    config = DegradeConfig(seed=seed)
+    for number, annotation in read_annotations(annotations):
+        page = load_page(config, annotations, number, annotation, annotations.parent)
+        for question in page.questions:
+            for index, line in enumerate(split_lines(question.boxes)):
+                value = "".join(question.value[i] for i in line)
+                boxes = tuple(question.boxes[i] for i in line)
+                found = Line(page.name, f"{question.field}/{index}", page.image, value, boxes, None)
+                if fit_for_trials(found):
+                    yield found
+
+
+def measure(lines: Iterator[Line], readers: Mapping[str, Read], seed: int, repeats: int) -> list[Trial]:
+    model = LegibilityModel()
+    return [trial for line in lines for trial in trials(line, readers, model, seed, repeats)]
+
+
+def fit(found: list[Trial], real: list[Trial], reader: str) -> LegibilityModel:
+    """The constants from even documents alone. Real documents have a curve of their own, if there are any."""
+    model = LegibilityModel()
+    half = [trial for trial in found if int(trial.document) % 2 == 0]
+    slots = Slots.of(half, reader, model.rivals)
+    model = fit_observer(slots, model)
+    model = fit_thresholds(slots.evidence(model), slots.right, model)
+    # The curve for real documents is fitted to rendered ones as well: there are too few scans to hold half of them out.
+    return fit_structure(flat(half, reader, "structure"), flat(half, reader, "right"), model)
+
+
+def check(found: list[Trial], real: list[Trial], readers: Mapping[str, Read], model: LegibilityModel) -> dict[str, Any]:
+    """What the constants are worth, reader by reader, on trials that they were not fitted to."""
+    result: dict[str, Any] = {}
+    for name in readers:
+        slots = Slots.of(found, name, model.rivals)
+        result[name] = summarise(found, name, slots.evidence(model), model)
+        kept = curve(model, flat(found, name, "structure"))
+        result[name]["structure"] = {
+            key: value for key, value in summarise(found, name, kept, model).items() if key in ("overall", "by_family")
+        }
+        if real:
+            kept = curve(model, flat(real, name, "structure"))
+            result[name]["real_documents"] = summarise(real, name, kept, model)
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m degradations.calibrate",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--documents", type=int, default=200)
+    parser.add_argument("--fields", type=int, default=4, help="lines of each document")
+    parser.add_argument("--repeats", type=int, default=3, help="damaged versions of each line")
+    parser.add_argument("--seed", type=int, default=20260101)
+    parser.add_argument("--scale", choices=("full", "tiny"), default="full")
+    parser.add_argument("--readers", nargs="+", choices=READERS, default=["rapidocr"])
+    parser.add_argument("--annotations", type=Path, help="annotated scans, images beside the file: reported apart")
+    parser.add_argument("--memory", type=Path, help="a folder that keeps what the readers said")
+    parser.add_argument("--check", action="store_true", help="fit nothing: every document tests the shipped constants")
+    parser.add_argument("--write", action="store_true", help="ship the fitted constants, and draw the figure")
+    parser.add_argument("--figure", type=Path, default=Path("docs/legibility.png"))
+    parser.add_argument("--out", type=Path, help="also write the result here")
+    args = parser.parse_args()
+    cv2.setNumThreads(1)
+    readers = open_readers(args.readers, args.memory)
+    found = measure(printed_lines(args.scale, args.documents, args.fields, args.seed), readers, args.seed, args.repeats)
+    real = []
+    if args.annotations:
+        real = measure(real_lines(args.annotations, args.seed), readers, args.seed, args.repeats * 3)
+    first = args.readers[0]
+    model = LegibilityModel() if args.check else fit(found, real, first)
+    testing = found if args.check else [trial for trial in found if int(trial.document) % 2 == 1]
+    result = {
+        "constants": dataclasses.asdict(model),
+        "measured": {
+            "command": {
+                k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items() if k not in ("out", "memory")
+            },
+            "versions": versions(),
+            "held_out": check(testing, real, readers, model),
+        },
+    }
+    if args.out:
+        write_json(args.out, result)
+    if args.write:
+        from degradations.calibrate.figure import draw
+
+        shipped = read_json(CALIBRATION)
+        write_json(CALIBRATION, {**shipped, **result})
+        draw(testing, list(readers), model, args.figure)
+    for name, part in result["measured"]["held_out"].items():
+        row = {key: (part[key]["auroc"], part[key]["auroc_ink_contrast"]) for key in ("overall", "opaque", "blur")}
+        print(name, row, "bins", [b["read"] for b in part["ten_bins"]], part["by_label"])
+    print({name: value for name, value in dataclasses.asdict(model).items() if np.isscalar(value)})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,188 @@
+"""One printed line under one recipe: what is left between each damaged slot and its rivals.
+
+The mechanics of the ideal observer (``observer`` has the model). A window of the page is printed again with rivals in
+several slots at once, damaged with the page's own draws, and compared with the damaged original at the height to which
+a reader would reduce the line.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from degradations.legibility.constants import LegibilityModel
+from degradations.legibility.frame import Frame, region_around
+from degradations.legibility.rivals import Print, Setting, rivals
+from degradations.operators.base import COVER, LIGHT, OPTICS, SENSOR, Image, Operator, Origin
+from degradations.recipe import Recipe
+
+Floats = NDArray[np.float32]
+A = TypeVar("A", np.uint8, np.float32)
+
+# Text heights around the slots: enough where nothing spreads, enough for blur, and for slots that move away.
+_MARGINS = (0.25, 1.2, 4.0, 12.0, math.inf)
+_REACH = (0.05, 0.4)  # text heights beside a slot in which its difference is looked for; more where the damage spreads
+_SPACING = (2, 3)  # every second slot is replaced at a time, and every third where the damage spreads
+# Where the page is laid under the sensor instead, in text heights: two of many phases.
+_PHASES = ((0.13, 0.09), (-0.08, 0.17))
+_DISPLACED = 0.35  # text heights by which a blur may displace a line: a reader follows it
+
+
+class View:
+    """``wanted`` are the slots (indices into ``value``) to look at; ``height`` is the text height in pixels."""
+
+    def __init__(
+        self,
+        model: LegibilityModel,
+        value: str,
+        boxes: NDArray[np.float64],
+        wanted: Sequence[int],
+        height: float,
+        how: Print,
+        page: Image,
+        recipe: Recipe,
+    ) -> None:
+        self.model, self.value, self.wanted, self.height, self.recipe = model, value, wanted, height, recipe
+        self.spreads = any(operator.stage not in (COVER, LIGHT) for operator in recipe.operators)
+        hit = boxes[list(wanted)]
+        reach = _REACH[self.spreads] * height
+        around = max(reach, _MARGINS[0] * height)  # blurring the template must not meet the frame's edge
+        self.frame = Frame(recipe, region_around(hit, around, around, page.shape))
+        for margin in _MARGINS[1:] if self.spreads else _MARGINS[:1]:
+            self.origin, self.clean = _window(page, hit, margin * height, recipe)
+            seen, origin, known = recipe.apply_window(self.clean, self.origin)
+            if self.frame.known(known, origin) or self.clean.shape == page.shape:
+                break
+        self.setting = Setting(value, self.clean, self.origin, how)
+        # Everything is compared at a text height that a reader would reduce the line to anyhow.
+        self.scale = min(1.0, model.working_height / height)
+        self.text = height * self.scale
+        self.base = self._small(self.frame.take(seen, origin))
+        x0, _, x1, _ = self.frame.region
+        width = self.base.shape[1]
+        across = (hit[:, [0, 2]] + [-reach, reach] - x0) * (width / max(1, x1 - x0))
+        starts = np.clip(np.floor(across[:, 0]), 0, width - 1).astype(int)
+        ends = np.clip(np.ceil(across[:, 1]), starts + 1, width).astype(int)
+        self.spans = np.stack([starts, ends])
+
+    def compare(self) -> list[tuple[str, NDArray[np.float64]]]:
+        """For each wanted slot its rivals, and float64 [3, rivals]: signal, mismatch, noise (``observer.Trace``)."""
+        style = self.setting.style
+        names = [rivals(style.family, style.weight, self.value[i], self.model.rivals) for i in self.wanted]
+        found = np.zeros((len(self.wanted), 3, max(map(len, names))))
+        noise = self._noise()
+        shift: tuple[int, int] | None = None
+        for turn in range(found.shape[2]):
+            replaced = list(self._replaced(names, turn))
+            if shift is None:
+                shift = self._displacement([pair for _, *pair in replaced])
+            for chosen, difference, template in replaced:
+                parts = self._split(_moved(difference, -shift[0], -shift[1]), template, noise)
+                found[chosen, :, turn] = parts[:, chosen].T
+        return [(near, row[:, : len(near)]) for near, row in zip(names, found, strict=True)]
+
+    def _replaced(self, names: Sequence[str], turn: int) -> Iterator[tuple[list[int], Floats, Floats]]:
+        """The wanted slots that get their rival number ``turn``, a few at a time: what that changes in the damaged
+        line, and what it changes in the clean one as the reader's acuity leaves it."""
+        plain = self._small(self._crop(self.clean))
+        step = _SPACING[self.spreads]
+        for phase in range(step):
+            chosen = [k for k, i in enumerate(self.wanted) if i % step == phase and turn < len(names[k])]
+            if chosen:
+                changed = self.setting.printed({self.wanted[k]: names[k][turn] for k in chosen})
+                template = self._small(self._crop(changed)) - plain
+                after, origin, _ = self.recipe.apply_window(changed, self.origin)
+                difference = self._small(self.frame.take(after, origin)) - self.base
+                yield chosen, difference, cv2.GaussianBlur(template, (0, 0), self.model.acuity * self.text)
+
+    def _crop(self, window: Image) -> Image:
+        x0, y0, x1, y1 = self.frame.region
+        left, top = self.origin
+        return window[y0 - top : y1 - top, x0 - left : x1 - left]
+
+    def _small(self, image: Image) -> Floats:
+        """Luma at the working height, float32 [h, w]."""
+        luma = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+        if self.scale == 1:
+            return luma
+        size = (max(2, round(luma.shape[1] * self.scale)), max(2, round(luma.shape[0] * self.scale)))
+        return cv2.resize(luma, size, interpolation=cv2.INTER_AREA)
+
+    def _displacement(self, pairs: Sequence[Sequence[Floats]]) -> tuple[int, int]:
+        """How far (x, y) the optics displaced the line as a whole: where differences and letters agree best."""
+        if not any(operator.stage == OPTICS for operator in self.recipe.operators):
+            return 0, 0
+        reach = max(1, round(_DISPLACED * self.text))
+        agreement = np.zeros((2 * reach + 1, 2 * reach + 1), np.float32)
+        for difference, template in pairs:
+            wide = cv2.copyMakeBorder(difference, reach, reach, reach, reach, cv2.BORDER_CONSTANT)
+            agreement += cv2.matchTemplate(wide, template, cv2.TM_CCORR)
+        row, column = np.unravel_index(int(agreement.argmax()), agreement.shape)
+        return int(column) - reach, int(row) - reach
+
+    def _split(self, difference: Floats, template: Floats, noise: Floats | None) -> NDArray[np.float64]:
+        """Signal, mismatch and noise of every wanted slot in one line with replaced characters, [3, n]."""
+        weight = template * template
+        sums = [difference * template, weight, difference * difference]
+        if noise is not None:
+            sums.append(weight * noise)
+        columns = np.zeros((len(sums), difference.shape[1] + 1))
+        np.cumsum([values.sum(0) for values in sums], axis=1, out=columns[:, 1:])
+        # Only what rose with the letters' difference helps; the other sums are of squares, below 0 by rounding alone.
+        part = np.maximum(columns[:, self.spans[1]] - columns[:, self.spans[0]], 0)
+        letters = np.maximum(part[1], 1e-6)
+        signal = np.square(part[0]) / letters
+        spread = np.zeros_like(signal) if noise is None else part[3] / letters
+        area = self.text**2
+        return np.stack([signal / area, np.maximum(part[2] - signal, 0) / area, spread])
+
+    def _noise(self) -> Floats | None:
+        """Variance of what other draws and other sampling phases change, grey levels² [h, w]; None if nothing does."""
+        before = Recipe(tuple(o for o in self.recipe.operators if o.stage < SENSOR))
+        after = Recipe(tuple(o for o in self.recipe.operators if o.stage >= SENSOR))
+        square = np.zeros_like(self.base)
+        for turn, (right, down) in enumerate(_PHASES, 1):
+            earlier = Recipe(tuple(_redrawn(o, turn) for o in before.operators))
+            later = Recipe(tuple(_redrawn(o, turn) for o in after.operators))
+            if earlier == before and not after.operators:
+                return None
+            image, origin, _ = earlier.apply_window(self.clean, self.origin)
+            if later.operators:
+                x, y = (round(v * self.height) or int(math.copysign(1, v)) for v in (right, down))
+                image = _moved(later.apply_window(_moved(image, x, y), origin)[0], -x, -y)
+            change = self._small(self.frame.take(image, origin)) - self.base
+            square += change * change
+        return cv2.GaussianBlur(square / (2 * len(_PHASES)), (0, 0), 0.2 * self.text)
+
+
+def _window(page: Image, boxes: NDArray[np.float64], margin: float, recipe: Recipe) -> tuple[Origin, Image]:
+    """The part of ``page`` around ``boxes`` and its origin, which every operator of ``recipe`` can start from."""
+    grid = max(operator.grid for operator in recipe.operators)
+    left, top, right, bottom = region_around(boxes, margin, margin, page.shape)
+    left, top = left - left % grid, top - top % grid
+    return (left, top), page[top:bottom, left:right]
+
+
+def _redrawn(operator: Operator, turn: int) -> Operator:
+    """The operator with other noise. Seeds that are not of a noise shape things (a foil, a stain): those stay."""
+    noisy = operator.stage >= SENSOR or hasattr(operator, "grain_size")
+    seed = getattr(operator, "seed", None)
+    if not noisy or seed is None:
+        return operator
+    return dataclasses.replace(operator, seed=(seed + 7919 * turn) % 2**32)  # type: ignore[call-arg]
+
+
+def _moved(image: NDArray[A], x: int, y: int) -> NDArray[A]:
+    """``image`` moved by whole pixels, its edge repeated."""
+    if x == y == 0:
+        return image
+    matrix = np.array([[1, 0, x], [0, 1, y]], np.float32)
+    size = (image.shape[1], image.shape[0])
+    moved = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+    return moved.astype(image.dtype, copy=False)
