@@ -12,9 +12,9 @@ import os
 from typing import Any
 
 
-def world_size() -> int:
-    """How many processes the launcher started; 1 without a launcher."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+def launched() -> bool:
+    """Whether a launcher started this process: it may be the only one, under DeepSpeed on one GPU."""
+    return "WORLD_SIZE" in os.environ
 
 
 def is_first_process() -> bool:
@@ -26,13 +26,13 @@ def engine_arguments(deepspeed: str | None, dtype: str) -> dict[str, Any]:
     import torch
 
     cuda = torch.cuda.is_available()
-    several = world_size() > 1
+    together = launched() and deepspeed is not None
     arguments: dict[str, Any] = {
         "use_cpu": not cuda,
         "bf16": cuda and dtype in ("auto", "bfloat16"),
-        "deepspeed": deepspeed if several else None,
+        "deepspeed": deepspeed if together else None,
     }
-    if several and deepspeed is not None and not cuda:
+    if together and not cuda:
         _start_gloo()
         arguments |= {
             "use_cpu": False,

@@ -9,16 +9,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from transformers.integrations import is_deepspeed_zero3_enabled
 from trl import GRPOConfig, GRPOTrainer
 
 from kie_hvqa.config import load
 from rewards.sandbox import Sandbox
 from rewards.spec import load_rewards
-from rl.models import adapter, open_checkpoint, save_checkpoint
+from rl.evaluation import Evaluation
+from rl.grpo_trainer import GroupTrainer
+from rl.models import Checkpoint, adapter, open_checkpoint
 from rl.recipes import GrpoRecipe, training_arguments
+from rl.rollout_trust import check_sampling, never_sampled
 from rl.rows import TrainingRows
-from rl.shared_vision import share_repeated_images
+from rl.running import train
+from rl.sharing.features import FeatureStore, most_of_all_processes, tower_encoder
 from rl.stage import StageRun, common_arguments
+from rl.vision_tower import quicken
 
 
 def run(config_path: str | Path, overrides: Sequence[str] = ()) -> Path:
@@ -26,44 +32,77 @@ def run(config_path: str | Path, overrides: Sequence[str] = ()) -> Path:
     recipe = load(config_path, GrpoRecipe, overrides)
     rewards = load_rewards(recipe.rewards, Path(config_path).parent)
     arguments = arguments_of(recipe, config_path, rewards)
-    with StageRun("grpo", recipe) as stage:
-        if stage.finished:
-            return stage.model
+    stage = StageRun("grpo", recipe).claim()
+    if not stage.finished:
         with Sandbox(rewards, recipe.sandbox) as sandbox:
             trainer, checkpoint = build(recipe, arguments, sandbox.rewards)
-            trainer.train(resume_from_checkpoint=stage.last_checkpoint())
-        save_checkpoint(trainer, checkpoint, stage.model)
-        stage.finish(trainer)
+            train(stage, recipe, trainer, checkpoint)
     return stage.model
 
 
 def arguments_of(
     recipe: GrpoRecipe, file: str | Path, rewards: Sequence[Any], arguments_class: type[GRPOConfig] = GRPOConfig
 ) -> GRPOConfig:
-    """TRL's arguments for the recipe in ``file``. Raises InputError for a key or value that TRL does not take."""
-    return training_arguments(
+    """TRL's arguments for the recipe in ``file``. Raises InputError for a key or value that TRL does not take, and for
+    sampling that the loss cannot account for."""
+    arguments = training_arguments(
         recipe,
         arguments_class,
         file,
+        # TRL's default drops a whole transcription for a few tokens whose ratio is off (trl#4772, trl#5814).
+        defaults={"vllm_importance_sampling_mode": "token_truncate"},
         reward_weights=[reward.weight for reward in rewards],
         **common_arguments(recipe),
     )
+    check_sampling(arguments, file)
+    return arguments
 
 
-def build(recipe: GrpoRecipe, arguments: GRPOConfig, rewards: Sequence[Any]) -> tuple[GRPOTrainer, Any]:
+def build(recipe: GrpoRecipe, arguments: GRPOConfig, rewards: Sequence[Any]) -> tuple[GroupTrainer, Checkpoint]:
     """The trainer over the recipe's model, rows and rewards, and the opened checkpoint."""
     checkpoint = open_checkpoint(recipe)
-    rows = TrainingRows(recipe.data, checkpoint.contract, with_completion=False)
-    if not recipe.train_vision:
-        share_repeated_images(checkpoint.model)
-    suppressed = checkpoint.suppressed_tokens
-    arguments.generation_kwargs = {"suppress_tokens": suppressed, **(arguments.generation_kwargs or {})}
-    trainer = GRPOTrainer(
-        model=checkpoint.model,
-        reward_funcs=list(rewards),
-        args=arguments,
-        train_dataset=rows.as_dataset(),
-        processing_class=checkpoint.processor,
-        peft_config=adapter(recipe),
+    quicken(checkpoint.model)
+    sharing = recipe.sharing
+    trainer = GroupTrainer(
+        store=feature_store(recipe, checkpoint.model) if sharing.features and not recipe.train_vision else None,
+        share_prompts=sharing.prompts,
+        share_generation=sharing.generation,
+        rollouts=Path(recipe.output_dir) / "rollouts" if recipe.rollouts else None,
+        evaluation=Evaluation.of(recipe, checkpoint),
+        **_common(recipe, arguments, rewards, checkpoint),
     )
     return trainer, checkpoint
+
+
+def build_plain(recipe: GrpoRecipe, arguments: GRPOConfig, rewards: Sequence[Any]) -> tuple[GRPOTrainer, Checkpoint]:
+    """TRL's own trainer over the same recipe: what ``rl.bench`` and the tests compare with."""
+    checkpoint = open_checkpoint(recipe)
+    return GRPOTrainer(**_common(recipe, arguments, rewards, checkpoint)), checkpoint
+
+
+def _common(
+    recipe: GrpoRecipe, arguments: GRPOConfig, rewards: Sequence[Any], checkpoint: Checkpoint
+) -> dict[str, Any]:
+    rows = TrainingRows(recipe.data, checkpoint.contract, with_completion=False)
+    barred = never_sampled(checkpoint.suppressed_tokens, arguments.use_vllm)
+    arguments.generation_kwargs = {**barred, **(arguments.generation_kwargs or {})}
+    return {
+        "model": checkpoint.model,
+        "reward_funcs": list(rewards),
+        "args": arguments,
+        "train_dataset": rows.as_dataset(),
+        "processing_class": checkpoint.processor,
+        "peft_config": adapter(recipe),
+    }
+
+
+def feature_store(recipe: GrpoRecipe, model: Any) -> FeatureStore:
+    """The store of the recipe's sizes for the frozen tower of ``model``."""
+    return FeatureStore(
+        tower_encoder(model),
+        memory_mib=recipe.sharing.memory_mib,
+        spill=Path(recipe.output_dir) / "features",
+        spill_mib=recipe.sharing.spill_mib,
+        # Under ZeRO-3 a forward pass is collective: no process may skip one that another makes.
+        agree=most_of_all_processes if is_deepspeed_zero3_enabled() else None,
+    )

@@ -17,7 +17,7 @@ from kie_hvqa.checkpoint import ReadingContract, write_contract
 from kie_hvqa.errors import InputError
 from kie_hvqa.readers import embedded_directory
 from kie_hvqa.readers.model_directory import agreed_contract
-from kie_hvqa.readers.transformers_reader import never_generated
+from kie_hvqa.readers.model_inputs import never_generated
 from rl.recipes import StageRecipe
 
 

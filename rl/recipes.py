@@ -7,6 +7,7 @@ the config class that it feeds, so a key that TRL renamed is an error with a lin
 from __future__ import annotations
 
 from dataclasses import fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,6 +35,34 @@ class LoraSettings(Config):
     dropout: float = Field(default=0.0, ge=0, lt=1)
 
 
+class Sharing(Config):
+    """What a group's completions share (rl/sharing); the numbers are plain TRL's to rounding. All false is plain TRL."""
+
+    features: bool = True
+    """Encode an image once and keep what the vision tower said, while the tower is frozen."""
+    prompts: bool = True
+    """Process a prompt once, and read it once in the loss pass."""
+    generation: bool = True
+    """Sample a group from one prefill (transformers' generation only; vLLM does so itself)."""
+    memory_mib: int = Field(default=512, ge=0)
+    """Features kept beside the model; the least recently used leave first."""
+    spill_mib: int = Field(default=0, ge=0)
+    """Features that left memory, kept in files under the stage's directory; 0 keeps none."""
+
+
+class EvaluationConfig(Config):
+    """Ledger scores of the model in training on held-out rows; the best checkpoint is kept beside the last one."""
+
+    every: int = Field(ge=1)
+    """Steps. A multiple of training.save_steps, so that the best weights are on the disk."""
+    split: str = "validation"
+    limit: int | None = Field(default=200, ge=1)
+    batch_size: int = Field(default=16, ge=1)
+    max_new_tokens: int = Field(default=512, ge=1)
+    take: Literal["last", "best"] = "last"
+    """Which weights become ``OUT/model``: the last ones, or those with the best hallucination-free accuracy."""
+
+
 class StageRecipe(Config):
     """What both stages need: where to start, what to read, what to train, where to write."""
 
@@ -46,11 +75,16 @@ class StageRecipe(Config):
     max_pixels: int | None = None
     """None takes the checkpoint's pixel budget; a foreign model must be given one."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    autocast: Literal["gpu", "fast", "never"] = "gpu"
+    """bfloat16 in the products: on GPUs (unless dtype is float32), also on CPUs with matrix tiles (AMX), or nowhere."""
     train_vision: bool = False
     """The vision tower stays frozen unless asked for: refusal is a habit of the language model."""
     lora: LoraSettings | None = None
     deepspeed: str | None = None
     """A DeepSpeed JSON, used when the launcher runs several processes."""
+    evaluation: EvaluationConfig | None = None
+    stall_seconds: float = Field(default=1800.0, ge=0)
+    """A process without progress for so long writes its stacks and ends the run; 0 waits for ever."""
     training: dict[str, Any] = {}
 
 
@@ -62,14 +96,25 @@ class GrpoRecipe(StageRecipe):
     """GRPO with rewards named by path (DESIGN contract 5)."""
 
     rewards: list[RewardSpec] = Field(min_length=1)
+    sharing: Sharing = Sharing()
+    rollouts: bool = True
+    """Keep every completion in OUT/rollouts/step_*.parquet."""
     sandbox: SandboxConfig = SandboxConfig()
     """Deadline, memory and quarantine of the processes that the rewards run in."""
 
 
-def training_arguments(recipe: StageRecipe, arguments_class: type, file: str | Path, **ours: Any):
+def training_arguments(
+    recipe: StageRecipe,
+    arguments_class: type,
+    file: str | Path,
+    *,
+    defaults: dict[str, Any] | None = None,
+    **ours: Any,
+):
     """``arguments_class`` (SFTConfig, GRPOConfig) from ``recipe.training`` and what this project always sets.
 
-    Raises InputError for a key that the class does not have, or that this project sets itself.
+    ``defaults`` are ours where TRL's do not suit; a recipe may set them. Raises InputError for a key that the class does
+    not have, or that this project sets itself, and for a tracker that is not installed.
     """
     known = {field.name for field in fields(arguments_class) if field.init}
     for key in recipe.training:
@@ -85,6 +130,37 @@ def training_arguments(recipe: StageRecipe, arguments_class: type, file: str | P
                 remedy=nearest(key, known),
             )
     try:
-        return arguments_class(**ours, **recipe.training)
+        arguments = arguments_class(**ours, **_reporting(recipe, file), **{**(defaults or {}), **recipe.training})
     except (TypeError, ValueError) as error:
         raise InputError(str(error), file=file, field="training", remedy="Mend the value.") from error
+    _check_evaluation(recipe, arguments, file)
+    return arguments
+
+
+def _reporting(recipe: StageRecipe, file: str | Path) -> dict[str, Any]:
+    """TensorBoard where the recipe names no tracker. Raises InputError for a named one that is not installed."""
+    if "report_to" not in recipe.training:
+        return {"report_to": ["tensorboard"] if find_spec("tensorboard") else []}
+    named = recipe.training["report_to"]
+    for tracker in [named] if isinstance(named, str) else named or []:
+        if tracker in ("tensorboard", "trackio", "wandb") and find_spec(tracker) is None:
+            raise InputError(
+                f"{tracker} is not installed",
+                file=file,
+                field="training.report_to",
+                remedy=f"pip install {tracker}, or name another tracker, or none: [].",
+            )
+    return {}
+
+
+def _check_evaluation(recipe: StageRecipe, arguments: Any, file: str | Path) -> None:
+    if recipe.evaluation is None or arguments.save_strategy == "no":
+        return
+    if recipe.evaluation.every % arguments.save_steps:
+        raise InputError(
+            f"an evaluation every {recipe.evaluation.every} steps and a checkpoint every {arguments.save_steps:g} do not "
+            "meet: the best weights would not be on the disk",
+            file=file,
+            field="evaluation.every",
+            remedy="Use a multiple of training.save_steps.",
+        )

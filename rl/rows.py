@@ -52,5 +52,7 @@ class TrainingRows:
         return Dataset.from_dict({"row": list(range(len(self)))}).with_transform(self._items)
 
     def _items(self, numbers: dict[str, list[int]]) -> dict[str, list[Any]]:
-        items = [self[index] for index in numbers["row"]]
+        # GRPO asks for a row once a completion: its image is read once, and the copies share it.
+        known = {index: self[index] for index in dict.fromkeys(numbers["row"])}
+        items = [known[index] for index in numbers["row"]]
         return {key: [item[key] for item in items] for key in items[0]}

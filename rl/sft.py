@@ -9,28 +9,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from trl import SFTConfig, SFTTrainer
 
 from kie_hvqa.config import load
-from rl.models import adapter, open_checkpoint, save_checkpoint
+from rl.evaluation import EvaluatedTrainer, Evaluation
+from rl.keeping import KeptTrainer
+from rl.models import Checkpoint, adapter, open_checkpoint
+from rl.phases import TimedTrainer
 from rl.recipes import SftRecipe, training_arguments
 from rl.rows import TrainingRows
+from rl.running import train
 from rl.stage import StageRun, common_arguments
+from rl.vision_tower import quicken
+
+
+class WarmStartTrainer(TimedTrainer, EvaluatedTrainer, KeptTrainer, SFTTrainer):
+    """TRL's trainer with timed phases, ledger scores and whole checkpoints."""
 
 
 def run(config_path: str | Path, overrides: Sequence[str] = ()) -> Path:
     """Train as the recipe says; returns the model directory. Raises InputError before anything is loaded or written."""
     recipe = load(config_path, SftRecipe, overrides)
     arguments = arguments_of(recipe, config_path)
-    with StageRun("sft", recipe) as stage:
-        if stage.finished:
-            return stage.model
+    stage = StageRun("sft", recipe).claim()
+    if not stage.finished:
         trainer, checkpoint = build(recipe, arguments)
-        trainer.train(resume_from_checkpoint=stage.last_checkpoint())
-        save_checkpoint(trainer, checkpoint, stage.model)
-        stage.finish(trainer)
+        train(stage, recipe, trainer, checkpoint)
     return stage.model
 
 
@@ -40,16 +45,18 @@ def arguments_of(recipe: SftRecipe, file: str | Path, arguments_class: type[SFTC
     return training_arguments(recipe, arguments_class, file, max_length=None, **common_arguments(recipe))
 
 
-def build(recipe: SftRecipe, arguments: SFTConfig) -> tuple[SFTTrainer, Any]:
+def build(recipe: SftRecipe, arguments: SFTConfig) -> tuple[WarmStartTrainer, Checkpoint]:
     """The trainer over the recipe's model and rows, and the opened checkpoint."""
     checkpoint = open_checkpoint(recipe)
+    quicken(checkpoint.model)
     rows = TrainingRows(recipe.data, checkpoint.contract, with_completion=True)
-    trainer = SFTTrainer(
+    trainer = WarmStartTrainer(
         model=checkpoint.model,
         args=arguments,
         train_dataset=rows.as_dataset(),
         processing_class=checkpoint.processor,
         peft_config=adapter(recipe),
+        evaluation=Evaluation.of(recipe, checkpoint),
     )
     # Qwen2.5-VL says that its own loss takes no token count, but TRL's does. Without the count a step's loss, and so
     # its gradient, would depend on how its rows fall into processes and accumulation steps.

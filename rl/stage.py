@@ -7,31 +7,35 @@ second run with another recipe is refused before it touches anything. ``OUT/mode
 
 from __future__ import annotations
 
+import contextlib
+import sys
+from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-from transformers.trainer_utils import get_last_checkpoint
-
-from kie_hvqa.errors import InputError
+from kie_hvqa.errors import InputError, WorkError
 from kie_hvqa.files import read_json, write_json
 from rl.engine import engine_arguments, is_first_process
+from rl.keeping import last_checkpoint
+from rl.rates import SCORE
 from rl.recipes import StageRecipe
 
 
 class StageRun:
-    """A stage at work in ``recipe.output_dir``. Raises InputError where another run owns the directory."""
+    """A stage's directory, ``recipe.output_dir``. Nothing is written before ``claim``."""
 
     def __init__(self, name: str, recipe: StageRecipe) -> None:
+        self.name = name
         self.out = Path(recipe.output_dir)
         self.model = self.out / "model"
         self._owner = {"stage": name, "recipe": recipe.model_dump(mode="json")}
-        self._claim = self.out / "training.json"
+        self._training = self.out / "training.json"
         self._history = self.out / "history.json"
 
-    def __enter__(self) -> StageRun:
+    def claim(self) -> StageRun:
+        """Take the directory. Raises InputError where another run owns it."""
         if self.check() == "free" and is_first_process():
-            write_json(self._claim, self._owner)
+            write_json(self._training, self._owner)
         return self
 
     def check(self) -> str:
@@ -39,7 +43,7 @@ class StageRun:
 
         Writes nothing. Raises InputError where it holds something else.
         """
-        if not self._claim.exists():
+        if not self._training.exists():
             if self.model.exists():
                 raise InputError(
                     "this directory holds a model that no training.json accounts for",
@@ -47,10 +51,10 @@ class StageRun:
                     remedy="Choose another output_dir.",
                 )
             return "free"
-        if read_json(self._claim) != self._owner:
+        if read_json(self._training) != self._owner:
             raise InputError(
                 "this directory holds another run (its training.json names another recipe)",
-                file=self._claim,
+                file=self._training,
                 remedy="Choose another output_dir, or move that run away.",
             )
         if self.finished:
@@ -58,18 +62,13 @@ class StageRun:
         last = self.last_checkpoint()
         return "started" if last is None else Path(last).name
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        return None
-
     @property
     def finished(self) -> bool:
         return self._history.exists()
 
     def last_checkpoint(self) -> str | None:
-        """The newest checkpoint of an interrupted run, or None."""
-        return get_last_checkpoint(str(self.out)) if self.out.is_dir() else None
+        """The newest whole checkpoint of an interrupted run, or None; says which newer ones are not whole."""
+        return last_checkpoint(self.out, say=_say if is_first_process() else lambda line: None)
 
     def finish(self, trainer: Any) -> None:
         if trainer.is_world_process_zero():
@@ -78,11 +77,50 @@ class StageRun:
 
 def common_arguments(recipe: StageRecipe) -> dict[str, Any]:
     """What every stage sets, and no recipe may: where to write, columns kept for the rewards, the engine, the dtype."""
-    return {
-        "output_dir": recipe.output_dir,
-        "remove_unused_columns": False,
-        **engine_arguments(recipe.deepspeed, recipe.dtype),
-    }
+    arguments = engine_arguments(recipe.deepspeed, recipe.dtype)
+    if recipe.autocast == "never":
+        arguments["bf16"] = False
+    elif recipe.autocast == "fast" and arguments["use_cpu"] and recipe.deepspeed is None:
+        arguments["bf16"] = has_amx()
+    if recipe.evaluation is not None:
+        arguments |= {
+            "eval_strategy": "steps",
+            "eval_steps": recipe.evaluation.every,
+            "metric_for_best_model": SCORE,
+            "greater_is_better": True,
+            "load_best_model_at_end": recipe.evaluation.take == "best",
+        }
+    return {"output_dir": recipe.output_dir, "remove_unused_columns": False, **arguments}
+
+
+def has_amx() -> bool:
+    """Whether this CPU multiplies bfloat16 matrices in tiles: several times as fast as float32. Emulated, it is slower."""
+    import torch
+
+    return bool(torch.cpu._is_amx_tile_supported())
+
+
+@contextlib.contextmanager
+def explained_memory() -> Iterator[None]:
+    """Turns running out of memory into a WorkError that says what to lower."""
+    import torch
+
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        host = isinstance(error, MemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error)
+        if not host and not isinstance(error, torch.OutOfMemoryError):
+            raise
+        raise WorkError(
+            f"out of memory ({(str(error).splitlines() or ['MemoryError'])[0][:200]}). Lower, in this order: "
+            "training.per_device_train_batch_size (raise training.gradient_accumulation_steps as much), max_pixels, "
+            "training.max_completion_length; or set training.activation_checkpointing: true, or a higher ZeRO stage. "
+            "The last checkpoint is intact: the same command goes on from there."
+        ) from error
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _plain(log: list[dict[str, Any]]) -> list[dict[str, Any]]:

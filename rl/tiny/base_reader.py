@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
-from degradations.documents import TEMPLATES, question_names
+from degradations.documents import question_names
 from kie_hvqa.answer import Reading, render
 from kie_hvqa.config import load
 from kie_hvqa.files import replacing
@@ -31,7 +31,7 @@ from rl.tiny.base_batches import PageBatch, Sampler
 from rl.tiny.base_config import BaseReaderConfig, Stage
 from rl.tiny.batched import Packed, PageGrid, encode_pages, language_forward, pack, page_grid
 from rl.tiny.build import build_config, build_model, build_processor
-from rl.tiny.pages import TEXT_BLOCK, Pool, load_pool
+from rl.tiny.pages import READER_TEMPLATES, TEXT_BLOCK, Pool, load_pool
 
 CHARACTER_CLASSES = 95  # none and the 94 printable ASCII characters
 SUB_CELLS = 8
@@ -42,8 +42,9 @@ def question(name: str) -> str:
 
 
 def all_questions() -> list[str]:
-    """Every question that any template can be asked, in a fixed order."""
-    return sorted({question(name) for names in question_names().values() for name in names.values()})
+    """Every question that the reader's templates can be asked, in a fixed order."""
+    names = question_names()
+    return sorted({question(name) for template in READER_TEMPLATES for name in names[template].values()})
 
 
 def clear_answer(value: str) -> str:
@@ -63,7 +64,8 @@ class BaseTrainer:
             torch.manual_seed(config.seed)
             self.head = torch.nn.Linear(config.architecture.text_hidden, SUB_CELLS * CHARACTER_CLASSES)
         self.grids: dict[tuple[int, int], PageGrid] = {}
-        self.autocast = torch.autocast("cpu", torch.bfloat16) if _use_bfloat16(config.dtype) else nullcontext()
+        device = torch.get_default_device().type
+        self.autocast = torch.autocast(device, torch.bfloat16) if _use_bfloat16(config.dtype) else nullcontext()
         self.encode = torch.compile(encode_pages, dynamic=False) if config.compile else encode_pages
         self.read = torch.compile(language_forward, dynamic=True) if config.compile else language_forward
         encode = self.processor.tokenizer.encode
@@ -76,8 +78,8 @@ class BaseTrainer:
             return load_pool(cache, kind, split, config.seed, count, config.workers)
 
         self.text_blocks = [pool(TEXT_BLOCK, "train", config.pages.text_block)]
-        self.documents = [pool(kind, "train", config.pages.documents) for kind in TEMPLATES]
-        self.validation = [pool(kind, "validation", config.pages.validation) for kind in TEMPLATES]
+        self.documents = [pool(kind, "train", config.pages.documents) for kind in READER_TEMPLATES]
+        self.validation = [pool(kind, "validation", config.pages.validation) for kind in READER_TEMPLATES]
 
     def parameters(self) -> list[torch.nn.Parameter]:
         return [*self.model.parameters(), *self.head.parameters()]
@@ -100,9 +102,9 @@ class BaseTrainer:
         """Character loss, answer loss (None where the batch asks nothing) and accuracies of one batch."""
         with self.autocast:
             encode, read = (self.encode, self.read) if compiled else (encode_pages, language_forward)
-            visual = encode(self.model, torch.from_numpy(batch.pages), self._grid(batch.pages))
+            visual = encode(self.model, torch.as_tensor(batch.pages), self._grid(batch.pages))
             scores = self.head(visual).view(-1, CHARACTER_CLASSES).float()
-        targets = torch.from_numpy(batch.characters).flatten()
+        targets = torch.as_tensor(batch.characters).flatten()
         each = F.cross_entropy(scores, targets, ignore_index=-100, reduction="none")
         # Most sub-cells are empty: weigh printed ones alone, plus a little of the rest to keep them apart.
         printed = targets > 0
@@ -271,8 +273,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", type=Path, default=Path("configs/base/tiny_reader.yaml"))
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--device", default="cpu", help="cuda trains on a GPU; tensors are made where they are used")
     parser.add_argument("overrides", nargs="*", metavar="key=value")
     arguments = parser.parse_args()
+    if arguments.device != "cpu":  # which is the default, and would only cost time to be told
+        torch.set_default_device(arguments.device)
     train(load(arguments.config, BaseReaderConfig, arguments.overrides), arguments.out)
 
 

@@ -14,6 +14,7 @@ import pytest
 from kie_hvqa.errors import InputError
 from kie_hvqa.files import read_json, write_json
 from rl import preflight
+from rl.preflight import checks
 
 ROOT = Path(__file__).resolve().parents[2]
 ZERO = {stage: ROOT / "configs" / "deepspeed" / f"zero{stage}.json" for stage in (2, 3)}
@@ -123,14 +124,14 @@ def test_a_processor_of_another_patch_geometry(small, sft, tmp_path):
 
 
 def test_a_processor_that_resizes_once_more(sft, monkeypatch):
-    opened = preflight.open_processor
+    opened = checks.open_processor
 
     def of_other_bounds(directory, contract):
         processor = opened(directory, contract)
         processor.image_processor.size = {"shortest_edge": 256 * 256, "longest_edge": 512 * 512}
         return processor
 
-    monkeypatch.setattr(preflight, "open_processor", of_other_bounds)
+    monkeypatch.setattr(checks, "open_processor", of_other_bounds)
     error = refused("sft", sft)
     assert "the pixel budget 45" in error.what and error.file.endswith(".png")
 

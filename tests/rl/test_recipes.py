@@ -5,14 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
+from transformers import AutoModelForImageTextToText
 from trl import GRPOConfig, SFTConfig
 
 from kie_hvqa.config import load
 from kie_hvqa.errors import InputError
+from kie_hvqa.files import write_json
 from rewards.spec import load_rewards
+from rl.deepspeed_json import agreed_json
+from rl.keeping import COMPLETE
+from rl.preflight.batches import batches
+from rl.preflight.states import engine_of
 from rl.recipes import GrpoRecipe, SftRecipe, training_arguments
 from rl.stage import StageRun, common_arguments
 from rl.tiny.base_config import BaseReaderConfig
+from rl.tiny.build import build_config, build_processor
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 STAGES = {"sft": (SftRecipe, SFTConfig), "grpo": (GrpoRecipe, GRPOConfig)}
@@ -30,8 +38,58 @@ def test_every_key_of_a_shipped_recipe_is_a_field_of_what_it_feeds(stage, path, 
         assert load_rewards(recipe.rewards, path.parent)
 
 
-def test_every_key_of_the_base_recipe_is_read():
-    assert load(CONFIGS / "base" / "tiny_reader.yaml", BaseReaderConfig).joint.steps > 0
+LARGE = [(stage, path) for stage, path in SHIPPED if path.name.startswith("qwen2_5_vl")]
+
+
+@pytest.mark.parametrize(("stage", "path"), LARGE, ids=lambda value: getattr(value, "name", value))
+def test_the_large_recipes_are_what_their_names_say(stage, path):
+    recipe = load(path, STAGES[stage][0])
+    assert not recipe.train_vision and recipe.dtype == "bfloat16" and recipe.evaluation is not None
+    assert (recipe.lora is not None) == path.stem.endswith("_lora")
+    assert recipe.deepspeed == f"configs/deepspeed/zero{2 if recipe.lora else 3}.json"
+    assert recipe.training["activation_checkpointing"] is True
+    size = "7b" if "_7b" in path.stem else "3b"
+    assert size in recipe.output_dir and size in recipe.model.lower()
+    if stage == "grpo":
+        # The policy that generates is the one whose loss is computed, and no long answer is dropped whole.
+        assert (recipe.training["top_p"], recipe.training["top_k"], recipe.training["temperature"]) == (1.0, 0, 1.0)
+        assert recipe.training["vllm_importance_sampling_mode"] == "token_truncate"
+        warm_start = load(CONFIGS / "sft" / path.name, SftRecipe)
+        assert recipe.model.startswith(warm_start.output_dir)
+    else:
+        assert recipe.prompt == "official" and recipe.min_pixels and recipe.max_pixels
+
+
+@pytest.mark.parametrize(("stage", "path"), LARGE, ids=lambda value: getattr(value, "name", value))
+def test_a_large_recipe_makes_whole_groups_on_eight_gpus_and_agrees_with_its_deepspeed_json(stage, path, tmp_path):
+    recipe = load(path, STAGES[stage][0], [f"output_dir={tmp_path}"])
+    eight = type("Eight", (STAGES[stage][1],), {"world_size": property(lambda self: 8)})
+    arguments = training_arguments(recipe, eight, path, **common_arguments(recipe))
+    assert "ZeRO" in agreed_json(str(CONFIGS.parent / recipe.deepspeed), arguments, 8)
+    made = batches(stage, arguments, 2000, 8, path)
+    if stage == "grpo":
+        assert made.generated % arguments.num_generations == 0  # every process gets whole groups
+        assert made.step == 128 * arguments.num_generations
+
+
+@pytest.mark.parametrize("path", sorted((CONFIGS / "deepspeed").glob("*.json")), ids=lambda path: path.name)
+def test_every_deepspeed_json_agrees_with_a_recipe_that_leaves_it_free(path, tmp_path):
+    arguments = SFTConfig(output_dir=str(tmp_path), use_cpu=True, bf16=False)
+    assert str(path) in agreed_json(str(path), arguments, 4)
+    engine = engine_of(str(path))
+    assert engine.offload_optimiser == engine.offload_weights == ("offload" in path.stem)
+
+
+@pytest.mark.parametrize("path", sorted((CONFIGS / "base").glob("*.yaml")), ids=lambda path: path.name)
+def test_every_key_of_a_base_recipe_is_read(path):
+    assert load(path, BaseReaderConfig).joint.steps > 0
+
+
+def test_the_hundred_million_recipe_has_about_a_hundred_million_parameters():
+    architecture = load(CONFIGS / "base" / "hundred_million.yaml", BaseReaderConfig).architecture
+    with torch.device("meta"):
+        model = AutoModelForImageTextToText.from_config(build_config(architecture, build_processor(architecture, [])))
+    assert 90e6 < sum(parameter.numel() for parameter in model.parameters()) < 110e6
 
 
 @pytest.mark.parametrize(
@@ -53,25 +111,24 @@ def _recipe(out: Path, **changes) -> SftRecipe:
 
 
 def test_a_directory_that_holds_another_run_is_refused_and_left_alone(tmp_path):
-    with StageRun("sft", _recipe(tmp_path)):
-        pass
+    StageRun("sft", _recipe(tmp_path)).claim()
     before = (tmp_path / "training.json").read_bytes()
-    with pytest.raises(InputError, match="another run"), StageRun("sft", _recipe(tmp_path, train_vision=True)):
-        pass
-    with pytest.raises(InputError, match="another run"), StageRun("grpo", _recipe(tmp_path)):
-        pass
+    with pytest.raises(InputError, match="another run"):
+        StageRun("sft", _recipe(tmp_path, train_vision=True)).claim()
+    with pytest.raises(InputError, match="another run"):
+        StageRun("grpo", _recipe(tmp_path)).claim()
     assert (tmp_path / "training.json").read_bytes() == before
 
 
 def test_the_same_run_may_go_on_where_it_stopped(tmp_path):
-    with StageRun("sft", _recipe(tmp_path)) as stage:
-        assert not stage.finished
-    (tmp_path / "checkpoint-20").mkdir()
-    with StageRun("sft", _recipe(tmp_path)) as stage:
-        assert stage.last_checkpoint() == str(tmp_path / "checkpoint-20")
+    assert not StageRun("sft", _recipe(tmp_path)).claim().finished
+    checkpoint = tmp_path / "checkpoint-20"
+    write_json(checkpoint / COMPLETE, {})
+    again = StageRun("sft", _recipe(tmp_path)).claim()
+    assert again.last_checkpoint() == str(checkpoint) and again.check() == "checkpoint-20"
 
 
 def test_a_model_that_nobody_accounts_for_is_not_overwritten(tmp_path):
     (tmp_path / "model").mkdir()
-    with pytest.raises(InputError, match=r"no training\.json"), StageRun("sft", _recipe(tmp_path)):
-        pass
+    with pytest.raises(InputError, match=r"no training\.json"):
+        StageRun("sft", _recipe(tmp_path)).claim()

@@ -1,0 +1,146 @@
+"""The GRPO trainer of this project: TRL's, with shared work, timed phases, whole checkpoints, and every rollout kept.
+
+What a rollout says about the reader is logged beside TRL's own scalars: the evaluator's ledger rates over the
+completions (``ledger/…``) and the share of groups whose completions all earned the same, by severity
+(``zero_variance/severity_N``): such groups teach nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.utils import gather_object
+from torch.utils.data import Sampler
+
+from kie_hvqa.answer import parse
+from kie_hvqa.scores import count
+from rewards.contract import completion_text, ledger
+from rl.evaluation import EvaluatedTrainer
+from rl.keeping import KeptTrainer
+from rl.phases import TimedTrainer
+from rl.rates import SCORE, parts, rates
+from rl.rollout_trust import RolloutCheck
+from rl.rollouts import file_name, rollout_table, write_rollouts
+from rl.sharing.trainer import SharingGRPOTrainer
+
+
+class GroupTrainer(TimedTrainer, EvaluatedTrainer, KeptTrainer, SharingGRPOTrainer):
+    """``rollouts`` is where every completion is written; None keeps none."""
+
+    def __init__(self, *args: Any, rollouts: Path | None = None, **kwargs: Any) -> None:
+        self._rollouts = rollouts
+        self._scored: dict[str, Any] = {}
+        self._part: Counter[int] = Counter()
+        super().__init__(*args, **kwargs)
+        self._trust = RolloutCheck(self)
+
+    # --- phases
+
+    def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
+        with self.phases("generate"):
+            return super()._generate_single_turn(*args, **kwargs)
+
+    def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> Any:
+        with self.phases("log_probabilities"):
+            return super()._get_per_token_logps_and_entropies(*args, **kwargs)
+
+    def _calculate_rewards(
+        self, inputs: list[dict[str, Any]], prompts: list, completions: list, completion_ids_list: list
+    ) -> torch.Tensor:
+        with self.phases("reward"):
+            rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        self._scored = {"completions": completions, "ids": completion_ids_list, "rewards": rewards}
+        return rewards
+
+    # --- what a generation batch says
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        mode = "train" if self.model.training else "eval"
+        metrics = self._metrics[mode]
+        logged = len(metrics[f"ledger/{SCORE}"])
+        output = super()._generate_and_score_completions(inputs)
+        self._trust.after_generation(output)
+        scored, self._scored = self._scored, {}
+        if len(metrics[f"ledger/{SCORE}"]) == logged:  # the reward `faithful` logs the same rates itself
+            for name, value in self._ledger_rates(inputs, scored["completions"]).items():
+                metrics[name].append(value)
+        for name, value in self._zero_variance(inputs, scored["rewards"]).items():
+            metrics[name].append(value)
+        if mode == "train" and self._rollouts is not None:
+            self._write_rollouts(inputs, scored, output["advantages"].tolist())
+        return output
+
+    def _ledger_rates(self, inputs: Sequence[dict[str, Any]], completions: Sequence[Any]) -> dict[str, float]:
+        counted = []
+        for row, completion in zip(inputs, completions, strict=True):
+            slots = ledger(row.get("slots"))
+            if slots is not None:
+                reading = parse(completion_text(completion)).reading
+                counted.append(count(slots, reading, row.get("question_kind") or "answerable"))
+        own = parts(counted)
+        local = torch.tensor(list(own.values()), dtype=torch.float32, device=self.accelerator.device)
+        sums = self.accelerator.gather(local[None]).sum(0).tolist()
+        found = rates(dict(zip(own, map(tuple, sums), strict=True)))
+        return {f"ledger/{name}": value for name, value in found.items()}
+
+    def _zero_variance(self, inputs: Sequence[dict[str, Any]], rewards: torch.Tensor) -> dict[str, float]:
+        severities = gather_object([row.get("severity") for row in inputs])
+        weights = self.reward_weights.to(rewards.device)
+        return zero_variance(severities, (rewards * weights).nansum(dim=1), self.num_generations)
+
+    def _write_rollouts(self, inputs: list[dict[str, Any]], scored: dict[str, Any], advantages: list[float]) -> None:
+        step, process = self.state.global_step + 1, self.accelerator.process_index
+        own = scored["rewards"][process * len(inputs) : (process + 1) * len(inputs)]
+        rewards = {name: own[:, index].tolist() for index, name in enumerate(self.reward_func_names)}
+        table = rollout_table(
+            step, inputs, scored["completions"], scored["ids"], rewards, advantages, set(self.eos_token_ids)
+        )
+        assert self._rollouts is not None
+        name = file_name(step, self._part[step], process, self.accelerator.num_processes)
+        write_rollouts(self._rollouts, name, table)
+        self._part = Counter({step: self._part[step] + 1})
+
+    # --- data order
+
+    def _get_train_sampler(self, dataset: Any = None) -> Sampler:
+        return EpochOrder(super()._get_train_sampler(dataset), lambda: int(self.state.epoch or 0))
+
+
+class EpochOrder(Sampler):
+    """TRL's RepeatSampler, in the order that it has in the epoch at hand.
+
+    It draws a new order for every epoch from one generator, so after a resume it would begin again with the first
+    epoch's. Drawing the earlier ones first gives each epoch the order that an uninterrupted run has.
+    """
+
+    def __init__(self, sampler: Any, epoch: Callable[[], int]) -> None:
+        self._sampler = sampler
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        if self._sampler.shuffle:
+            self._sampler.generator.manual_seed(self._sampler.seed)
+            for _ in range(self._epoch()):
+                torch.randperm(self._sampler.num_samples, generator=self._sampler.generator)
+        return iter(self._sampler)
+
+    def __len__(self) -> int:
+        return len(self._sampler)
+
+
+def zero_variance(severities: Sequence[int | None], rewards: torch.Tensor, group: int) -> dict[str, float]:
+    """The share of groups of ``group`` neighbouring rewards that are all equal, by the severity of their prompt."""
+    grouped = rewards.view(-1, group)
+    same = (grouped == grouped[:, :1]).all(dim=1).tolist()
+    by: dict[Any, list[bool]] = defaultdict(list)
+    for index, flat in enumerate(same):
+        by[severities[index * group]].append(flat)
+    return {
+        f"zero_variance/severity_{severity}": sum(flat) / len(flat)
+        for severity, flat in sorted(by.items(), key=lambda entry: -1 if entry[0] is None else entry[0])
+        if severity is not None
+    }

@@ -1,0 +1,168 @@
+"""The command lines that start things: DeepSpeed's launcher here, this launcher elsewhere, a vLLM server."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shlex
+import shutil
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import psutil
+
+from kie_hvqa.errors import InputError
+from rl.launch.gpus import visible_gpus
+from rl.launch.placement import HANDED, Placement
+
+HOME = Path(__file__).resolve().parents[2]
+ROLLOUT_PORT = 8000
+# What DeepSpeed's own launcher exports by ssh, and what else libraries of a run read. No secrets: others can read a
+# command line.
+_EXPORTED = ("NCCL_", "UCX_", "GLOO_", "OMP_", "TORCH_", "HF_HOME", "HF_HUB_OFFLINE", "VLLM_", "CUDA_HOME", "PYTHON")
+
+
+def training(place: Placement, stage: str, config: Path, overrides: Sequence[str], *, engine: bool) -> list[str]:
+    """What trains on this machine: one process by itself, or DeepSpeed's launcher (always with an ``engine``).
+
+    Raises InputError for a port that is taken.
+    """
+    work = ["kie_hvqa", stage, "--config", str(config), *served(place, overrides)]
+    if place.world_size == 1 and not engine:
+        return [sys.executable, "-m", *work]
+    # What DeepSpeed's runner would start on this machine, without the hostfile that it would want to see.
+    world = base64.urlsafe_b64encode(json.dumps(place.nodes).encode()).decode()
+    where = [f"--world_info={world}", f"--node_rank={place.rank or 0}", f"--master_addr={place.address}"]
+    where += [f"--master_port={free_port(place)}"]
+    how = ["--module", "--no_local_rank", "--log_level", "warning"]
+    return [sys.executable, "-u", "-m", "deepspeed.launcher.launch", *where, *how, *work]
+
+
+def served(place: Placement, overrides: Sequence[str]) -> list[str]:
+    """``overrides``, and where a server generates, the keys that send the trainer there."""
+    if place.rollouts is None:
+        return list(overrides)
+    url = f"http://{place.rollouts}:{ROLLOUT_PORT}"
+    keys = ["training.use_vllm=true", "training.vllm_mode=server", f"training.vllm_server_base_url={url}"]
+    return [*overrides, *keys]
+
+
+def free_port(place: Placement) -> int:
+    """The rendezvous port: the given one if it is free here, or any free one on a single machine."""
+    if place.rank != 0 and place.port is not None:
+        return place.port  # it is the first machine's
+    return probe(place.port or 0)
+
+
+def probe(port: int) -> int:
+    """``port`` if it is free here, any free one for 0. Raises InputError."""
+    with socket.socket() as asked:
+        asked.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            asked.bind(("", port))
+        except OSError as error:
+            raise InputError(
+                f"port {port} cannot be used ({error.strerror})",
+                field="MASTER_PORT",
+                remedy="Choose another port; an earlier run may still hold it.",
+            ) from None
+        return asked.getsockname()[1]
+
+
+def environment_for(place: Placement, environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of this machine's processes: threads shared out, one device for one process, gloo's interface."""
+    changed = dict(environment)
+    local = max(len(devices) for devices in place.nodes.values())
+    if local > 1:  # otherwise each of them takes every core
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        changed.setdefault("OMP_NUM_THREADS", str(max(1, cores // local)))
+    elif place.world_size == 1 and visible_gpus(environment):
+        # transformers would spread one process over all GPUs by DataParallel, which Qwen2.5-VL does not survive.
+        changed["CUDA_VISIBLE_DEVICES"] = visible_gpus(environment)[0]
+    if len(place.nodes) > 1 and place.address is not None:
+        name = interface_to(place.address)
+        if name is not None:
+            # gloo listens where this machine's own name points, which on Debian is 127.0.1.1.
+            changed.setdefault("GLOO_SOCKET_IFNAME", name)
+    return changed
+
+
+def interface_to(address: str) -> str | None:
+    """The network interface by which this machine reaches ``address``; None where it cannot be told."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+        try:
+            asked.connect((address, 9))  # sends nothing
+            own = asked.getsockname()[0]
+        except OSError:
+            return None
+    for name, addresses in psutil.net_if_addrs().items():
+        if any(found.address == own for found in addresses):
+            return name
+    return None
+
+
+def elsewhere(place: Placement, rank: int, arguments: Sequence[str], environment: Mapping[str, str]) -> list[str]:
+    """The line that starts this launcher on the machine of ``rank``: by ssh, or without where that is this machine."""
+    script = str(HOME / "launch.sh")
+    said = {key: value for key, value in environment.items() if key.startswith(_EXPORTED)}
+    said |= {"PYTHON": sys.executable, HANDED: place.handed_to(rank)}
+    settings = [f"{key}={value}" for key, value in sorted(said.items())]
+    host = place.members[rank]
+    if host in ("localhost", socket.gethostname(), socket.getfqdn()):
+        return ["env", *settings, script, *arguments]
+    there = f"cd {shlex.quote(os.getcwd())} && exec env {shlex.join([*settings, script, *arguments])}"
+    return ["ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=15", host, there]
+
+
+def slurm_step(place: Placement, arguments: Sequence[str]) -> list[str]:
+    """The line that starts this launcher once on every machine of the allocation."""
+    count = str(len(place.members))
+    how = ["--nodes", count, "--ntasks", count, "--ntasks-per-node", "1", "--kill-on-bad-exit=1", "--cpu-bind=none"]
+    return ["srun", *how, "--label", str(HOME / "launch.sh"), *arguments]
+
+
+def rollout_server(
+    place: Placement,
+    model: Path,
+    pixels: tuple[int, int],
+    *,
+    length: int | None,
+    tensor_parallel: int,
+    vllm: tuple[int, int] | None,
+    environment: Mapping[str, str],
+) -> list[str]:
+    """`vllm serve` for this machine, as TRL 1.16 wants it (trl/generation/vllm_client.py).
+
+    ``pixels`` are the least and the most of an image, ``length`` the context, ``vllm`` the version there (None: not
+    known). Several machines share the work by data parallelism; all but the first run without a front.
+    """
+    servers = place.servers or {"localhost": visible_gpus(environment) or ("0",)}
+    own = 0 if not place.serves else (place.rank or 0) - len(place.nodes)
+    replicas = [max(1, len(devices) // tensor_parallel) for devices in servers.values()]
+    line = ["env", "VLLM_SERVER_DEV_MODE=1", _vllm(environment), "serve", str(model)]
+    line += ["--host", "0.0.0.0", "--port", str(ROLLOUT_PORT), "--dtype", "bfloat16"]
+    line += ["--weight-transfer-config", '{"backend": "nccl"}']
+    line += ["--logprobs-mode", "processed_logprobs", "--max-logprobs", "-1"]
+    # The model's own sampling defaults (top_p 0.001, a repetition penalty) would not be the policy that is trained.
+    line += ["--generation-config", "vllm", "--limit-mm-per-prompt", '{"image": 1}']
+    line += ["--mm-processor-kwargs", json.dumps({"min_pixels": pixels[0], "max_pixels": pixels[1]})]
+    line += ["--tensor-parallel-size", str(tensor_parallel)]
+    if length is not None:
+        line += ["--max-model-len", str(length)]
+    if vllm is None or vllm >= (0, 30):
+        line += ["--enable-scale-out"]  # images are sent to /v1/chat/completions/render, which hides behind it
+    if sum(replicas) > 1:
+        line += ["--data-parallel-size", str(sum(replicas)), "--data-parallel-size-local", str(replicas[own])]
+    if len(replicas) > 1:
+        line += ["--data-parallel-address", next(iter(servers)), "--data-parallel-rpc-port", "13345"]
+        line += ["--headless", "--data-parallel-start-rank", str(sum(replicas[:own]))] if own else []
+    return line
+
+
+def _vllm(environment: Mapping[str, str]) -> str:
+    """vLLM pins its own torch and may live in another environment: VLLM names its command."""
+    beside = Path(sys.executable).with_name("vllm")
+    return environment.get("VLLM") or (str(beside) if beside.exists() else shutil.which("vllm") or "vllm")

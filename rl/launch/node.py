@@ -1,0 +1,92 @@
+"""What one machine tells the others about itself before a run, and what must be the same on all of them."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from kie_hvqa.errors import InputError
+from kie_hvqa.files import sha256
+
+PACKAGES = ("torch", "transformers", "trl", "deepspeed", "accelerate", "peft", "qwen-vl-utils", "kie-hvqa")
+_ROOMS = ("kie_hvqa", "rewards", "rl")
+
+
+@dataclass(frozen=True)
+class Card:
+    """One machine: its ``host`` name, ``versions`` of what runs, and hashes of ``code``, ``recipe`` and ``data``.
+
+    ``error`` is what its own preflight found wrong (None: nothing), with the exit ``status`` that goes with it.
+    """
+
+    host: str
+    versions: dict[str, str] = field(default_factory=dict)
+    code: str = ""
+    recipe: str = ""
+    data: str = ""
+    error: str | None = None
+    status: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def card(stage: str, config: Path, overrides: Sequence[str], data: Path | None) -> Card:
+    """This machine's card for a run of ``config``; ``data`` is the dataset of the recipe, None where it trains nothing."""
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    recipe = hashlib.sha256("\n".join([stage, config.read_text(encoding="utf-8"), *overrides]).encode())
+    rows = "" if data is None else sha256(_rows(data))
+    return Card(socket.gethostname(), versions, _code(), recipe.hexdigest(), rows)
+
+
+def agree(cards: Mapping[str, Card]) -> str:
+    """Hold every machine's card (by its name in the placement) against the first one's.
+
+    Returns what they agree on. Raises InputError naming the machine and the first thing in which it differs.
+    """
+    (first_name, first), *others = cards.items()
+    for name, found in cards.items():
+        if found.error is not None:
+            raise InputError(found.error.rstrip("."), field=f"{name} ({found.host})", remedy="Mend it on that machine.")
+    for name, other in others:
+        pair = f"{name} ({other.host}) and {first_name} ({first.host})"
+        for package, version in first.versions.items():
+            if other.versions.get(package) != version:
+                raise InputError(
+                    f"{package} is {other.versions.get(package)} on the one and {version} on the other",
+                    field=pair,
+                    remedy="Install the same on both: pip install -c constraints.txt -e .",
+                )
+        for what, mine, theirs, remedy in (
+            ("this project's code", first.code, other.code, "Check the same commit out on both."),
+            ("the recipe", first.recipe, other.recipe, "Start both with the same recipe and the same key=value."),
+            ("the dataset", first.data, other.data, "Copy it from the one to the other, or share it."),
+        ):
+            if mine and theirs and mine != theirs:
+                raise InputError(f"{what} is not the same on both", field=pair, remedy=remedy)
+    return f"{len(cards)} machines agree on versions, code, recipe and dataset"
+
+
+def _rows(data: Path) -> Path:
+    return data / "metadata.jsonl" if data.is_dir() else data
+
+
+def _code() -> str:
+    home = Path(__file__).resolve().parents[2]
+    found = hashlib.sha256()
+    for room in _ROOMS:
+        for path in sorted((home / room).rglob("*.py")):
+            found.update(str(path.relative_to(home)).encode())
+            found.update(path.read_bytes())
+    return found.hexdigest()

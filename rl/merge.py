@@ -1,0 +1,89 @@
+"""Folds a LoRA adapter into the model that it was trained on: a directory that plain transformers and vLLM open.
+
+Run: kie-hvqa merge CHECKPOINT --out DIR
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from kie_hvqa.checkpoint import read_contract, write_contract
+from kie_hvqa.errors import InputError
+from kie_hvqa.files import read_json
+from rl.models import model_directory
+
+ADAPTER = "adapter_config.json"
+
+
+def merge(checkpoint: Path, out: Path, *, base: str | None = None) -> Path:
+    """Write ``checkpoint``'s adapter, added to its base model's weights, into ``out``; returns ``out``.
+
+    ``checkpoint`` is an adapter directory, or a stage's directory with one in ``model/``; ``base`` overrides the base
+    model that the adapter names. Raises InputError for a directory without an adapter, a base that is not there, or an
+    ``out`` that exists. ``out`` is whole or absent.
+    """
+    adapter = adapter_directory(checkpoint)
+    if out.exists():
+        raise InputError("this exists already", file=out, field="--out", remedy="Name a new directory.")
+    directory = model_directory(base or base_of(adapter))
+    beside = out.with_name(f".{out.name}")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        _write(adapter, directory, beside)
+        beside.rename(out)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return out
+
+
+def adapter_directory(checkpoint: Path) -> Path:
+    """``checkpoint`` or its ``model/``, whichever holds an adapter. Raises InputError where neither does."""
+    for directory in (checkpoint, checkpoint / "model"):
+        if (directory / ADAPTER).is_file():
+            return directory
+    whole = any((directory / "config.json").is_file() for directory in (checkpoint, checkpoint / "model"))
+    raise InputError(
+        "this is a whole model already, with nothing to fold in"
+        if whole
+        else f"there is no adapter here (no {ADAPTER})",
+        file=checkpoint,
+        remedy="Use it as it is." if whole else "Name a directory that training with `lora` wrote.",
+    )
+
+
+def base_of(adapter: Path) -> str:
+    """The base model that the adapter names; InputError where it names none."""
+    name = read_json(adapter / ADAPTER).get("base_model_name_or_path")
+    if not name:
+        raise InputError("the adapter names no base model", file=adapter / ADAPTER, remedy="Name it with --base.")
+    return str(name)
+
+
+def _write(adapter: Path, base: Path, out: Path) -> None:
+    from peft import PeftModel
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    model: Any = AutoModelForImageTextToText.from_pretrained(base, dtype="auto", local_files_only=True)
+    merged = PeftModel.from_pretrained(model, adapter).merge_and_unload(safe_merge=True)
+    merged.save_pretrained(out)
+    # What the adapter was trained under comes from its own directory; an old one may lack it.
+    source = adapter if (adapter / "tokenizer_config.json").is_file() else base
+    AutoProcessor.from_pretrained(source, local_files_only=True).save_pretrained(out)
+    contract = read_contract(adapter) or read_contract(base)
+    if contract is not None:
+        write_contract(out, contract)
+    card = adapter / "README.md"
+    if card.is_file():
+        (out / "README.md").write_text(merged_card(card.read_text(encoding="utf-8"), base), encoding="utf-8")
+
+
+def merged_card(card: str, base: Path) -> str:
+    """The adapter's card as that of the merged model."""
+    card = re.sub(r"^library_name: peft$", "library_name: transformers", card, count=1, flags=re.MULTILINE)
+    return card.replace(
+        "A LoRA adapter; `kie-hvqa merge` folds it into its base.", f"A LoRA adapter, folded into `{base.name}`."
+    )

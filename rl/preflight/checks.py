@@ -1,0 +1,185 @@
+"""The checks of the preflight, one after the other, and what a plan needs to know about where it will run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from trl import GRPOConfig, SFTConfig
+
+from kie_hvqa.checkpoint import ReadingContract
+from kie_hvqa.config import load
+from kie_hvqa.errors import InputError
+from kie_hvqa.files import read_json
+from kie_hvqa.readers.model_directory import agreed_contract
+from rewards.spec import LoadedReward, load_rewards
+from rl import grpo, sft
+from rl.deepspeed_json import agreed_json
+from rl.models import model_directory, open_processor
+from rl.preflight.batches import batches
+from rl.preflight.devices import device, visible
+from rl.preflight.disk import checkpoint_bytes, room
+from rl.preflight.finding import Finding
+from rl.preflight.plan import Plan, World, rollouts
+from rl.preflight.reward import checked_reward
+from rl.preflight.states import engine_of
+from rl.preflight.tokens import fits_context, lengths, processor_agrees
+from rl.preflight.weights import looks, whole_weights
+from rl.recipes import GrpoRecipe, SftRecipe, StageRecipe
+from rl.rows import TrainingRows
+from rl.stage import StageRun
+
+
+def run(
+    stage: str,
+    config_path: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    world_size: int = 1,
+    nodes: int = 1,
+    gpu: str | None = None,
+    dry: bool = False,
+    say: Callable[[Finding], None] | None = None,
+) -> list[Finding]:
+    """Check ``stage`` (sft, grpo) for ``world_size`` processes on ``nodes`` machines; ``say`` gets each finding.
+
+    ``gpu`` names the GPU to plan for where it is not this machine's. A ``dry`` run may plan from a directory that holds
+    nothing but a config.json. Raises InputError at the first thing wrong.
+    """
+    found = []
+    for finding in _checks(stage, Path(config_path), overrides, world_size, nodes, gpu, dry):
+        found.append(finding)
+        if say is not None:
+            say(finding)
+    return found
+
+
+def _checks(
+    stage: str, file: Path, overrides: Sequence[str], world_size: int, nodes: int, gpu: str | None, dry: bool
+) -> Iterator[Finding]:
+    world = World(nodes, world_size // nodes, device(gpu, world_size // nodes))
+    recipe, arguments, rewards = _recipe(stage, file, overrides, world_size)
+    yield Finding("recipe", f"{file}: {stage} of {recipe.model} on {recipe.data.path}, split {recipe.data.split}")
+    yield Finding("output", _output(stage, recipe))
+    together = recipe.deepspeed is not None and (world_size > 1 or world.device.cuda)
+    if together or world_size > 1:
+        yield Finding("engine", agreed_json(recipe.deepspeed, arguments, world_size))
+    else:
+        yield Finding("engine", "one process, without DeepSpeed")
+    if isinstance(recipe, GrpoRecipe):
+        yield Finding("rollouts", _rollouts(arguments, file, planned=gpu is not None or not visible()))
+
+    directory = model_directory(recipe.model)
+    bare = dry and [path.name for path in directory.iterdir()] == ["config.json"]
+    contract = _planned_contract(recipe, directory) if bare else _contract(recipe, directory)
+    if bare:
+        yield Finding("checkpoint", f"{directory} holds config.json alone: planned, not checked; {looks(contract)}")
+    else:
+        yield Finding("checkpoint", whole_weights(directory, contract))
+    rows = TrainingRows(recipe.data, contract, with_completion=stage == "sft")
+    documents = len({row.document_id for row in rows.rows})
+    yield Finding("dataset", f"{len(rows)} questions about {documents} documents")
+    made = batches(stage, arguments, len(rows), world_size, file)
+    yield Finding("batches", made.text)
+    processor = None if bare else open_processor(directory, contract)
+    found = lengths(rows, contract, processor)
+    completion = arguments.max_completion_length if stage == "grpo" else None
+    yield Finding("tokens", fits_context(found, completion, rows.rows, directory, exact=not bare))
+    if processor is not None:
+        yield Finding("processor", processor_agrees(rows, found.image, processor, contract))
+    for reward in rewards:
+        assert isinstance(recipe, GrpoRecipe)
+        yield Finding("reward", checked_reward(reward, file.parent, recipe.sandbox.deadline_s))
+
+    engine = engine_of(recipe.deepspeed if together else None)
+    plan = Plan(recipe, arguments, directory, contract, found, made, world, engine)
+    one = checkpoint_bytes(
+        plan.counts, plan.dtype.itemsize, adapter=recipe.lora is not None, sharded=engine.stage is not None
+    )
+    here = gpu is None and not bare
+    yield Finding("disk", room(arguments, Path(recipe.output_dir), one, made.steps, here=here))
+    yield from plan.findings(file)
+
+
+def plan_of(stage: str, file: Path, overrides: Sequence[str] = (), *, world_size: int = 1) -> Plan:
+    """The plan alone, for processes of this machine."""
+    recipe, arguments, _ = _recipe(stage, file, overrides, world_size)
+    directory = model_directory(recipe.model)
+    contract = _contract(recipe, directory)
+    rows = TrainingRows(recipe.data, contract, with_completion=stage == "sft")
+    found = lengths(rows, contract, open_processor(directory, contract))
+    made = batches(stage, arguments, len(rows), world_size, file)
+    world = World(1, world_size, device(None, world_size))
+    engine = engine_of(recipe.deepspeed if world_size > 1 or world.device.cuda else None)
+    return Plan(recipe, arguments, directory, contract, found, made, world, engine)
+
+
+def _recipe(
+    stage: str, file: Path, overrides: Sequence[str], world_size: int
+) -> tuple[StageRecipe, Any, list[LoadedReward]]:
+    """The recipe, TRL's arguments as they will be in the planned world, and the rewards that it names."""
+    if stage == "sft":
+        sft_recipe = load(file, SftRecipe, overrides)
+        return sft_recipe, sft.arguments_of(sft_recipe, file, _planned(SFTConfig, world_size)), []
+    recipe = load(file, GrpoRecipe, overrides)
+    rewards = load_rewards(recipe.rewards, file.parent)
+    return recipe, grpo.arguments_of(recipe, file, rewards, _planned(GRPOConfig, world_size)), rewards
+
+
+def _planned(arguments_class: type, world_size: int) -> type:
+    """``arguments_class`` for a world that has not been started: TRL's own checks then count its processes."""
+    return type(arguments_class.__name__, (arguments_class,), {"world_size": property(lambda self: world_size)})
+
+
+def _output(stage: str, recipe: StageRecipe) -> str:
+    state = StageRun(stage, recipe).check()
+    says = {
+        "free": "is free",
+        "started": "holds this run, without a checkpoint yet: it starts again",
+        "finished": "holds this run's result: there is nothing to do",
+    }
+    return f"{recipe.output_dir} {says.get(state, f'holds this run: it goes on from {state}')}"
+
+
+def _rollouts(arguments: Any, file: Path, *, planned: bool) -> str:
+    """Who generates; vLLM must be there, unless this machine only plans for another."""
+    kind = rollouts(arguments)
+    says = {
+        "transformers": "by transformers, on the training processes",
+        "colocated": "by vLLM on the training GPUs",
+        "server": f"by vLLM at {arguments.vllm_server_base_url or arguments.vllm_server_host}",
+    }
+    if kind == "transformers" or find_spec("vllm") is not None:
+        return says[kind]
+    if planned:
+        return f"{says[kind]}; vLLM is not installed here, and must be where this runs (pip install 'kie-hvqa[vllm]')"
+    raise InputError(
+        "the recipe generates with vLLM, which is not installed",
+        file=file,
+        field="training.use_vllm",
+        remedy="Install it (pip install 'kie-hvqa[vllm]'), or add training.use_vllm=false.",
+    )
+
+
+def _contract(recipe: StageRecipe, directory: Path) -> ReadingContract:
+    return agreed_contract(directory, prompt=recipe.prompt, min_pixels=recipe.min_pixels, max_pixels=recipe.max_pixels)
+
+
+def _planned_contract(recipe: StageRecipe, directory: Path) -> ReadingContract:
+    """The contract of a model of which only config.json is here; the recipe must bring the pixel budget."""
+    vision = read_json(directory / "config.json").get("vision_config") or {}
+    if recipe.min_pixels is None or recipe.max_pixels is None:
+        raise InputError(
+            "a plan from config.json alone needs the pixel budget",
+            field="min_pixels, max_pixels",
+            remedy="Add them to the recipe or the command line.",
+        )
+    return ReadingContract.current(
+        min_pixels=recipe.min_pixels,
+        max_pixels=recipe.max_pixels,
+        patch_size=vision.get("patch_size", 14),
+        merge_size=vision.get("spatial_merge_size", 2),
+        prompt=recipe.prompt or "official",
+    )

@@ -1,0 +1,227 @@
+"""One training step of the real model on PyTorch's meta device: what it would hold in memory, and how much it computes.
+
+Nothing is allocated, so a 7B model is rehearsed on a laptop in seconds. The layers are transformers' own, so that the
+answer follows the model and not a formula about models; ``kernels`` stands in for attention and the output head.
+Layers repeat: a deep tower is rehearsed two and three layers deep, and each further layer adds what the third one did.
+Weights, their gradients and the optimiser are not counted here (``states``), only what a step adds to them.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
+from transformers import AttentionInterface, AutoModelForImageTextToText, PreTrainedConfig, PreTrainedModel
+
+from rl.preflight.kernels import Head, attend
+
+_META = torch.device("meta")
+_ATTENTION = "rehearsed"
+_SHALLOW = 4  # layers: a tower of so many is rehearsed whole
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one piece of a step adds: the most bytes that it holds at once, and its floating-point operations."""
+
+    peak: int
+    flops: int
+
+
+@dataclass(frozen=True)
+class Micro:
+    """The shape of one micro-batch: ``rows`` sequences of ``length`` tokens, of which the output head scores
+    ``scored``; each row shows one image of ``patches`` patches (before merging).
+    """
+
+    rows: int
+    length: int
+    scored: int
+    patches: int
+
+
+def meta_model(config: PreTrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
+    """The architecture that ``config`` describes, with weights that have a shape and no values."""
+    with _META:
+        model = AutoModelForImageTextToText.from_config(config, dtype=dtype)
+    AttentionInterface.register(_ATTENTION, attend)
+    model.set_attn_implementation(_ATTENTION)
+    return model.train()
+
+
+class Rehearsal:
+    """Rehearses pieces of a step of ``model`` (from ``meta_model``, frozen and adapted as it will be trained).
+
+    ``triton`` says whether TRL's output head will run as its GPU kernel or in the slower form of a CPU.
+    """
+
+    def __init__(self, model: Any, *, checkpointed: bool, triton: bool) -> None:
+        base: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
+        self.visual, self.text = base.model.visual, base.model.language_model
+        self.head = base.get_output_embeddings()
+        self.dtype: torch.dtype = self.head.weight.dtype
+        self._layers, self._blocks = self.text.layers, self.visual.blocks
+        self._checkpointed = checkpointed
+        self._triton = triton
+        self._parameters = list(base.parameters())
+        self._held = [*self._parameters, *base.buffers()]
+
+    @property
+    def trains_vision(self) -> bool:
+        return any(parameter.requires_grad for parameter in self.visual.parameters())
+
+    def train(self, micro: Micro) -> Work:
+        """Forward and backward of one micro-batch through both towers."""
+        return self._whole(lambda: self._train(micro), gradients=True)
+
+    def score(self, micro: Micro) -> Work:
+        """A forward pass alone, as for the log-probabilities of a finished completion."""
+        return self._whole(lambda: self._score(micro), gradients=False)
+
+    def prefill(self, micro: Micro) -> Work:
+        """What generation does with the prompts before the first token; the key-value cache is not in it."""
+        return self._whole(lambda: self._prefill(micro), gradients=False)
+
+    def cache_bytes(self, rows: int, length: int) -> int:
+        """The key-value cache of ``rows`` sequences of ``length`` tokens."""
+        text = self.text.config
+        width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+        return 2 * rows * length * text.num_hidden_layers * text.num_key_value_heads * width * self.dtype.itemsize
+
+    def pixel_bytes(self, patches: int) -> int:
+        """The processor's pixels, float32 whatever the model is."""
+        return 4 * patches * self._patch_width
+
+    @property
+    def _patch_width(self) -> int:
+        vision = self.visual.config
+        return vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
+
+    def _train(self, micro: Micro) -> None:
+        self._scores(micro, self._look(micro, gradients=self.trains_vision)).sum().backward()
+
+    @torch.no_grad()
+    def _score(self, micro: Micro) -> None:
+        self._scores(micro, self._look(micro, gradients=False))
+
+    @torch.no_grad()
+    def _prefill(self, micro: Micro) -> None:
+        hidden = self._read(micro, self._look(micro, gradients=False))
+        self.head(hidden[:, -1:]).float().softmax(-1)
+
+    def _look(self, micro: Micro, *, gradients: bool) -> torch.Tensor:
+        """Every row's image through the vision tower: [rows × merged tokens, width of the language model]."""
+        vision = self.visual.config
+        patches = micro.rows * micro.patches
+        # Windows change what attention computes, not what is held: each block here sees the mean over all blocks.
+        whole = len(vision.fullatt_block_indexes)
+        window = min(micro.patches, (vision.window_size // vision.patch_size) ** 2)
+        seen = (whole * micro.patches + (vision.depth - whole) * window) // vision.depth
+        bounds = torch.tensor([0, patches])
+        with nullcontext() if gradients else torch.no_grad():
+            hidden = self.visual.patch_embed(torch.empty(patches, self._patch_width, device=_META).to(self.dtype))
+            turn = torch.empty(patches, vision.hidden_size // vision.num_heads, device=_META)
+            for block in self.visual.blocks:
+                hidden = block(hidden, cu_seqlens=bounds, position_embeddings=(turn, turn), seen=seen)
+            return self.visual.merger(hidden)
+
+    def _read(self, micro: Micro, seen: torch.Tensor) -> torch.Tensor:
+        """The language model over text in which the images' places hold ``seen``: [rows, length, width]."""
+        embedded = self.text.embed_tokens(torch.empty(micro.rows, micro.length, dtype=torch.long, device=_META))
+        place = torch.empty(embedded.shape, dtype=torch.bool, device=_META)
+        mask = torch.empty(micro.rows, 1, micro.length, micro.length, dtype=torch.bool, device=_META)
+        return self.text(
+            inputs_embeds=embedded.masked_scatter(place, seen),
+            attention_mask=dict.fromkeys(("full_attention", "sliding_attention"), mask),
+            position_ids=torch.empty(3, micro.rows, micro.length, dtype=torch.long, device=_META),
+            use_cache=False,
+        ).last_hidden_state
+
+    def _scores(self, micro: Micro, seen: torch.Tensor) -> torch.Tensor:
+        hidden = self._read(micro, seen)
+        # The GPU kernel scores the positions that the loss counts, the form for a CPU all of them.
+        scored = hidden[:, -micro.scored :] if self._triton else hidden[:, :-1]
+        return Head.apply(scored.reshape(-1, hidden.shape[-1]), self.head.weight, self._triton)
+
+    def _whole(self, piece: Callable[[], None], *, gradients: bool) -> Work:
+        """``piece`` at the depth of the real towers, from what it takes two and three layers deep."""
+        text, vision = len(self._layers), len(self._blocks)
+        if max(text, vision) <= _SHALLOW:
+            return self._at(text, vision, piece, gradients)
+        text_base, vision_base = min(2, text), min(2, vision)
+        base = self._at(text_base, vision_base, piece, gradients)
+        peak, flops = base.peak, base.flops
+        for deeper, times in (
+            ((text_base + 1, vision_base), text - text_base),
+            ((text_base, vision_base + 1), vision - vision_base),
+        ):
+            if times:
+                more = self._at(*deeper, piece, gradients)
+                peak += times * (more.peak - base.peak)
+                flops += times * (more.flops - base.flops)
+        return Work(peak, flops)
+
+    def _at(self, layers: int, blocks: int, piece: Callable[[], None], gradients: bool) -> Work:
+        self.text.layers, self.visual.blocks = self._layers[:layers], self._blocks[:blocks]
+        # A weight's gradient belongs to the model states: it counts while it is made, and goes when it is done.
+        trained = [parameter for parameter in self._parameters if gradients and parameter.requires_grad]
+        hooks = [parameter.register_post_accumulate_grad_hook(_forget) for parameter in trained]
+        towers = (self.visual, self.text) if gradients and self._checkpointed else ()
+        for tower in towers:
+            tower.activation_checkpointing_enable({"use_reentrant": False, "preserve_rng_state": False})
+        try:
+            with _Meter(self._held) as meter:
+                piece()
+            return Work(meter.peak, meter.flops)
+        finally:
+            for tower in towers:
+                tower.activation_checkpointing_disable()
+            for hook in hooks:
+                hook.remove()
+            self.text.layers, self.visual.blocks = self._layers, self._blocks
+
+
+class _Meter(TorchDispatchMode):
+    """The bytes of meta tensors that are alive, the most that ever were, and the operations; ``held`` tensors are free.
+
+    torch's own FlopCounterMode follows modules too, and what it notes of them keeps activations alive.
+    """
+
+    def __init__(self, held: Iterable[torch.Tensor]) -> None:
+        super().__init__()
+        self.now = self.peak = self.flops = 0
+        self._held = {tensor.untyped_storage()._cdata for tensor in held}
+        self._sizes: dict[int, int] = {}
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        formula = flop_registry.get(func._overloadpacket)
+        if formula is not None:
+            self.flops += formula(*args, **(kwargs or {}), out_val=result)
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, torch.Tensor) and leaf.device == _META:
+                self._meet(leaf.untyped_storage())
+        return result
+
+    def _meet(self, storage: torch.UntypedStorage) -> None:
+        key, size = storage._cdata, storage.nbytes()
+        if key in self._sizes or key in self._held:
+            return
+        self._sizes[key] = size
+        self.now += size
+        self.peak = max(self.peak, self.now)
+        weakref.finalize(storage, self._part, key).atexit = False
+
+    def _part(self, key: int) -> None:
+        self.now -= self._sizes.pop(key)
+
+
+def _forget(parameter: torch.Tensor) -> None:
+    parameter.grad = None

@@ -1,0 +1,51 @@
+"""From a built trainer to a finished stage: train or resume, write the model whole, its card beside it, the history."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from rl.keeping import disk_errors
+from rl.model_card import model_card
+from rl.models import Checkpoint, save_checkpoint
+from rl.recipes import StageRecipe
+from rl.stage import StageRun, explained_memory
+from rl.watchdog import Watchdog
+
+
+def train(stage: StageRun, recipe: StageRecipe, trainer: Any, checkpoint: Checkpoint) -> None:
+    """Train to the end from the newest whole checkpoint, and leave ``stage.model`` and ``stage``'s history.
+
+    Raises WorkError where the machine gives out (memory, disk) or the numbers do, with what to do.
+    """
+    watchdog = Watchdog(recipe.stall_seconds, stage.out / "stalls", rank=int(os.environ.get("RANK", "0")))
+    trainer.phases.beat = watchdog.beat
+    watchdog.start()
+    try:
+        with explained_memory(), disk_errors(stage.out / ".model", stage.out):
+            trainer.train(resume_from_checkpoint=stage.last_checkpoint())
+            write_model(stage, recipe, trainer, checkpoint)
+    finally:
+        watchdog.stop()
+    stage.finish(trainer)
+
+
+def write_model(stage: StageRun, recipe: StageRecipe, trainer: Any, checkpoint: Checkpoint) -> None:
+    """The model directory, beside its place until every process has written its part."""
+    beside = stage.model.with_name(".model")
+    first = trainer.is_world_process_zero()
+    if first:
+        shutil.rmtree(beside, ignore_errors=True)
+    trainer.accelerator.wait_for_everyone()
+    save_checkpoint(trainer, checkpoint, beside)
+    trainer.accelerator.wait_for_everyone()
+    if first:
+        card = model_card(
+            stage.name, recipe, checkpoint.directory, trainer.state, processes=trainer.accelerator.num_processes
+        )
+        Path(beside / "README.md").write_text(card, encoding="utf-8")
+        shutil.rmtree(stage.model, ignore_errors=True)  # one of a run that was killed before it could say so
+        beside.rename(stage.model)
+    trainer.accelerator.wait_for_everyone()
