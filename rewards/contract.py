@@ -55,7 +55,7 @@ def completion_text(completion: Completion) -> str:
 def ledger(column: Sequence[Mapping[str, Any] | Slot] | None) -> tuple[Slot, ...] | None:
     """One sample's ``slots`` column as slots; None where the source has no ledger.
 
-    Boxes and evidence are dropped: no reward reads them, and without them every completion of a GRPO group
+    Boxes, evidence and rivals are dropped: no reward reads them, and without them every completion of a GRPO group
     shares one tuple, which what follows can be remembered by.
 
     Raises KeyError or ValueError where a slot is not a slot (``kie_hvqa.ledger``).

@@ -9,9 +9,9 @@ logs the reasoning then shows an invented identity. This looks, inside ``<think>
 3. the whole printed value where too little of it is clear for (2): nothing in the pixels could have said it.
 
 What it cannot see: an invention that disagrees with the clear slots, one over a field with fewer than
-``min_anchors`` clear characters that is not the true value, anything said in other words, and a completion too
-long to be read (``kie_hvqa.answer.MAX_CHARS``). A chance agreement
-is possible on short fields: hence the anchors, and the small weight that this reward should have.
+``min_anchors`` clear characters that is not the true value, anything said in other words, and what stands behind the
+first ``MAX_THINK`` characters of the thinking. A chance agreement is possible on short fields: hence the anchors, and the
+small weight that this reward should have.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ from rewards.contract import Completion, Rewards, completion_text, each, ledger
 
 MIN_VALUE = 4  # a shorter value turns up by chance in any prose
 
+MAX_THINK = 1 << 16
+"""Characters of the thinking that are looked at; the cost is linear, some 70 ns a character."""
+
 _SPELT = re.compile(r"(?<![^\W_])(?:[^\W_][ ,\-]{1,2}){2,64}[^\W_](?![^\W_])")
 _SEPARATOR = re.compile(r"[ ,\-]+")
 
@@ -37,6 +40,7 @@ _SEPARATOR = re.compile(r"[ ,\-]+")
 def leaked(think: str, slots: Sequence[Slot], min_anchors: int = 2) -> float:
     """The share of the hidden slots that the draft ``think`` fills, in [0, 1]; for a field without slots
     (absent), 1 if a drafted answer asserts anything."""
+    think = think[:MAX_THINK]
     draft = parse(think).reading
     if not slots:
         return float(draft is not None and not draft.refused)

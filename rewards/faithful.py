@@ -30,6 +30,12 @@ is worth P - (1 - P) w, a mark q_h h - q_c c. Hence assert exactly when
 - a slot known to be hidden: P = 0, so never;
 - a slot of which nothing is known but P: h raises the bar in proportion to the chance that nothing is there.
 
+**The prices of hallucination-free accuracy** are h = 1 and c = w. Then the bar is q_h + t q_p: a slot without doubt
+about its legibility being clear or hidden is paid +1 where it is as that score wants it and -w where it is not, so the
+reward and the score have one and the same best policy, assert exactly when P > q_h, *at every t*. All that t still
+decides is partial slots, of which the score is the limit t -> 1 (it never asks for one to be read). A smaller c, the
+default, is more careful than that. ``docs/rewards.md`` has the derivation and how to choose.
+
 Marking beats leaving out by o, always. Every slot is paid by itself, so the rule holds slot by slot, for as long
 as the floor is out of reach: below a mean of -w nothing more can be lost. ``tests/rewards/test_faithful_policy.py``
 finds these policies by enumeration.
@@ -52,8 +58,9 @@ from pydantic import Field
 from kie_hvqa.answer import MARK, Reading, parse
 from kie_hvqa.errors import InputError
 from kie_hvqa.ledger import QuestionKind, Slot
-from kie_hvqa.scores import Counts, count
+from kie_hvqa.scores import Counts
 from rewards.contract import Completion, LogMetric, Rewards, checked_by, completion_text, each, ledger
+from rewards.straight import Ledger, count_fast
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +96,9 @@ class Prices:
         """The list for a confidence target t; prices left out are a half, a quarter and a half, and never more
         than that share of w.
 
-        Raises InputError for a t outside (0, 1), and for prices under which asserting anything beats a mark.
+        Raises InputError for a t outside (0, 1), for a negative price, and for an over-refusal price above w. The last
+        is the one bound that the policy needs: above it, a character that is certainly wrong would beat a mark on a
+        slot known to be clear. Leaving out is no way out, whatever it costs: a mark is dearer nowhere.
         """
         if not 0.0 < confidence_target < 1.0:
             raise InputError(
@@ -107,13 +116,17 @@ class Prices:
             small / 2 if surplus is None else surplus,
             outcome_weight,
         )
-        for name, value in (("over_refusal", prices.over_refusal), ("omission", prices.omission)):
+        for name, value in (
+            ("over_refusal", prices.over_refusal),
+            ("omission", prices.omission),
+            ("surplus", prices.surplus),
+        ):
             if value < 0:
                 raise InputError("a price is not negative", field=name, remedy="Costs are given as positive numbers.")
-        if prices.over_refusal + prices.omission > wrong:
+        if prices.over_refusal > wrong * (1.0 + 1e-9):  # 0.95 / 0.05 is not quite 19
             raise InputError(
-                f"over_refusal + omission is {prices.over_refusal + prices.omission:g}, more than a wrong character "
-                f"costs ({wrong:g} at this confidence target), so guessing would beat silence on a clear slot",
+                f"a mark on a clear slot would cost {prices.over_refusal:g}, more than a wrong character "
+                f"({wrong:g} at this confidence target), so guessing would beat a mark",
                 field="over_refusal",
                 remedy="Lower it, or raise confidence_target.",
             )
@@ -151,7 +164,11 @@ def score(
     In [-w, 1 + outcome_weight]. ``slots`` empty means that the field is absent; ``kind`` is worked out from the
     ledger where nobody says it.
     """
-    counts = count(slots, reading, kind or kind_of(slots))
+    return _score(reading, Ledger.of(slots), prices, kind)
+
+
+def _score(reading: Reading | None, truth: Ledger, prices: Prices, kind: QuestionKind | None) -> tuple[float, Counts]:
+    counts = count_fast(truth, reading, kind or kind_of(truth.slots))
     if reading is None:
         return prices.low, counts
     reward = pay(counts, prices, unlisted=unlisted(reading))
@@ -167,10 +184,10 @@ def kind_of(slots: Sequence[Slot]) -> QuestionKind:
 
 def unlisted(reading: Reading) -> int:
     """Characters of the two lists, counted with repetition, that Final OCR does not assert."""
-    final = reading.final.replace(MARK, "")
-    if not reading.not_clear and reading.clear == final:
-        return 0
     listed = reading.clear + reading.not_clear
+    if not listed:
+        return 0
+    final = reading.final.replace(MARK, "")
     if len(listed) == len(final) and sorted(listed) == sorted(final):
         return 0
     return (Counter(listed) - Counter(final)).total()
@@ -202,19 +219,24 @@ def faithful(
     prices = Prices.of(confidence_target, hidden_mark, over_refusal, omission, surplus, outcome_weight)
     rewards: Rewards = []
     counted: list[Counts] = []
-    known: dict[tuple[str, int, QuestionKind | None], tuple[float, Counts, Any]] = {}  # a group repeats itself
+    known: dict[tuple[str, int, QuestionKind | None], tuple[float, Counts]] = {}  # a group repeats itself
+    truths: dict[int, Ledger] = {}  # by the id of the slots, which the ledger keeps alive
     number = len(completions)
+    before, truth = None, None
     for completion, column, kind in zip(completions, each(slots, number), each(question_kind, number), strict=True):
-        truth = ledger(column)
+        if column is not before:  # the completions of a group share their row
+            before, truth = column, ledger(column)
         if truth is None:
             rewards.append(None)
             continue
         text = completion_text(completion)
         key = (text, id(truth), kind)
-        if key not in known:
-            # The ledger is kept beside its id, which is its own only for as long as it lives.
-            known[key] = *score(parse(text).reading, truth, prices, kind), truth
-        reward, counts, _ = known[key]
+        scored = known.get(key)
+        if scored is None:
+            if id(truth) not in truths:
+                truths[id(truth)] = Ledger.of(truth)
+            scored = known[key] = _score(parse(text).reading, truths[id(truth)], prices, kind)
+        reward, counts = scored
         rewards.append(reward)
         if log_metric is not None:
             counted.append(counts)

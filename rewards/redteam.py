@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from kie_hvqa.answer import KEYS, Reading, render, truth
+from kie_hvqa.answer import KEYS, MAX_BODY, Reading, render, truth
 from kie_hvqa.ledger import Slot, value_of
 from rewards.golden import all_marks, guess, honest, wrong_for
 
@@ -79,6 +79,21 @@ def attacks(slots: Sequence[Slot], question: str = "<image>What is the surname i
     }
     reading = render(best, tags=True)
     return {name: text for name, text in completions.items() if text != reading}
+
+
+def runaways() -> dict[str, str]:
+    """Name → a completion of about a million characters, or the longest of its kind that is read at all."""
+    million = 1_000_000
+    return {
+        "answer that never ends": '<answer>{"Final OCR": "' + "A" * million,
+        "prose": "The surname could be " * (million // 20),
+        "marks": f'<answer>{{"Final OCR": "{" " * million}"}}</answer>',
+        "angles": "a < b " * (million // 6),
+        "thinking": "<think>" + "perhaps " * (million // 8),
+        "longest answer read": '<answer>{"Final OCR": "' + "A" * (MAX_BODY - 100),
+        "most letters read": f'<answer>{{"Final OCR": "{"AB" * (MAX_BODY // 2 - 50)}"}}</answer>',
+        "most marks read": f'<answer>{{"Final OCR": "{" " * (MAX_BODY - 100)}"}}</answer>',
+    }
 
 
 def _assert_all(text: str) -> Reading:

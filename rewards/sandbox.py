@@ -5,7 +5,7 @@ own, started once. A call that outlasts its deadline, dies, runs out of memory, 
 reward yields ``None`` for its samples: excluded, not zero, counted, with its traceback. A hung worker is killed
 with SIGKILL, its children too, which also ends a synchronous endless loop or a regular expression that holds
 the interpreter, and a fresh one takes its place. After ``quarantine_after`` failures in a row the reward is
-left out for good, or the run is stopped, as configured.
+left out for good, or the run is stopped, as configured; it is stopped in any case when nothing is left that pays.
 
     with Sandbox(load_rewards(specs), SandboxConfig(deadline_s=5)) as sandbox:
         trainer = GRPOTrainer(reward_funcs=sandbox.rewards, ...)
@@ -70,6 +70,11 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._ready = False
+
+    @property
+    def process_id(self) -> int | None:
+        """The operating system's number of the worker; None where none runs."""
+        return None if self._process is None else self._process.pid
 
     def start(self) -> None:
         """Start the process and do not wait for it."""
@@ -184,6 +189,8 @@ class SandboxedReward(LoadedReward):
         self.cut = 0
         self.quarantined = False
         self.last_failure = ""
+        self.all: Sequence[SandboxedReward] = (self,)
+        """The rewards of the same run; ``Sandbox`` sets it."""
         self._named = frozenset(_names(reward.function))
         self._lock = threading.Lock()
 
@@ -238,6 +245,8 @@ class SandboxedReward(LoadedReward):
         if self.config.on_quarantine == "stop":
             raise WorkError(message)
         self.quarantined = True
+        if all(reward.quarantined or not reward.weight for reward in self.all):
+            raise WorkError(f"{message}. No other reward is left, so there is nothing to train for")
         logger.error("%s. It is left out from here on: every one of its rewards is None.", message)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -260,9 +269,10 @@ class Sandbox:
 
     def __init__(self, rewards: Sequence[LoadedReward], config: SandboxConfig | None = None) -> None:
         config = config or SandboxConfig()
-        self.rewards: list[LoadedReward] = [
-            (AsyncSandboxedReward if reward.is_async else SandboxedReward)(reward, config) for reward in rewards
-        ]
+        boxed = [(AsyncSandboxedReward if reward.is_async else SandboxedReward)(reward, config) for reward in rewards]
+        for reward in boxed:
+            reward.all = boxed
+        self.rewards: list[LoadedReward] = list(boxed)
 
     def start(self) -> Sandbox:
         """Start every worker, then wait for all: they load side by side. Raises InputError or WorkError."""

@@ -13,6 +13,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     verbs.add_parser("list", help="every reward that a bare name reaches").set_defaults(run=run_list)
     check = verbs.add_parser("check", help="score golden completions with one reward")
     check.add_argument("spec", metavar="SPEC", help="a shipped name, package.module:name or ./file.py:name")
+    check.add_argument("kwargs", nargs="*", metavar="key=value", help="its arguments, e.g. confidence_target=0.95")
     check.set_defaults(run=run_check)
 
 
@@ -28,8 +29,10 @@ def run_list(args: argparse.Namespace) -> None:
 
 
 def run_check(args: argparse.Namespace) -> int:
+    from kie_hvqa.config import assignments
     from rewards.golden import check_spec
+    from rewards.spec import RewardSpec
 
-    report = check_spec(args.spec)
+    report = check_spec(RewardSpec(function=args.spec, kwargs=assignments(args.kwargs)))
     print(report)
     return 0 if report.ok else 1

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 from hypothesis import assume, given, settings
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from kie_hvqa.answer import Reading, render, truth
 from kie_hvqa.errors import InputError
 from kie_hvqa.ledger import Slot
-from kie_hvqa.scores import count
+from kie_hvqa.scores import Counts, count
 from rewards.faithful import Prices, faithful, kind_of, pay, score, unlisted
 from rewards.golden import make_slots
 
@@ -45,8 +46,14 @@ def known(letter: str, right: float) -> Belief:
     return Belief(float(letter == "c"), float(letter == "p"), float(letter == "h"), right)
 
 
-def expected(policy: Sequence[bool], beliefs: Sequence[Belief], prices: Prices) -> float:
-    """The mean reward of asserting where ``policy`` says so and marking elsewhere, over every possible world."""
+def expected(
+    policy: Sequence[bool | None],
+    beliefs: Sequence[Belief],
+    prices: Prices,
+    value: Callable[[float, Counts], float] = lambda reward, counts: reward,
+) -> float:
+    """The mean ``value`` (the reward) over every possible world of asserting where ``policy`` says True, marking where
+    False and leaving out where None."""
     total = 0.0
     for world in itertools.product(*(belief.worlds() for belief in beliefs)):
         chance = 1.0
@@ -54,12 +61,12 @@ def expected(policy: Sequence[bool], beliefs: Sequence[Belief], prices: Prices) 
             chance *= probability
         slots = make_slots(VALUE[: len(world)], "".join(letter for letter, _, _ in world))
         symbols = [
-            (slot.char if is_right else WRONG) if asserts else " "
+            (slot.char if is_right else WRONG) if asserts else "" if asserts is None else " "
             for slot, (_, is_right, _), asserts in zip(slots, world, policy, strict=True)
         ]
         final = "".join(symbols)
         chars = final.replace(" ", "")
-        total += chance * score(Reading(final, clear=chars), slots, prices)[0]
+        total += chance * value(*score(Reading(final, clear=chars), slots, prices))
     return total
 
 
@@ -131,6 +138,87 @@ def test_the_outcome_weight_moves_both_bars_as_documented(weight, margin):
     assert best_policy([known("c", clear + margin), known("c", rest)], prices) == (margin > 0, True)
 
 
+def hallucination_free(policy: Sequence[bool], beliefs: Sequence[Belief]) -> float:
+    """The chance that the evaluator counts the answer as hallucination-free."""
+    return expected(policy, beliefs, Prices.of(0.5), value=lambda reward, counts: float(counts.hallucination_free))
+
+
+evens = st.tuples(st.integers(0, 10), st.integers(0, 20)).map(lambda s: Belief(1 - s[0] / 10, 0, s[0] / 10, s[1] / 20))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(evens, min_size=1, max_size=2), st.sampled_from([0.4, 0.5, 0.8, 0.95]), st.sampled_from([None, 0.0]))
+def test_the_prices_of_hallucination_free_accuracy_have_its_best_policy_at_every_target(beliefs, target, omission):
+    """h = 1 and c = w, on fields without partial slots: assert exactly when P > q_h, whatever t is."""
+    prices = Prices.of(target, over_refusal=Prices.of(target).wrong, omission=omission)
+    chances = [((1.0 - belief.hidden) * belief.right, belief.hidden) for belief in beliefs]
+    # At certainty of failure nothing distinguishes the policies: the product is 0 either way.
+    assume(all(abs(read - hidden) > 1e-6 and max(read, hidden) > 0 for read, hidden in chances))
+    wanted = tuple(read > hidden for read, hidden in chances)
+    assert best_policy(beliefs, prices) == wanted
+    policies = itertools.product((False, True), repeat=len(beliefs))
+    assert max(policies, key=lambda policy: hallucination_free(policy, beliefs)) == wanted
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(beliefs, min_size=1, max_size=2), st.sampled_from([0.4, 0.5, 0.8, 0.95]))
+def test_under_the_prices_of_hallucination_free_accuracy_the_target_decides_partial_slots_alone(beliefs, target):
+    prices = Prices.of(target, over_refusal=Prices.of(target).wrong)
+    chances = [((1.0 - belief.hidden) * belief.right, belief.hidden + target * belief.partial) for belief in beliefs]
+    assume(all(abs(chance - bar) > 1e-6 for chance, bar in chances))
+    assert best_policy(beliefs, prices) == tuple(chance > bar for chance, bar in chances)
+
+
+@pytest.mark.parametrize("target", [0.5, 0.8])
+@pytest.mark.parametrize("even", [False, True])
+def test_leaving_out_is_never_best_even_where_it_costs_more_than_a_mistake(target, even):
+    """Over every way to assert, mark or leave out three slots, for readers of each kind of doubt."""
+    wrong = Prices.of(target).wrong
+    prices = Prices.of(target, over_refusal=wrong if even else None, omission=2 * wrong)
+    kinds = [known("c", 0.0), known("c", 0.9), known("p", 0.3), known("h", 0.5), Belief(0.5, 0.0, 0.5, 0.5)]
+    for three in itertools.combinations(kinds, 3):
+        earned = {
+            actions: expected(actions, three, prices) for actions in itertools.product((False, True, None), repeat=3)
+        }
+        best = max(earned.values())
+        assert max(earns for actions, earns in earned.items() if None not in actions) == best
+        # An answer without any character is the refusal of the field, however many spaces it has.
+        left_out = [earns for actions, earns in earned.items() if None in actions and True in actions]
+        assert max(left_out) < best
+
+
+def test_above_the_bound_a_character_that_is_certainly_wrong_would_beat_a_mark():
+    """Why ``Prices.of`` refuses an over-refusal price above w: shown on a price list made without it."""
+    beliefs = [known("c", 0.0), known("p", 1.0)]
+    even = Prices.of(0.5, over_refusal=1.0)
+    assert expected((True, True), beliefs, even) == expected((False, True), beliefs, even)
+    assert best_policy(beliefs, replace(even, over_refusal=1.1)) == (True, True)
+    assert best_policy(beliefs, replace(even, over_refusal=0.9)) == (False, True)
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "rewards.md"
+ROWS = {
+    "partial": lambda right: known("p", right),
+    "clear": lambda right: known("c", right),
+    "clear, but for one chance in five that it is hidden": lambda right: Belief(0.8, 0.0, 0.2, right / 0.8),
+}
+
+
+def test_the_bars_on_the_page_are_where_the_best_policy_changes():
+    table = PAGE.read_text(encoding="utf-8").partition("| the slot is known to be |")[2]
+    lines = [line.strip("| ").split(" | ") for line in table.splitlines()[2:7]]
+    assert [line[0].partition(" (")[0] for line in lines] == [*ROWS, *list(ROWS)[1:]]
+    for name, _, *bars in lines:
+        row, _, which = name.partition(" (")
+        for target, bar in zip((0.5, 0.8, 0.95), map(float, bars), strict=True):
+            even = Prices.of(target).wrong if which == "c = w)" else None
+            for right in (bar - 0.005, bar + 0.005):
+                if 0.0 <= right <= (0.8 if "five" in row else 1.0):
+                    beliefs = [ROWS[row](right), known("p", 1.0)]
+                    prices = Prices.of(target, over_refusal=even)
+                    assert best_policy(beliefs, prices) == (right > bar, True), (name, target, right)
+
+
 def test_a_mark_always_beats_leaving_out():
     prices = Prices.of(0.8)
     for letter in "cph":
@@ -165,8 +253,12 @@ def test_the_price_list_of_the_documentation():
 def test_low_targets_keep_their_prices_below_a_mistake_and_wrong_ones_are_refused():
     prices = Prices.of(0.2)
     assert prices.over_refusal + prices.omission < prices.wrong == pytest.approx(0.25)
-    with pytest.raises(InputError, match="guessing would beat silence"):
+    with pytest.raises(InputError, match="guessing would beat a mark"):
         Prices.of(0.2, over_refusal=0.5)
+    with pytest.raises(InputError, match="surplus: a price is not negative"):
+        Prices.of(0.8, surplus=-0.1)
+    for target, wrong in ((0.5, 1.0), (0.8, 4.0), (0.95, 19.0)):
+        assert Prices.of(target, over_refusal=wrong).over_refusal == wrong  # the bound itself is allowed
     with pytest.raises(InputError, match="between 0 and 1"):
         Prices.of(1.0)
 

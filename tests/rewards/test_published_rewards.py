@@ -73,6 +73,14 @@ def test_known_failure_paper_pays_a_reader_that_leaves_out_what_it_cannot_see_in
     assert paper("Smt", "Smt") == 3.0  # no mark anywhere
 
 
+def test_known_failure_paper_pays_the_guesser_more_than_the_timid():
+    """One partial character marked, everything else right: the not-clear count is then wholly wrong, and F is 0."""
+    timid = Reading(" mi  ", "", "mi", 2, 0)
+    guessed = Reading("Emiqq", "E", "miqq", 4, 1)
+    assert product_reward(timid, truth(EMILY)) == 0.0
+    assert product_reward(guessed, truth(EMILY)) == pytest.approx((1 / 2 + 1 + 3 / 5) * (1 - 1 / 2))
+
+
 def test_follow_up_by_hand():
     truth_words = [f"w{i}" for i in range(10)]
     nothing_tagged = [False] * 10

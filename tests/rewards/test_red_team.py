@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from kie_hvqa.answer import MAX_BODY, Reading, parse, render, truth
+from kie_hvqa.answer import Reading, parse, render, truth
 from kie_hvqa.ledger import Slot
 from rewards.contract import Rewards
-from rewards.faithful import Prices
+from rewards.faithful import Prices, kind_of
 from rewards.golden import (
     ALL_MARKS,
     GARBAGE,
@@ -30,7 +30,7 @@ from rewards.golden import (
     wrong_for,
 )
 from rewards.locate import SHIPPED
-from rewards.redteam import attacks
+from rewards.redteam import attacks, runaways
 from rewards.spec import LoadedReward, RewardSpec, load_reward
 
 GOLDENS = {golden.name: golden for golden in goldens()}
@@ -63,6 +63,28 @@ def test_faithful_orders_honest_partial_marks_guess_garbage(name, target, weight
     rewards = scores(reward_of("faithful", confidence_target=target, outcome_weight=weight), golden,
                      list(golden.answers.values()))  # fmt: skip
     assert all(better > worse for better, worse in pairwise(rewards)), rewards
+
+
+KNOWN_INVERSIONS = {
+    "kie_hvqa_paper": {(PARTIAL_HONESTY, GUESS), (ALL_MARKS, GUESS)},
+    "uncertainty_tags": {(HONEST, GUESS), (PARTIAL_HONESTY, GUESS), (ALL_MARKS, GUESS)},
+}
+"""Where a published reward pays the worse of two completions more, on some golden field. None of ours does."""
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_reward_keeps_the_order_but_for_its_known_failures(name):
+    """Exactly those: a failure that goes away, or a new one, is a change of the reward."""
+    reward = reward_of(name)
+    found = set()
+    for golden in GOLDENS.values():
+        earned = dict(zip(golden.answers, scores(reward, golden, list(golden.answers.values())), strict=True))
+        found |= {
+            (better, worse)
+            for better, worse in combinations([answer for answer in ORDER if answer in earned], 2)
+            if earned[better] is not None and earned[worse] > earned[better] + 1e-9
+        }
+    assert found == KNOWN_INVERSIONS.get(name, set())
 
 
 @pytest.mark.parametrize("name", ["clean", "unreadable", "absent"])
@@ -153,41 +175,56 @@ def test_an_imperfect_honest_reader_beats_every_degenerate_one_at_every_severity
         seen = [Slot(wrong_for(s.char), s.legibility, 0.5, s.box) if rng.random() > 0.99 else s for s in slots]
         attempted = attacks(slots)
         texts = {"reader": render(truth(seen), tags=True), **{n: attempted[n] for n in DEGENERATE if n in attempted}}
-        if severity == 0:
-            texts.pop("guess", None)  # nothing is hidden: it is the perfect reader
+        if severity == 0:  # nothing is hidden, and what nobody can see is not read: both are the perfect reader
+            texts = {name: text for name, text in texts.items() if name not in ("guess", "zero_width")}
         golden = Golden("drawn", slots, "answerable", {})
         for name, earns in zip(texts, scores(reward, golden, list(texts.values())), strict=True):
             assert earns is not None
             earned.setdefault(name, []).append(earns)
     reader = np.mean(earned.pop("reader"))
     rivals = {name: float(np.mean(values)) for name, values in earned.items()}
-    assert len(rivals) >= len(DEGENERATE) - 1
+    assert len(rivals) >= len(DEGENERATE) - 2
     assert max(rivals.values()) < reader, max(rivals, key=rivals.__getitem__)
 
 
+KNOWN_TO_BEAT_HONESTY = {
+    "uncertainty_tags": {
+        "lucky_guess", "spread", "garbage_tagged", "look_alikes", "guess", "lying_counts", "gigantic_numbers",
+        "two_answers", "nested_tags", "shuffled", "zero_width",
+    }
+}  # fmt: skip
+"""Attacks that earn more than the honest reading at some severity: a reward for the printed value pays every guess."""
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_no_attack_beats_the_honest_reading_at_any_severity(name):
+    reward = reward_of(name)
+    beating: dict[int, set[str]] = {}
+    for severity in range(7):
+        rng = np.random.default_rng(severity)
+        for _ in range(4):
+            value = "".join(rng.choice(list("ABCDEFGHJKLMNPRSTUVWXYZ0123456789"), size=12))
+            slots = severity_slots(value, severity, rng)
+            golden = Golden("drawn", slots, kind_of(slots), {})
+            attempted = attacks(slots)
+            honest, *earned = scores(reward, golden, [render(truth(slots), tags=True), *attempted.values()])
+            if honest is not None:
+                won = {attack for attack, r in zip(attempted, earned, strict=True) if r > honest + 1e-9}
+                beating.setdefault(severity, set()).update(won)
+    assert set().union(*beating.values()) <= KNOWN_TO_BEAT_HONESTY.get(name, set())
+    assert not beating.get(0)  # nothing is hidden: every shipped reward pays most for reading it
+    if name in KNOWN_TO_BEAT_HONESTY:
+        assert all({"lucky_guess", "garbage_tagged"} <= beating[severity] for severity in range(2, 7))
+
+
 @pytest.mark.parametrize("reward", SHIPPED)
-def test_every_attack_is_scored_within_its_time_bound(reward):
+def test_every_attack_is_scored_in_linear_time(reward):
+    """Far above what any takes (``python -m rewards.bench`` has the numbers), far below what a blow-up would."""
     golden = GOLDENS["long"]
     function = reward_of(reward)
-    for name, text in attacks(golden.slots).items():
+    for name, text in [*attacks(golden.slots).items(), *runaways().items()]:
         best = min(_timed(function, golden, text) for _ in range(3))
-        assert best < 0.02, f"{name}: {1e3 * best:.1f} ms"
-
-
-RUNAWAYS = {
-    "one answer that never ends": '<answer>{"Final OCR": "' + "A" * 1_000_000,
-    "a megabyte of prose": "The surname could be " * 50_000,
-    "a megabyte of marks": f'<answer>{{"Final OCR": "{" " * 1_000_000}"}}</answer>',
-    "as long as is read": f'<answer>{{"Final OCR": "{"AB" * (MAX_BODY // 2 - 50)}"}}</answer>',
-    "as many marks as are read": f'<answer>{{"Final OCR": "{" " * (MAX_BODY - 100)}"}}</answer>',
-}
-
-
-@pytest.mark.parametrize("kind", RUNAWAYS)
-def test_a_runaway_completion_costs_faithful_less_than_five_milliseconds(kind):
-    golden = GOLDENS["long"]
-    function = reward_of("faithful")
-    assert min(_timed(function, golden, RUNAWAYS[kind]) for _ in range(5)) < 0.005
+        assert best < 0.05, f"{name}: {1e3 * best:.1f} ms"
 
 
 def _timed(reward: LoadedReward, golden: Golden, text: str) -> float:

@@ -101,7 +101,7 @@ def test_class_and_factory_are_made_with_their_kwargs(folder):
         ("faithful", {"slots": []}, "the trainer fills this argument"),
         ("faithful", {"confidence_targt": 0.5}, "Did you mean `confidence_target`"),
         ("faithful", {"confidence_target": 1.0}, "kwargs.confidence_target: .*less than 1"),
-        ("faithful", {"confidence_target": 0.5, "over_refusal": 2.0}, "guessing would beat silence"),
+        ("faithful", {"confidence_target": 0.5, "over_refusal": 2.0}, "guessing would beat a mark"),
         ("faithfull", {}, "no reward of this name. Did you mean `faithful`"),
         ("rewards.faithfull:faithful", {}, "no module `rewards.faithfull`"),
         ("nowhere_at_all:x", {}, "no module `nowhere_at_all`"),

@@ -6,6 +6,8 @@ import asyncio
 import inspect
 import os
 import re
+import subprocess
+import sys
 import textwrap
 import time
 from collections.abc import Iterator
@@ -166,7 +168,8 @@ def test_workers_are_started_once_and_closed(folder):
 
 
 def test_quarantine_leaves_the_reward_out_after_failures_in_a_row(folder, caplog):
-    with sandbox(folder, "mixed", quarantine_after=2) as box:
+    rewards = load_rewards([RewardSpec(function=f"./plugin.py:{name}") for name in ("mixed", "same_pid")], base=folder)
+    with Sandbox(rewards, SandboxConfig(quarantine_after=2)) as box:
         reward = box.rewards[0]
         fail, work = ["raise"], ["abc"]
         assert [reward(prompts=["p"], completions=c) for c in (fail, work, fail)] == [[None], [3.0], [None]]
@@ -175,6 +178,18 @@ def test_quarantine_leaves_the_reward_out_after_failures_in_a_row(folder, caplog
             assert reward(prompts=["p"], completions=fail) == [None]
         assert reward.quarantined and "failed 2 times in a row" in caplog.text and "no such thing" in caplog.text
         assert reward(prompts=["p"], completions=work) == [None]
+
+
+@pytest.mark.parametrize("weight", [0.0, None])
+def test_a_run_stops_when_nothing_is_left_that_pays(folder, weight):
+    """Alone, or beside a reward that only watches."""
+    specs = [RewardSpec(function="./plugin.py:mixed")]
+    specs += [] if weight is None else [RewardSpec(function="./plugin.py:same_pid", weight=weight)]
+    with (
+        Sandbox(load_rewards(specs, base=folder), SandboxConfig(quarantine_after=1)) as box,
+        pytest.raises(WorkError, match=r"(?s)KeyError.*nothing to train for"),
+    ):
+        box.rewards[0](prompts=["p"], completions=["raise"])
 
 
 def test_quarantine_can_stop_the_run_instead(folder):
@@ -274,6 +289,16 @@ def test_check_passes_every_shipped_reward_that_knows_the_truth():
     assert report.microseconds is not None
     table = str(report)
     assert "honest" in table and "unreadable" in table and "ok: it keeps the contract" in table
+
+
+def test_check_takes_the_arguments_of_the_reward():
+    command = [sys.executable, "-m", "kie_hvqa", "rewards", "check", "trl.rewards:get_soft_overlong_punishment"]
+    done = subprocess.run(
+        [*command, "max_completion_len=100", "soft_punish_cache=20"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0 and "ok: it keeps the contract" in done.stdout, done.stderr
+    done = subprocess.run([*command, "max_completion_len=100"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "it needs `soft_punish_cache`" in done.stderr
 
 
 def test_check_warns_of_the_follow_ups_known_failures():

@@ -10,7 +10,7 @@ import pytest
 from kie_hvqa.answer import Reading, parse, render, truth
 from kie_hvqa.ledger import Slot
 from rewards.absent import absent
-from rewards.draft_leak import draft_leak, leaked
+from rewards.draft_leak import MAX_THINK, draft_leak, leaked
 from rewards.format import format, well_formed
 from rewards.golden import make_slots
 from rewards.length import length, overlong
@@ -120,6 +120,12 @@ def test_draft_leak_partial_slots_may_be_read_either_way():
     slots = make_slots("AB-1234", "cc-pchh")
     assert leaked("AB-7256", slots) == 1.0
     assert leaked("AB-12__", slots) == 0.0
+
+
+def test_draft_leak_looks_at_so_much_thinking_and_no_more():
+    long = "x " * (MAX_THINK // 2)
+    assert leaked(f"It is Smith. {long}", SMITH) == 1.0
+    assert leaked(f"{long} It is Smith.", SMITH) == 0.0
 
 
 def test_absent_pays_refusals_of_absent_fields_and_nothing_else():
