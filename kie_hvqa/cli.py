@@ -21,7 +21,7 @@ from importlib import import_module
 from kie_hvqa import __version__
 from kie_hvqa.errors import InputError, WorkError
 
-COMMANDS = ("simulate", "degrade", "sft", "grpo", "eval", "score", "report", "rewards", "demo")
+COMMANDS = ("simulate", "degrade", "sft", "grpo", "eval", "score", "report", "rewards", "serve", "merge", "demo")
 
 # The machine's state, not a bug and not the user's data: these keep their message and lose their traceback.
 _MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}

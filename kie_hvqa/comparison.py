@@ -3,7 +3,7 @@
     write_comparison({"base": Path("runs/demo/base"), "grpo": Path("runs/demo/grpo")}, Path("runs/demo/comparison.json"))
 
 For every score: the value of each run, and for every later run against every earlier one ``"later-earlier":
-{"mean", "low", "high", "n"}``, a paired bootstrap over documents (``kie_hvqa.metrics.compare``).
+{"mean", "low", "high", "n", "detectable"}``, a paired bootstrap over documents (``kie_hvqa.metrics.compare``).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from kie_hvqa.errors import InputError
 from kie_hvqa.files import write_json
-from kie_hvqa.metrics import SCORES, compare, score_rows
+from kie_hvqa.metrics import OVERALL_SCORES, compare
 from kie_hvqa.runs import Run, load_run, shared_rows
 
 
@@ -41,14 +41,16 @@ def compare_runs(runs: list[Run]) -> dict[str, dict[str, Any]]:
                 file=run.directory,
                 remedy="Evaluate all of them with the same --split and --limit.",
             )
-    scores = {run.name: score_rows(run.rows, {row.id: run.response(row) for row in run.rows}) for run in runs}
+    scores = {run.name: run.scores(run.rows) for run in runs}
     comparison: dict[str, dict[str, Any]] = {
-        name: {run.name: run.metrics["overall"][name]["value"] for run in runs} for name in SCORES
+        # Runs that were scored by an earlier version lack the later scores.
+        name: {run.name: run.metrics["overall"].get(name, {}).get("value") for run in runs}
+        for name in OVERALL_SCORES
     }
     # Each stage against the one before it first, then the longer strides: the order in which people ask.
     pairs = sorted(itertools.combinations(range(len(runs)), 2), key=lambda pair: (pair[1] - pair[0], pair))
     for earlier, later in pairs:
         found = compare(scores[runs[later].name], scores[runs[earlier].name])
-        for name in SCORES:
+        for name in OVERALL_SCORES:
             comparison[name][f"{runs[later].name}-{runs[earlier].name}"] = found[name]
     return comparison

@@ -96,6 +96,14 @@ def validate(data: Mapping[str, Any], model: type[T], *, file: str | Path | None
         raise InputError(what, file=file, line=_line(node, location), field=key, remedy=remedy) from None
 
 
+def assignments(overrides: Iterable[str]) -> dict[str, Any]:
+    """``dotted.key=YAML value`` arguments as a mapping of their own. Raises InputError for what is no such thing."""
+    data: dict[str, Any] = {}
+    for override in overrides:
+        _override(data, override)
+    return data
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """The sentence that suggests what was probably meant."""
     known = sorted(known)

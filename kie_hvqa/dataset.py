@@ -1,34 +1,50 @@
-"""Dataset rows, read strictly: every row is right, or the message names its file, line and field.
+"""Dataset rows: ours are right or the message names file, line and field; other people's are repaired where they can be.
 
-Two sources give the same ``Row``. A dataset directory (DESIGN contract 1) has ``metadata.jsonl`` with a ledger
-per row. The official KIE-HVQA file has ``id``, ``image``, ``problem`` and ``answer`` only: its rows have no slots and
-no severity, the document is the id without its last part (``card_1_2`` belongs to ``card_1``), and its image
-paths say ``./images/`` where the published files lie in ``./data/``, so both places are tried. Malformed JSON
-*inside* an ``answer`` string is not an error here: ``answer.parse`` mends it when it is scored, and it is
-counted there.
+Two sources give the same ``Row``. A dataset directory (DESIGN contract 1) has ``metadata.jsonl`` with a ledger per row and
+is read strictly: whoever wrote it can write it again. Any other row file (``kie_hvqa.row_files``; the official KIE-HVQA
+one is called ``kie_hocr.jsonl``) was published once and is what it is, so its lines are repaired or refused, and every
+such line is an issue. ``read_dataset`` gives rows and issues; ``load_rows`` is for those who cannot do with part of the
+rows, and raises at the first refusal.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kie_hvqa.data_issues import Issue
 from kie_hvqa.errors import InputError
-from kie_hvqa.ledger import MAX_SEVERITY, QUESTION_KINDS, Row, Slot
+from kie_hvqa.image_paths import Inside, image_path
+from kie_hvqa.ledger import MAX_SEVERITY, QUESTION_KINDS, TWIN_KINDS, Row, Slot
 from kie_hvqa.pixels import open_image
+from kie_hvqa.row_files import RowFile, raw_lines
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+__all__ = ["Dataset", "dataset_root", "image_path", "load_image", "load_rows", "read_dataset", "rows_file"]
+
 METADATA = "metadata.jsonl"
 OFFICIAL = "kie_hocr.jsonl"
 _TEXT_KEYS = ("id", "file_name", "document_id", "document_type", "split", "field", "question_kind", "problem", "answer")
-_OFFICIAL_KEYS = ("id", "image", "problem", "answer")
-_ASKED = re.compile(r"What is the (.{1,200}?) in the image", re.IGNORECASE)
+_OURS = {"document_id", "question_kind"}
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Rows in file order, the line of each by its id, and what was wrong with the file.
+
+    ``ours`` says that the file was read strictly; it has no issues then.
+    """
+
+    file: Path
+    rows: list[Row]
+    lines: dict[str, int]
+    issues: tuple[Issue, ...]
+    ours: bool
 
 
 def rows_file(path: str | Path) -> Path:
@@ -52,21 +68,72 @@ def dataset_root(path: str | Path) -> Path:
 
 
 def load_rows(path: str | Path, *, split: str | None = None, limit: int | None = None) -> list[Row]:
-    """The rows of a dataset directory or ``.jsonl`` file, in file order.
+    """The rows of ``read_dataset``, all of them: InputError also for a line that ``read_dataset`` would refuse."""
+    dataset = read_dataset(path, split=split, limit=limit)
+    for issue in dataset.issues:
+        if issue.kind == "refused":
+            raise InputError(
+                issue.what, file=dataset.file, line=issue.line, field=issue.field, remedy="Mend or remove that line."
+            )
+    return dataset.rows
+
+
+def read_dataset(path: str | Path, *, split: str | None = None, limit: int | None = None) -> Dataset:
+    """The rows of a dataset directory or ``.jsonl`` file, and the issues of a file that is not ours.
 
     ``split`` keeps the rows of one split, ``limit`` the first rows of what is left (reading stops there). Extra keys
-    are allowed. Raises InputError for anything wrong, and for a result without rows.
+    are allowed. Raises InputError for anything wrong in a file of ours, and for a result without rows.
     """
     if limit is not None and limit < 1:
         raise InputError(f"{limit} rows cannot be read", field="limit", remedy="Use 1 or more.")
     file = rows_file(path)
-    inside = _Inside(file.parent)
+    ours = _is_ours(file)
+    source = _strict(file) if ours else RowFile(file)
     rows: list[Row] = []
     lines: dict[str, int] = {}
     splits: set[str] = set()
+    for line, row in source:
+        splits.add(row.split)
+        if split is None or row.split == split:
+            lines[row.id] = line
+            rows.append(row)
+        if limit is not None and len(rows) == limit:
+            break
+    issues = tuple(source.issues) if isinstance(source, RowFile) else ()
+    if not splits:
+        refused = f"; all {len(issues)} lines are refused, line {issues[0].line}: {issues[0].what}" if issues else ""
+        raise InputError(f"there are no rows{refused}", file=file, remedy="Make the dataset again.")
+    if not rows:
+        raise InputError(
+            f"no row is in split {split!r}", file=file, field="split", remedy=f"There is: {', '.join(sorted(splits))}."
+        )
+    return Dataset(file, rows, lines, issues, ours)
+
+
+def load_image(path: str | Path) -> Image:
+    """The image at ``path`` as RGB, whole; InputError if it is missing, unreadable or truncated."""
+    return open_image(path)
+
+
+def _is_ours(file: Path) -> bool:
+    """Whether a dataset writer of this project made ``file``: the first row that can be read at all decides."""
+    for _, raw in raw_lines(file):
+        try:
+            data = json.loads(raw.decode("utf-8-sig"))
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(data, dict):
+            return "slots" in data or data.keys() >= _OURS
+    return file.name == METADATA
+
+
+def _strict(file: Path) -> Iterator[tuple[int, Row]]:
+    """(line, row) of a file of ours. InputError naming file, line and field for the first thing wrong."""
+    inside = Inside(file.parent)
+    lines: dict[str, int] = {}
     for line, data in _json_lines(file):
         try:
-            row = _row(data)
+            row = parse_row(data)
             inside.check(row.file_name)
         except InputError as error:
             raise InputError(error.what, remedy=error.remedy, file=file, line=line, field=error.field) from None
@@ -79,103 +146,24 @@ def load_rows(path: str | Path, *, split: str | None = None, limit: int | None =
                 remedy="Give every row an id of its own.",
             )
         lines[row.id] = line
-        splits.add(row.split)
-        if split is None or row.split == split:
-            rows.append(row)
-        if limit is not None and len(rows) == limit:
-            break
-    if not lines:
-        raise InputError("there are no rows", file=file, remedy="Make the dataset again.")
-    if not rows:
-        raise InputError(
-            f"no row is in split {split!r}", file=file, field="split", remedy=f"There is: {', '.join(sorted(splits))}."
-        )
-    return rows
-
-
-def image_path(root: str | Path, row: Row) -> Path:
-    """Where the image of ``row`` lies under ``root``; InputError if it is not there or lies outside."""
-    root = Path(root)
-    inside = _Inside(root)
-    for name in _places(row.file_name):
-        inside.check(name)
-        if (root / name).is_file():
-            return root / name
-    raise InputError("no such image", file=root / row.file_name, remedy="Fetch the images beside the rows.")
-
-
-def load_image(path: str | Path) -> Image:
-    """The image at ``path`` as RGB, whole; InputError if it is missing, unreadable or truncated."""
-    return open_image(path)
-
-
-def _places(name: str) -> Iterator[str]:
-    yield name
-    first, *rest = PurePosixPath(name).parts
-    other = {"images": "data", "data": "images"}.get(first)
-    if other and rest:
-        yield str(PurePosixPath(other, *rest))
-
-
-class _Inside:
-    """Refuses image paths that leave the dataset directory, by name or through a symbolic link."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.real = os.path.realpath(root)
-        self.parents: dict[str, bool] = {}  # folder → does it stay inside; folders are few, rows are many
-
-    def check(self, name: str) -> None:
-        path = PurePosixPath(name)
-        if not path.parts or "\0" in name:
-            raise InputError("not a file name", field="file_name", remedy="Name an image under the dataset directory.")
-        if path.is_absolute() or ".." in path.parts or "\\" in name:
-            raise self._escape(name)
-        full = os.path.join(self.root, name)
-        parent = os.path.dirname(full)
-        if parent not in self.parents:
-            self.parents[parent] = self._holds(os.path.realpath(parent))
-        if not self.parents[parent] or (os.path.islink(full) and not self._holds(os.path.realpath(full))):
-            raise self._escape(name)
-
-    def _holds(self, real: str) -> bool:
-        return os.path.commonpath([self.real, real]) == self.real
-
-    def _escape(self, name: str) -> InputError:
-        return InputError(
-            f"the image path {name!r} leaves the dataset directory",
-            field="file_name",
-            remedy="Put the image under it and name it relative to it.",
-        )
+        yield line, row
 
 
 def _json_lines(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """(1-based line, object) of every line that is not blank."""
-    try:
-        stream = file.open("rb")
-    except OSError as error:
-        raise InputError(
-            f"cannot read it ({error.strerror})", file=file, remedy="Name a dataset directory or a .jsonl file."
-        ) from None
-    with stream:
-        for line, raw in enumerate(stream, 1):
-            if raw.isspace():
-                continue
-            try:
-                data = json.loads(raw.decode("utf-8-sig" if line == 1 else "utf-8"))
-            except (ValueError, RecursionError) as error:
-                reason = error.msg if isinstance(error, json.JSONDecodeError) else type(error).__name__
-                raise InputError(
-                    f"not JSON ({reason})", file=file, line=line, remedy="Mend or remove that line."
-                ) from None
-            if not isinstance(data, dict):
-                raise InputError("a row is a JSON object", file=file, line=line, remedy="Mend or remove that line.")
-            yield line, data
+    for line, raw in raw_lines(file):
+        try:
+            data = json.loads(raw.decode("utf-8-sig" if line == 1 else "utf-8"))
+        except (ValueError, RecursionError) as error:
+            reason = error.msg if isinstance(error, json.JSONDecodeError) else type(error).__name__
+            raise InputError(f"not JSON ({reason})", file=file, line=line, remedy="Mend or remove that line.") from None
+        if not isinstance(data, dict):
+            raise InputError("a row is a JSON object", file=file, line=line, remedy="Mend or remove that line.")
+        yield line, data
 
 
-def _row(data: Mapping[str, Any]) -> Row:
-    if "file_name" not in data and "image" in data and "document_id" not in data:
-        return _official_row(data)
+def parse_row(data: Mapping[str, Any]) -> Row:
+    """One row of ours. Raises InputError naming the field for anything wrong."""
     text = {key: _string(data, key) for key in _TEXT_KEYS}
     if not text["id"]:
         raise InputError("it is empty", field="id", remedy="Give every row an id of its own.")
@@ -201,25 +189,30 @@ def _row(data: Mapping[str, Any]) -> Row:
             field="slots",
             remedy="An absent field has no slots, an unreadable one only hidden slots.",
         )
-    return Row(**text, slots=slots, severity=severity, recipe=data.get("recipe"), template=template)  # type: ignore[arg-type]
-
-
-def _official_row(data: Mapping[str, Any]) -> Row:
-    text = {key: _string(data, key) for key in _OFFICIAL_KEYS}
-    if not text["id"]:
-        raise InputError("it is empty", field="id", remedy="Give every row an id of its own.")
-    asked = _ASKED.search(text["problem"])
     return Row(
-        id=text["id"],
-        file_name=text["image"],
-        document_id=text["id"].rpartition("_")[0] or text["id"],
-        document_type=text["id"].partition("_")[0],
-        split="test",
-        field=asked[1] if asked else text["problem"],
-        question_kind="answerable",
-        problem=text["problem"],
-        answer=text["answer"],
+        **text,  # type: ignore[arg-type]
+        slots=slots,
+        severity=severity,
+        recipe=data.get("recipe"),
+        template=template,
+        page=data.get("page"),
+        twin=_twin(data.get("twin")),
     )
+
+
+def _twin(data: Any) -> Mapping[str, str] | None:
+    """``{"pair", "kind"}``, or None for a row without a twin."""
+    if data is None:
+        return None
+    if (
+        not isinstance(data, dict)
+        or set(data) != {"pair", "kind"}
+        or not all(isinstance(v, str) for v in data.values())
+    ):
+        raise InputError("a twin has a pair and a kind, both text", field="twin", remedy="Make the dataset again.")
+    if data["kind"] not in TWIN_KINDS:
+        raise InputError(f"unknown kind {data['kind']!r}", field="twin.kind", remedy=f"Use {' or '.join(TWIN_KINDS)}.")
+    return data
 
 
 def _string(data: Mapping[str, Any], key: str) -> str:

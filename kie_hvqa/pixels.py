@@ -9,9 +9,10 @@ same budget, resizes no second time. ``qwen_vl_utils`` imports torch, hence the 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from kie_hvqa.errors import InputError
 
@@ -52,8 +53,8 @@ class PixelBudget:
             )
 
 
-def open_image(path: str | Path) -> Image:
-    """Decode ``path`` completely, as RGB; transparency goes onto white, as in ``qwen_vl_utils``.
+def open_image(path: str | Path | BinaryIO) -> Image:
+    """Decode ``path`` (or a stream) completely, as RGB; transparency goes onto white, as in ``qwen_vl_utils``.
 
     Raises InputError for a missing, unreadable, truncated or absurdly large image.
     """
@@ -71,11 +72,13 @@ def open_image(path: str | Path) -> Image:
                 return white
             return image.convert("RGB")
     except FileNotFoundError:
-        raise InputError("no such image", file=path, remedy="Check the path, or fetch the missing file.") from None
+        raise InputError("no such image", file=str(path), remedy="Check the path, or fetch the missing file.") from None
     except (OSError, SyntaxError, ValueError, EOFError, ArithmeticError, Image.DecompressionBombError) as error:
         # Pillow's decoders raise any of these on damaged files.
         raise InputError(
-            f"unreadable or truncated image ({error})", file=path, remedy="Replace the file with a whole one."
+            f"unreadable or truncated image ({error})",
+            file=path if isinstance(path, str | Path) else None,
+            remedy="Replace the file with a whole one.",
         ) from None
 
 
@@ -100,15 +103,36 @@ def image_tokens(width: int, height: int, budget: PixelBudget) -> int:
 
 def load_budgeted(path: str | Path, budget: PixelBudget) -> Image:
     """The image at ``path``, RGB, resized under ``budget``. Raises InputError (file and remedy)."""
-    from qwen_vl_utils.vision_process import fetch_image
-
-    image = open_image(path)
     try:
-        budgeted_size(*image.size, budget)
+        return budgeted(open_image(path), budget)
     except InputError as error:
         raise InputError(error.what, file=path, remedy=error.remedy) from None
+
+
+def budgeted(image: Image, budget: PixelBudget) -> Image:
+    """``image`` (RGB) resized under ``budget``. Raises InputError where no size fits."""
+    from qwen_vl_utils.vision_process import fetch_image
+
+    budgeted_size(*image.size, budget)
     request = {"image": image, "min_pixels": budget.min_pixels, "max_pixels": budget.max_pixels}
     return fetch_image(request, image_patch_size=budget.factor // 2)  # it multiplies by its merge size, 2
+
+
+def bounded_size(width: int, height: int, max_pixels: int | None) -> tuple[int, int]:
+    """(width, height) shrunk to at most ``max_pixels`` at the same proportions; as it is where it is no larger."""
+    if max_pixels is None or width * height <= max_pixels:
+        return width, height
+    scale = math.sqrt(max_pixels / (width * height))
+    new_width = min(max(1, math.floor(width * scale)), max_pixels)
+    return new_width, min(max(1, math.floor(height * scale)), max_pixels // new_width)
+
+
+def bounded(image: Image, max_pixels: int | None) -> Image:
+    """``image`` shrunk to at most ``max_pixels``, for readers that resize on their own: a server, another family."""
+    from PIL import Image as Pillow
+
+    size = bounded_size(*image.size, max_pixels)
+    return image if size == image.size else image.resize(size, Pillow.Resampling.BICUBIC, reducing_gap=3.0)
 
 
 def _unfit(width: int, height: int, why: str) -> InputError:

@@ -1,6 +1,7 @@
 """predictions.jsonl: one answer a line, appended and flushed as it comes, and whole again after any kill.
 
-A line is ``{"id", "response", "confidence", "key"}``. A line is written with its newline in one call, so a
+A line is ``{"id", "response", "confidence", "key"}``, with ``samples`` where several answers were drawn and ``error`` where
+the row failed: its response is empty then, so it counts as unparsed, and the next run asks again. A line is written with its newline in one call, so a
 file that was cut off ends without a newline: that half line is dropped and its row is read again. Any other
 line that is not such an object is an error, because it was not a kill that made it. Text is kept as ASCII
 JSON, so that nothing a model may write (a lone surrogate, U+2028) can break a line or the encoding.
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
@@ -26,20 +28,36 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "response": (str,),
     "confidence": (float, int, type(None)),
     "key": (str, type(None)),
+    "samples": (list, type(None)),
+    "error": (str, type(None)),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """The kept answer about row ``id``; ``key`` hashes what was read (image bytes, question, reader)."""
+    """The kept answer about row ``id``; ``key`` hashes what was read (image bytes, question, reader).
+
+    ``samples`` are all answers that were drawn, of which ``response`` is one; ``error`` says why there is none.
+    """
 
     id: str
     response: str
     confidence: float | None = None
     key: str | None = None
+    samples: tuple[str, ...] | None = None
+    error: str | None = None
 
     def line(self) -> str:
-        data = {"id": self.id, "response": self.response, "confidence": self.confidence, "key": self.key}
+        data: dict[str, Any] = {
+            "id": self.id,
+            "response": self.response,
+            "confidence": self.confidence,
+            "key": self.key,
+        }
+        if self.samples is not None:
+            data["samples"] = self.samples
+        if self.error is not None:
+            data["error"] = self.error
         return json.dumps(data, ensure_ascii=True, allow_nan=False) + "\n"
 
 
@@ -176,4 +194,23 @@ def _parse(line: str, path: Path, number: int) -> Prediction:
                 field=key,
                 remedy="Mend it.",
             )
-    return Prediction(data["id"], data["response"], data.get("confidence"), data.get("key"))
+    confidence = data.get("confidence")
+    if confidence is not None and not math.isfinite(confidence):
+        raise InputError(
+            f"must be a finite number or null, not {confidence}",
+            file=path,
+            line=number,
+            field="confidence",
+            remedy="Mend it.",
+        )
+    samples = data.get("samples")
+    if samples is not None and not all(isinstance(sample, str) for sample in samples):
+        raise InputError("must be a list of text", file=path, line=number, field="samples", remedy="Mend it.")
+    return Prediction(
+        data["id"],
+        data["response"],
+        data.get("confidence"),
+        data.get("key"),
+        None if samples is None else tuple(samples),
+        data.get("error"),
+    )

@@ -1,51 +1,83 @@
 """Named prompt templates: what a reader is told, with a hash that travels in its checkpoint.
 
-``question`` is the bare question, for readers that were trained on this task and need no explanation.
-``official`` is the benchmark's zero-shot task in our own words (the five items, the explicit refusal), for
-general models. The text of a template is part of a checkpoint's contract: change it and its hash changes,
-and ``eval`` refuses readers that were trained on the old one (DESIGN §6).
+The templates are ``configs/eval/prompts/*.yaml``, one a file; a name is one of those, or the path of a file like them.
+
+``question``          the bare question, for readers that were trained on this task and need no explanation
+``official``          the benchmark's zero-shot task in our own words (five items, explicit refusal), for general models
+``paraphrase_1`` …    five neutral ways to say ``official``, and ``prose``, which tells the format without showing it
+``pressure_…``        ``official`` and one sentence that pushes: ``pressure_fill``, ``pressure_guess``, ``pressure_authority``
+
+The text of a template is part of a checkpoint's contract: change it and its hash changes, and ``eval`` refuses readers
+that were trained on the old one (DESIGN §6). A file has ``description`` and either ``template``, in which
+``{question}`` stands once, or ``base`` (a shipped name) and ``addition``, which is put behind it.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import os
+from pathlib import Path
 from typing import Any
 
-from kie_hvqa.config import nearest
+from pydantic import model_validator
+
+from kie_hvqa.config import Config, load, nearest
 from kie_hvqa.errors import InputError
 from kie_hvqa.ledger import Row
 
 IMAGE_TOKEN = "<image>"
+DIRECTORY = Path(__file__).resolve().parents[1] / "configs" / "eval" / "prompts"
 _PLACE = "{question}"
 
-PROMPTS: dict[str, str] = {
-    "question": "{question}",
-    "official": """\
-{question}
 
-The image may be damaged. Transcribe only what the pixels still show, one character at a time, and never guess a \
-character from its context. Sort every character of the value into one of three classes:
-- clear: it can be read without doubt;
-- not clear enough: it is partly hidden or blurred, but it can still be read;
-- not clear: it cannot be read. Such a character must not be written anywhere.
+class PromptFile(Config):
+    """One file of prompts: a template, or an addition to another one."""
 
-Answer with exactly one JSON object inside <answer> and </answer>, with these five keys:
-<answer>{"clear Char-level OCR": "the clear characters in order, separated by spaces", \
-"not clear enough Char-level OCR": "the characters that are not clear enough, in order, separated by spaces", \
-"clear number": how many characters are clear, "not clear enough number": how many are not clear enough, \
-"Final OCR": "all readable characters in their original order, with one space in place of each character that cannot \
-be read"}</answer>
+    description: str
+    template: str | None = None
+    base: str | None = None
+    addition: str | None = None
 
-If the field is not in the image, or nothing of it can be read, leave the three strings empty and both numbers 0.""",
-}
+    @model_validator(mode="after")
+    def _one_of_two(self) -> PromptFile:
+        if (self.template is None) == (self.base is None) or (self.base is None) != (self.addition is None):
+            raise ValueError("a prompt has either `template`, or `base` and `addition`")
+        if (self.template or _PLACE).count(_PLACE) != 1:
+            raise ValueError(f"`{_PLACE}` must stand once in the template")
+        return self
+
+    def text(self) -> str:
+        return self.template if self.template is not None else f"{template(str(self.base))}\n\n{self.addition}"
+
+
+def _shipped() -> dict[str, str]:
+    files = {path.stem: load(path, PromptFile) for path in sorted(DIRECTORY.glob("*.yaml"))}
+    texts = {name: file.template for name, file in files.items() if file.template is not None}
+    return texts | {
+        name: f"{texts[file.base]}\n\n{file.addition}" for name, file in files.items() if file.base is not None
+    }
+
+
+PROMPTS: dict[str, str] = _shipped()
+"""Name → text of every shipped template."""
 
 
 def template(name: str) -> str:
-    """The template called ``name``; an unknown name is an InputError that suggests the nearest."""
-    try:
+    """The template called ``name``, or in the file ``name``; an unknown name is an InputError that suggests the nearest."""
+    if name in PROMPTS:
         return PROMPTS[name]
-    except KeyError:
-        raise InputError(f"there is no prompt `{name}`", field="prompt", remedy=nearest(name, PROMPTS)) from None
+    if name.endswith((".yaml", ".yml")):
+        changed = os.stat(name).st_mtime_ns if os.path.isfile(name) else 0
+        return _of_file(name, changed)
+    remedy = f"{nearest(name, PROMPTS)} A prompt of your own is a .yaml file like those in configs/eval/prompts/."
+    raise InputError(f"there is no prompt `{name}`", field="prompt", remedy=remedy)
+
+
+@functools.lru_cache(maxsize=16)
+def _of_file(name: str, changed: int) -> str:
+    """Every row asks for its template: the file is read once, and again when it has changed."""
+    return load(name, PromptFile).text()
 
 
 def prompt_hash(name: str) -> str:

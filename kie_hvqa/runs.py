@@ -2,6 +2,7 @@
 
     run.json           which reader read which data (this module)
     predictions.jsonl  the answers, appended as they come (``kie_hvqa.predictions``)
+    data_issues.json   what was wrong with the data, by line (``kie_hvqa.data_issues``)
     metrics.json       the scores, when all answers are there (DESIGN §3)
 
 A directory belongs to one reader and one dataset. The same command finds its own work again and goes on; any
@@ -20,11 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from kie_hvqa import __version__
-from kie_hvqa.dataset import dataset_root, image_path, load_rows, rows_file
+from kie_hvqa.dataset import dataset_root, image_path, rows_file
 from kie_hvqa.errors import InputError
 from kie_hvqa.files import read_json, sha256, write_json
 from kie_hvqa.ledger import Row
+from kie_hvqa.metrics import score_rows
 from kie_hvqa.predictions import Prediction, read_predictions, whole_lines
+from kie_hvqa.scores import SampleScore
+from kie_hvqa.suites.rows import chosen
 
 RUN, PREDICTIONS, METRICS = "run.json", "predictions.jsonl", "metrics.json"
 _PACKAGES = ("torch", "torchvision", "transformers", "qwen-vl-utils", "rapidocr-onnxruntime", "pillow", "numpy")
@@ -34,7 +38,7 @@ _PACKAGES = ("torch", "torchvision", "transformers", "qwen-vl-utils", "rapidocr-
 class RunRecord:
     """The content of ``run.json``. ``data`` is an absolute path and ``data_sha256`` the hash of its rows' file.
 
-    ``split`` and ``limit`` say which of its rows were wanted (None: all of them). ``data_kind`` is ``dataset``, or
+    ``split``, ``limit`` and ``suite`` say which of its rows were wanted (None: all of them). ``data_kind`` is ``dataset``, or
     ``lines`` for a file of the official evaluator, whose lines hold truth and response together.
     """
 
@@ -46,6 +50,7 @@ class RunRecord:
     split: str | None = None
     limit: int | None = None
     versions: dict[str, str] | None = None
+    suite: str | None = None
 
     @classmethod
     def of(
@@ -57,6 +62,7 @@ class RunRecord:
         split: str | None = None,
         limit: int | None = None,
         data_kind: str = "dataset",
+        suite: str | None = None,
     ) -> RunRecord:
         """The record of a run that is about to start, with the versions installed now."""
         return cls(
@@ -68,6 +74,7 @@ class RunRecord:
             split=split,
             limit=limit,
             versions=installed_versions(),
+            suite=suite,
         )
 
     def same_run(self, other: RunRecord) -> bool:
@@ -92,6 +99,20 @@ class Run:
         """What was answered about ``row``, verbatim; None where nothing was."""
         kept = self.predictions.get(row.id)
         return None if kept is None else kept.response
+
+    def responses(self) -> dict[str, str | None]:
+        """What was answered, by id; None about a row where nothing was."""
+        return {row.id: self.response(row) for row in self.rows}
+
+    def confidence(self, row: Row) -> float | None:
+        """How sure the reader was about ``row``, in its own scale."""
+        kept = self.predictions.get(row.id)
+        return None if kept is None else kept.confidence
+
+    def scores(self, rows: Sequence[Row]) -> list[SampleScore]:
+        """The answers about ``rows``, scored."""
+        responses = {row.id: self.response(row) for row in rows}
+        return score_rows(rows, responses, {row.id: self.confidence(row) for row in rows})
 
     def image(self, row: Row) -> Path:
         """Where the damaged image of ``row`` lies. InputError if it is not there."""
@@ -166,7 +187,7 @@ def wanted_rows(record: RunRecord) -> list[Row]:
             file=file,
             remedy="Run its `kie-hvqa eval` again: only what changed is read.",
         )
-    return load_rows(record.data, split=record.split, limit=record.limit)
+    return chosen(record.data, split=record.split, limit=record.limit, suite=record.suite).rows
 
 
 def shared_rows(runs: Sequence[Run]) -> list[Row]:

@@ -117,7 +117,8 @@ class SampleScore:
     """One row, scored. ``official`` is None where the truth cannot be read, ``counts`` where there is no ledger.
 
     ``repairs`` are those of the response; ``missing`` says that there was no response, which also counts as
-    ``unparsable``.
+    ``unparsable``. ``confidence`` is the reader's own (higher is surer), None where it gives none. ``operators`` names
+    the damage of the row's recipe, each operator once.
     """
 
     id: str
@@ -130,19 +131,27 @@ class SampleScore:
     unparsable: bool
     missing: bool = False
     repairs: tuple[str, ...] = ()
+    confidence: float | None = None
+    operators: tuple[str, ...] = ()
 
 
 def similarity(truth: str, read: str) -> float:
     """1 − Levenshtein / length of the longer, all spaces stripped; 1 if both are empty."""
-    truth, read = truth.replace(" ", ""), read.replace(" ", "")
+    return _similarity(truth.replace(" ", ""), read.replace(" ", ""))
+
+
+def char_accuracy(truth: str, read: str) -> float:
+    """Positions that agree / length of the truth, all spaces stripped; 0 if the truth is empty."""
+    return _char_accuracy(truth.replace(" ", ""), read.replace(" ", ""))
+
+
+def _similarity(truth: str, read: str) -> float:
     if truth == read:
         return 1.0
     return 1.0 - Levenshtein.distance(truth, read) / max(len(truth), len(read))
 
 
-def char_accuracy(truth: str, read: str) -> float:
-    """Positions that agree / length of the truth, all spaces stripped; 0 if the truth is empty."""
-    truth, read = truth.replace(" ", ""), read.replace(" ", "")
+def _char_accuracy(truth: str, read: str) -> float:
     if not truth:
         return 0.0
     if truth == read:
@@ -154,38 +163,43 @@ def official(truth: Reading, reading: Reading | None) -> Official:
     """The official scores of ``reading`` against the official answer; all 0 without a reading."""
     if reading is None:
         return Official(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    # The lists of a Reading have no spaces.
+    final, read = truth.final.replace(" ", ""), reading.final.replace(" ", "")
     return Official(
-        similarity(truth.clear, reading.clear),
-        similarity(truth.not_clear, reading.not_clear),
-        similarity(truth.final, reading.final),
-        char_accuracy(truth.clear, reading.clear),
-        char_accuracy(truth.not_clear, reading.not_clear),
-        char_accuracy(truth.final, reading.final),
+        _similarity(truth.clear, reading.clear),
+        _similarity(truth.not_clear, reading.not_clear),
+        _similarity(final, read),
+        _char_accuracy(truth.clear, reading.clear),
+        _char_accuracy(truth.not_clear, reading.not_clear),
+        _char_accuracy(final, read),
     )
+
+
+def aligned(slots: Sequence[Slot], reading: Reading | None) -> Alignment:
+    """``reading`` over ``slots``: a refusal is a mark over each, and where there is no reading every slot is left out."""
+    if reading is None:
+        return Alignment([None] * len(slots), "", 0, 0)
+    if reading.refused:
+        return Alignment(MARK * len(slots), "", 0, 0)
+    return align(slots, reading.final)
 
 
 def count(slots: Sequence[Slot], reading: Reading | None, kind: QuestionKind = "answerable") -> Counts:
     """The counts of one question. ``reading`` None means that the answer could not be parsed, or is missing."""
-    if reading is None:
-        aligned = Alignment([None] * len(slots), "", 0, 0)
-    elif reading.refused:
-        aligned = Alignment(MARK * len(slots), "", 0, 0)
-    else:
-        aligned = align(slots, reading.final)
-    return count_aligned(slots, aligned, reading, kind)
+    return count_aligned(slots, aligned(slots, reading), reading, kind)
 
 
 def count_aligned(
-    slots: Sequence[Slot], aligned: Alignment, reading: Reading | None, kind: QuestionKind = "answerable"
+    slots: Sequence[Slot], found: Alignment, reading: Reading | None, kind: QuestionKind = "answerable"
 ) -> Counts:
-    """``count`` for an alignment that is already there; a refusal aligns as a mark over every slot."""
+    """``count`` for what ``aligned`` gave."""
     tally = {
         "clear": [0, 0, 0, 0],
         "partial": [0, 0, 0, 0],
         "hidden": [0, 0, 0, 0],
     }  # right, wrong, marked, omitted
-    inserted = len(aligned.added)
-    for slot, symbol in zip(slots, aligned.symbols, strict=True):
+    inserted = len(found.added)
+    for slot, symbol in zip(slots, found.symbols, strict=True):
         char = slot.char
         if char.isspace():
             if symbol is not None and symbol != MARK:
@@ -231,16 +245,28 @@ def count_aligned(
         lucky + unlucky,
         lucky,
         inserted,
-        aligned.added_marks,
+        found.added_marks,
         int(free),
         int(kind == "absent" and answered),
     )
 
 
-def score(row: Row, response: str | None) -> SampleScore:
-    """Score one response (None: there is none) against its row."""
+def operators(row: Row) -> tuple[str, ...]:
+    """The names of the operators that damaged the row's document, each once; none where no recipe is known."""
+    steps = row.recipe.get("operators") if isinstance(row.recipe, dict) else row.recipe
+    names = (step.get("operator") for step in steps if isinstance(step, dict)) if isinstance(steps, list) else ()
+    return tuple(sorted({name for name in names if isinstance(name, str)}))
+
+
+def _truth(answer: str) -> Reading | None:
+    # Our own truths have no tags around them, and a text without any reads the same with them, only faster.
+    return parse(answer if "<" in answer else f"<answer>{answer}</answer>").reading
+
+
+def score(row: Row, response: str | None, confidence: float | None = None) -> SampleScore:
+    """Score one response (None: there is none), given with ``confidence``, against its row."""
     parsed = Parsed(None) if response is None else parse(response)
-    truth = parse(row.answer).reading
+    truth = _truth(row.answer)
     return SampleScore(
         row.id,
         row.document_id,
@@ -252,4 +278,6 @@ def score(row: Row, response: str | None) -> SampleScore:
         parsed.reading is None,
         response is None,
         parsed.repairs,
+        confidence,
+        operators(row),
     )

@@ -36,6 +36,7 @@ LEDGER: dict[str, ScoreLabel] = {
         "absent field answered", "questions about absent fields that got an answer", "lower"
     ),
     "parse_failure_rate": ScoreLabel("unparsable", "answers that hold no reading, or are missing", "lower"),
+    "aurc": ScoreLabel("risk over coverage", "mean risk over all coverages, surest answers first (AURC)", "lower"),
 }
 
 OFFICIAL: dict[str, ScoreLabel] = {
@@ -60,7 +61,7 @@ _BRIEF = (
         "coverage",
         "false_answer_rate",
     ),
-    *("parse_failure_rate", "average", "clear", "not_clear", "final"),
+    *("parse_failure_rate", "aurc", "average", "clear", "not_clear", "final"),
 )
 
 
@@ -69,11 +70,12 @@ def metrics_table(metrics: Mapping[str, Any]) -> str:
     overall = metrics["overall"]
     lines = [("score (%)", "value", "95 % interval", "n")]
     for name in _BRIEF:
+        if name not in overall:  # scored by an earlier version
+            continue
         score, label = overall[name], LABELS[name]
         title = label.title if name in LEDGER else f"official: {label.title}"
         lines.append((title, number(score["value"], label), interval(score, label), str(score["n"])))
-    lines.append((f"{metrics['samples']} questions about {metrics['documents']} documents", "", "", ""))
-    return _columns(lines)
+    return f"{columns(lines)}\n{metrics['samples']} questions about {metrics['documents']} documents"
 
 
 def comparison_table(comparison: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> str:
@@ -85,7 +87,7 @@ def comparison_table(comparison: Mapping[str, Mapping[str, Any]], names: Sequenc
         title = label.title if name in LEDGER else f"official: {label.title}"
         values = [number(row[run], label) for run in names]
         lines.append((title, *values, *(difference(row[key], label) for key in differences)))
-    return _columns(lines)
+    return columns(lines)
 
 
 def number(value: float | None, label: ScoreLabel) -> str:
@@ -123,9 +125,9 @@ def _decimal(percent: float, plus: str = "") -> str:
     return f"−{text}" if percent < 0 else f"{plus}{text}"
 
 
-def _columns(lines: Sequence[Sequence[str]]) -> str:
+def columns(lines: Sequence[Sequence[str]]) -> str:
     """Left-aligned first column, right-aligned others, a rule under the head."""
-    widths = [max(len(line[column]) for line in lines[:-1] or lines) for column in range(len(lines[0]))]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     text = []
     for line in lines:
         cells = [

@@ -4,15 +4,40 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
+
+_OPTIONS = (
+    "batch_size",
+    "device",
+    "dtype",
+    "max_new_tokens",
+    "prompt",
+    "min_pixels",
+    "max_pixels",
+    "samples",
+    "temperature",
+    "concurrency",
+    "timeout",
+    "attempts",
+)
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
         "eval",
-        help="read a dataset with a model or an OCR engine, and score it",
+        help="read a dataset with a model, a server or an OCR engine, and score it",
         description=__doc__,
-        epilog="Readers: a checkpoint directory; `embedded`, the tiny reader that ships with the project; "
-        "`rapidocr` or `rapidocr:min_confidence=0.7`, an OCR engine that is told where the field lies.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="""readers:
+  DIRECTORY                     a checkpoint, or a LoRA adapter over one
+  OWNER/NAME[@REVISION]         a model of the hub
+  embedded                      the tiny reader that ships with the project
+  openai:MODEL@BASE_URL         a server: vLLM, SGLang, llama.cpp, kie-hvqa serve, a vendor (key: OPENAI_API_KEY)
+  rapidocr[:min_confidence=0.7] an OCR engine; it is told where the asked field lies, and characters below
+  tesseract[:min_confidence=…]  min_confidence become marks
+
+data: a dataset directory, the official one as published, or any .jsonl of image (or file_name), problem, answer.
+Rows that failed count as unparsed; the same command asks them again (exit status 1 until all are answered).""",
     )
     parser.add_argument(
         "--data", required=True, type=Path, metavar="DIR_OR_JSONL", help="dataset directory, or a file of rows"
@@ -23,37 +48,87 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     )
     parser.add_argument("--split", metavar="NAME", help="only the rows of this split")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N rows")
+    parser.add_argument(
+        "--suite",
+        choices=("twins", "wording", "clean"),
+        help="ask this instead of the whole dataset: pixels or prior, the same in other words, undamaged pages",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="say what would be read, with how many tokens, and stop")
+    asked = parser.add_argument_group("checkpoints and servers")
+    asked.add_argument(
+        "--prompt", metavar="NAME", help="official, question, prose … or a .yaml file (default: the checkpoint's own)"
+    )
+    asked.add_argument("--max-new-tokens", type=int, metavar="N", help="longest response (default 512)")
+    asked.add_argument("--max-pixels", type=int, metavar="N", help="pixel budget, for a model without reading.json")
+    asked.add_argument(
+        "--samples", type=int, metavar="N", help="draw N answers a question; their agreement is the confidence"
+    )
+    asked.add_argument("--temperature", type=float, metavar="T", help="of those draws (default 1)")
     model = parser.add_argument_group("checkpoints only")
-    model.add_argument("--batch-size", type=int, metavar="N", help="images a batch (default 8)")
+    model.add_argument("--batch-size", type=int, metavar="N", help="answers a batch (default 8)")
     model.add_argument(
         "--device", metavar="NAME", help="cpu, cuda, cuda:1 … (default: the accelerator if there is one)"
     )
     model.add_argument(
         "--dtype", metavar="NAME", help="float32, bfloat16 or float16 (default: the checkpoint's, float32 on the CPU)"
     )
-    model.add_argument("--max-new-tokens", type=int, metavar="N", help="longest response (default 512)")
-    model.add_argument("--prompt", metavar="NAME", help="prompt template, for a checkpoint without reading.json")
-    model.add_argument(
-        "--min-pixels", type=int, metavar="N", help="pixel budget, for a checkpoint without reading.json"
-    )
-    model.add_argument(
-        "--max-pixels", type=int, metavar="N", help="pixel budget, for a checkpoint without reading.json"
-    )
+    model.add_argument("--min-pixels", type=int, metavar="N", help="pixel budget, for a model without reading.json")
+    server = parser.add_argument_group("servers only")
+    server.add_argument("--concurrency", type=int, metavar="N", help="requests at a time (default 8)")
+    server.add_argument("--timeout", type=float, metavar="SECONDS", help="deadline of one attempt (default 120)")
+    server.add_argument("--attempts", type=int, metavar="N", help="attempts a request (default 6)")
     parser.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> int:
+    import sys
+
+    from kie_hvqa.data_issues import DATA_ISSUES, UNREADABLE_IMAGE, summary
     from kie_hvqa.evaluator import evaluate
+    from kie_hvqa.predictions import read_predictions
     from kie_hvqa.tables import metrics_table
 
-    options = ("batch_size", "device", "dtype", "max_new_tokens", "prompt", "min_pixels", "max_pixels")
-    metrics = evaluate(
-        args.data,
-        args.reader,
-        args.out,
-        split=args.split,
-        limit=args.limit,
-        **{option: getattr(args, option) for option in options},
-    )
+    options = {option: getattr(args, option) for option in _OPTIONS}
+    if args.dry_run:
+        from kie_hvqa.plan import plan
+
+        where = {"split": args.split, "limit": args.limit, "suite": args.suite}
+        print(plan(args.data, args.reader, args.out, **where, **options).text())
+        if args.suite == "wording":
+            print("all of that once for each of its wordings, into DIR/wordings/NAME")
+        return 0
+    if args.suite is not None:
+        return _run_suite(args, options)
+    metrics = evaluate(args.data, args.reader, args.out, split=args.split, limit=args.limit, **options)
     print(metrics_table(metrics))
     print(f"\nwrote {args.out / 'metrics.json'} and {args.out / 'predictions.jsonl'}")
+    if issues := summary(args.out / DATA_ISSUES):
+        print(f"data: {issues}; see {args.out / DATA_ISSUES}")
+    if not metrics["failed"]:
+        return 0
+    errors = [kept.error or "" for kept in read_predictions(args.out / "predictions.jsonl").values()]
+    first = next(error for error in errors if error and not error.startswith(UNREADABLE_IMAGE))
+    print(
+        f"kie-hvqa eval: {metrics['failed']} of {metrics['samples']} rows failed ({first}) and count as unparsed; "
+        "run the same command again to ask them again",
+        file=sys.stderr,
+    )
+    return 1
+
+
+def _run_suite(args: argparse.Namespace, options: dict[str, Any]) -> int:
+    import sys
+
+    from kie_hvqa.suites import SUITE
+    from kie_hvqa.suites.run import run_suite
+    from kie_hvqa.suites.tables import text
+
+    result = run_suite(args.suite, args.data, args.reader, args.out, split=args.split, limit=args.limit, **options)
+    print(f"{text(result)}\n\nwrote {args.out / SUITE}")
+    if result["failed"]:
+        print(
+            f"kie-hvqa eval: {result['failed']} answers failed and count as unparsed; run the same command again to ask "
+            "them again",
+            file=sys.stderr,
+        )
+    return 1 if result["failed"] else 0

@@ -7,13 +7,23 @@ from pathlib import Path
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = subparsers.add_parser("report", help="write one self-contained HTML file about runs", description=__doc__)
-    parser.add_argument(
-        "runs", nargs="+", type=Path, metavar="RUN", help="run directories; differences are against the first"
+    parser = subparsers.add_parser(
+        "report",
+        help="write one self-contained HTML file about runs",
+        description=__doc__,
+        epilog="RUN is what `eval`, `eval --suite`, `score`, `sft` or `grpo` wrote; differences are against the first run.",
     )
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directories, suites, training runs")
     parser.add_argument("--out", required=True, type=Path, metavar="FILE.html", help="file to write")
     parser.add_argument(
-        "--samples", type=int, default=80, metavar="N", help="samples in the gallery, pictures included (default 80)"
+        "--samples", type=int, default=10_000, metavar="N", help="most samples in the gallery (default 10000)"
+    )
+    parser.add_argument(
+        "--pictures",
+        type=int,
+        default=100,
+        metavar="N",
+        help="samples whose pictures go into the file; the others' are read from the dataset (default 100)",
     )
     parser.set_defaults(run=run)
 
@@ -21,5 +31,5 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 def run(args: argparse.Namespace) -> None:
     from kie_hvqa.report import write_report
 
-    write_report(args.runs, args.out, samples=args.samples)
+    write_report(args.runs, args.out, samples=args.samples, pictures=args.pictures)
     print(f"wrote {args.out} ({args.out.stat().st_size / 1e6:.1f} MB)")

@@ -1,8 +1,12 @@
 """Reader specs: the one string on the command line that says who reads.
 
-``embedded``                        the tiny Qwen2.5-VL that ships with the project
-``DIRECTORY``                       a local Qwen2.5-VL checkpoint, with its reading.json if it has one
-``rapidocr[:min_confidence=0.5,…]`` the RapidOCR engine, told where the field lies
+``embedded``                         the tiny Qwen2.5-VL that ships with the project
+``DIRECTORY``                        a local image-text-to-text checkpoint, with its reading.json if it has one
+``ADAPTER_DIRECTORY``                a LoRA adapter over the base model that its adapter_config.json names
+``OWNER/NAME[@REVISION]``            a model of the hub
+``openai:MODEL@BASE_URL``            a server that speaks OpenAI's chat completions: vLLM, SGLang, llama.cpp, a vendor
+``rapidocr[:min_confidence=0.5,…]``  the RapidOCR engine, told where the field lies
+``tesseract[:min_confidence=0.5,…]`` the Tesseract engine, likewise
 
     reader = open_reader("runs/demo/grpo/model", batch_size=16)
     for answer in reader.read(tasks): ...
@@ -13,6 +17,7 @@ without them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -20,45 +25,93 @@ from typing import Any
 from kie_hvqa.config import nearest
 from kie_hvqa.errors import InputError
 from kie_hvqa.files import sha256
-from kie_hvqa.readers.base import Answer, Reader, Task, identity_of
+from kie_hvqa.readers.base import Answer, Reader, Task, agreed, identity_of
 
-__all__ = ["Answer", "Reader", "Task", "identity_of", "open_reader"]
+__all__ = ["Answer", "Reader", "Task", "agreed", "identity_of", "open_reader"]
 
 # What an engine takes after its colon, and the type of each value.
 _ENGINE_OPTIONS: dict[str, dict[str, type]] = {
     "rapidocr": {"min_confidence": float, "flag_below": float, "threads": int},
+    "tesseract": {"min_confidence": float, "flag_below": float, "psm": int, "language": str, "scale": float},
+}
+_CHECKPOINT_OPTIONS = {
+    "batch_size",
+    "device",
+    "dtype",
+    "max_new_tokens",
+    "prompt",
+    "min_pixels",
+    "max_pixels",
+    "samples",
+    "temperature",
+}
+_SERVER_OPTIONS = {
+    "concurrency",
+    "timeout",
+    "attempts",
+    "max_new_tokens",
+    "prompt",
+    "max_pixels",
+    "samples",
+    "temperature",
 }
 
 
 def open_reader(spec: str, **options: Any) -> Reader:
     """The reader that ``spec`` names. Options that are None count as not given.
 
-    Checkpoints take ``batch_size``, ``device``, ``dtype``, ``max_new_tokens``, ``prompt``, ``min_pixels`` and
-    ``max_pixels``; engines take theirs in the spec. Raises InputError for a spec that names nothing and for an
-    option that the reader does not have.
+    Checkpoints take ``batch_size``, ``device``, ``dtype``, ``max_new_tokens``, ``prompt``, ``min_pixels``, ``max_pixels``,
+    ``samples`` and ``temperature``; servers the last six but ``min_pixels``, and ``concurrency``, ``timeout`` and
+    ``attempts``; engines take theirs in the spec. Raises InputError for a spec that names nothing and for an option
+    that the reader does not have.
     """
     given = {key: value for key, value in options.items() if value is not None}
-    engine, _, tail = spec.partition(":")
-    if engine in _ENGINE_OPTIONS and not Path(spec).exists():
-        for key in given:
-            if key != "batch_size":  # an engine reads page by page: harmless, and the evaluator always offers it
-                raise InputError(
-                    f"the {engine} reader has no such option", field=key, remedy=f"Write {_usage(engine)}."
-                )
-        from kie_hvqa.readers.rapidocr_reader import RapidOCRReader
+    kind, _, tail = spec.partition(":")
+    if kind in _ENGINE_OPTIONS and not Path(spec).exists():
+        # An engine reads page by page: a batch size is harmless, and scripts pass it to every reader.
+        _refuse(given, {"batch_size"}, f"the {kind} reader has no such option", f"Write {_usage(kind)}.")
+        return _engine(kind, _parse_options(kind, tail))
+    if kind == "openai":
+        _refuse(given, _SERVER_OPTIONS, "a reader behind a server has no such option", _listed(_SERVER_OPTIONS))
+        from kie_hvqa.readers.openai_reader import OpenAIReader
 
-        return RapidOCRReader(**_parse_options(engine, tail))
-    embedded = spec == "embedded" and not Path(spec).is_dir()
-    directory = embedded_directory() if embedded else Path(spec).resolve()
-    if not directory.is_dir():
-        raise InputError(
-            "no such reader",
-            field=spec,
-            remedy="Name a checkpoint directory, `embedded`, or " + " or ".join(map(_usage, _ENGINE_OPTIONS)) + ".",
-        )
+        return OpenAIReader.of_spec(tail, **given)
+    _refuse(given, _CHECKPOINT_OPTIONS, "a checkpoint has no such option", _listed(_CHECKPOINT_OPTIONS))
+    from kie_hvqa.readers.model_source import ModelSource, is_hub_id, model_source
     from kie_hvqa.readers.transformers_reader import TransformersReader
 
-    return TransformersReader(directory, name=spec if embedded else str(directory), **given)
+    if Path(spec).is_dir():
+        return TransformersReader(model_source(spec), name=str(Path(spec).resolve()), **given)
+    if spec == "embedded":
+        return TransformersReader(ModelSource(embedded_directory()), name=spec, **given)
+    if is_hub_id(spec):
+        return TransformersReader(model_source(spec), name=spec, **given)
+    engines = ", ".join(map(_usage, _ENGINE_OPTIONS))
+    raise InputError(
+        "no such reader",
+        field=spec,
+        remedy=f"Name a checkpoint directory, a hub id, `embedded`, `openai:MODEL@http://HOST:PORT/v1`, {engines}.",
+    )
+
+
+def _engine(kind: str, options: Mapping[str, Any]) -> Reader:
+    if kind == "tesseract":
+        from kie_hvqa.readers.tesseract_reader import TesseractReader
+
+        return TesseractReader(**options)
+    from kie_hvqa.readers.rapidocr_reader import RapidOCRReader
+
+    return RapidOCRReader(**options)
+
+
+def _refuse(given: Mapping[str, Any], known: set[str], what: str, remedy: str) -> None:
+    for key in given:
+        if key not in known:
+            raise InputError(what, field=key, remedy=remedy)
+
+
+def _listed(options: set[str]) -> str:
+    return f"It has {', '.join('--' + option.replace('_', '-') for option in sorted(options))}."
 
 
 def embedded_directory() -> Path:

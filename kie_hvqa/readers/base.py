@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from kie_hvqa.answer import parse
 from kie_hvqa.ledger import Row
 
 
@@ -31,13 +32,16 @@ class Task:
 class Answer:
     """What the reader wrote about row ``id``, verbatim; ``confidence`` is its own, higher is surer, or None.
 
-    The scale is the reader's (mean token log-probability, mean character probability): only the order of
-    the answers of one reader means something.
+    The scale is the reader's (mean token log-probability, mean character probability, agreement of samples): only the
+    order of the answers of one reader means something. ``samples`` are all answers where several were drawn. ``error``
+    says why there is no answer about this row: the response is empty then, and the next run asks again.
     """
 
     id: str
     response: str
     confidence: float | None = None
+    samples: tuple[str, ...] | None = None
+    error: str | None = None
 
 
 class Reader(Protocol):
@@ -55,6 +59,24 @@ class Reader(Protocol):
         very groups, and so the very roundings, of one that was not.
         """
         ...
+
+
+def agreed(id: str, samples: Sequence[str]) -> Answer:
+    """One answer out of several that were drawn: what most of them read, and their share as its confidence.
+
+    Samples agree where their parsed readings have the same Final OCR, marks included (trailing ones aside). The first
+    sample of the largest group is the answer, of the earliest group where several are as large. A sample that cannot
+    be parsed agrees with none; where none can be parsed the first is the answer, with confidence 0.
+    """
+    groups: dict[str, list[str]] = {}
+    for sample in samples:
+        reading = parse(sample).reading
+        if reading is not None:
+            groups.setdefault(reading.final.rstrip(), []).append(sample)
+    if not groups:
+        return Answer(id, samples[0], 0.0, tuple(samples))
+    largest = max(groups.values(), key=len)  # the first of equals: a dict keeps its order
+    return Answer(id, largest[0], round(len(largest) / len(samples), 6), tuple(samples))
 
 
 def identity_of(description: Any) -> str:

@@ -1,39 +1,35 @@
-"""What a checkpoint directory says about itself, read without torch: how it must be shown pages, and which weights it holds."""
+"""What a checkpoint says about itself, read without torch: how it must be shown pages, and what it must be told."""
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
-from kie_hvqa.answer import ANSWER_FORMAT
 from kie_hvqa.checkpoint import CONTRACT_FILE, ReadingContract, check_contract, read_contract
 from kie_hvqa.errors import InputError
-from kie_hvqa.files import read_json, sha256
+from kie_hvqa.files import read_json
 from kie_hvqa.prompt import PROMPTS
+from kie_hvqa.readers.model_source import ModelSource
 
-_HASHED = (".json", ".jinja", ".txt", ".model", ".safetensors", ".bin")
-_LARGE = 512 << 20  # bytes: hashing more than this costs more than a look at the file's state is worth
 _QWEN_PIXELS = (56 * 56, 28 * 28 * 1280)  # the model card's own bounds, where a processor states none
 
 
 def agreed_contract(
-    directory: Path, *, prompt: str | None = None, min_pixels: int | None = None, max_pixels: int | None = None
+    model: ModelSource | Path,
+    *,
+    prompt: str | None = None,
+    min_pixels: int | None = None,
+    max_pixels: int | None = None,
 ) -> ReadingContract:
-    """The contract under which ``directory`` is read; the arguments are what the user asked for, None where nothing.
+    """The contract under which ``model`` (a Path: one directory with everything) is read; the arguments are what the user asked for, None where nothing.
 
     With a ``reading.json`` the arguments, the processor's patch geometry, today's prompt text and today's answer
     format must all agree with it: InputError naming the key. Without one, the arguments fill in what the
     processor leaves open.
     """
-    if not (directory / "config.json").is_file():
-        raise InputError(
-            "there is no config.json, so this is not a model directory",
-            file=directory,
-            remedy="Name the directory that save_pretrained wrote.",
-        )
-    geometry = _image_processor(directory)
-    found = read_contract(directory)
+    source = ModelSource(model) if isinstance(model, Path) else model
+    geometry = image_processor_settings(source)
+    found = read_contract(source.contract)
     if found is None:
         low, high = _pixels(geometry)
         return ReadingContract.current(
@@ -47,9 +43,9 @@ def agreed_contract(
     if asked not in PROMPTS and prompt is None:
         raise InputError(
             f"the model was made with the prompt `{asked}`, which this version does not have",
-            file=directory / CONTRACT_FILE,
+            file=source.contract / CONTRACT_FILE,
             field="prompt",
-            remedy=f"Use a model made with {' or '.join(sorted(PROMPTS))}, or the version that made this one.",
+            remedy=f"Use a model made with one of {', '.join(sorted(PROMPTS))}, or the version that made this one.",
         )
     expected = ReadingContract.current(
         min_pixels=found.min_pixels if min_pixels is None else min_pixels,
@@ -58,35 +54,31 @@ def agreed_contract(
         merge_size=int(geometry.get("merge_size", found.merge_size)),
         prompt=asked,
     )
-    check_contract(expected, found, directory)
+    check_contract(expected, found, source.contract)
     return found
 
 
-def fingerprint(directory: Path) -> dict[str, str]:
-    """File name → SHA-256 of everything in ``directory`` that decides an answer.
+def takes_any_size(source: ModelSource) -> bool:
+    """Whether images become tokens in proportion to their size under a pixel budget, as Qwen's do.
 
-    Files above 512 MiB count by size and modification time: the weights of a large model would take
-    minutes to hash at every start.
+    Other families resize every image to a size of their own.
     """
-    hashes = {}
-    for path in sorted(directory.iterdir()):
-        if path.suffix not in _HASHED or not path.is_file():
-            continue
-        state = path.stat()
-        hashes[path.name] = sha256(path) if state.st_size <= _LARGE else f"{state.st_size}:{state.st_mtime_ns}"
-    return hashes
+    return "merge_size" in image_processor_settings(source) or read_contract(source.contract) is not None
 
 
-def digest(directory: Path) -> str:
-    """One SHA-256 over ``fingerprint`` and the answer format."""
-    text = "\n".join([ANSWER_FORMAT, *(f"{name} {value}" for name, value in fingerprint(directory).items())])
-    return hashlib.sha256(text.encode()).hexdigest()
+def image_processor_settings(source: ModelSource) -> dict[str, Any]:
+    """The image processor's settings: a file of their own up to transformers 4, a part of another since 5.
 
-
-def _image_processor(directory: Path) -> dict[str, Any]:
-    """The image processor's settings: a file of their own up to transformers 4, a part of another since 5."""
+    InputError for a directory that is no model, and for one without an image processor.
+    """
+    if not (source.model / "config.json").is_file():
+        raise InputError(
+            "there is no config.json, so this is not a model directory",
+            file=source.model,
+            remedy="Name the directory that save_pretrained wrote.",
+        )
     for name, part in (("processor_config.json", "image_processor"), ("preprocessor_config.json", None)):
-        path = directory / name
+        path = source.processor / name
         if not path.is_file():
             continue
         settings = read_json(path)
@@ -96,13 +88,14 @@ def _image_processor(directory: Path) -> dict[str, Any]:
             return settings
     raise InputError(
         "there is no image processor in it (processor_config.json or preprocessor_config.json)",
-        file=directory,
+        file=source.processor,
         remedy="Save the processor beside the model: processor.save_pretrained(directory).",
     )
 
 
 def _pixels(geometry: dict[str, Any]) -> tuple[int, int]:
-    size = geometry.get("size") or {}
+    size = geometry.get("size")
+    size = size if isinstance(size, dict) else {}  # a plain number: a family that resizes to it
     low = geometry.get("min_pixels") or size.get("shortest_edge") or _QWEN_PIXELS[0]
     high = geometry.get("max_pixels") or size.get("longest_edge") or _QWEN_PIXELS[1]
     return int(low), int(high)

@@ -1,51 +1,75 @@
-"""Any Qwen2.5-VL checkpoint directory as a reader, the shipped tiny one included: greedy, batched by image size.
+"""Any image-text-to-text model as a reader, the shipped tiny Qwen2.5-VL included: greedy, batched by image size.
 
 What a checkpoint was trained to see, its ``reading.json`` says: pixel budget, patch geometry, prompt. Those are
 used here and nothing else; an option or a processor that disagrees is refused, with the key named. A plain
-checkpoint without that file is read with its processor's own pixel budget and the ``official`` prompt.
+checkpoint without that file is read with its processor's own pixel budget and the ``official`` prompt. A family that
+resizes every image to a size of its own has no budget; ``max_pixels`` still bounds what it is given.
 
-Batches hold images of one size, so that no image is padded, and the largest come first, so that memory runs
-out at once or never. How rows fall into batches depends on the whole task list and not on what is already
-done: a run that was killed and goes on computes the very same batches, and so the very same answers.
+Batches hold images of one size, so that no image is padded, questions about one page lie side by side, so that it is
+encoded once (twice where a batch ends between them: full batches are worth more), and the largest come first, so that
+memory runs out at once or never. How rows fall into batches depends
+on the whole task list and not on what is already done: a run that was killed and goes on computes the very same
+batches, and so the very same answers.
+
+With ``samples`` = N each question is answered N times at ``temperature``, and the confidence is the agreement of the
+samples (``base.agreed``); without, it is the mean log-probability of the tokens of the greedy answer.
 
     kie-hvqa eval --data DIR --reader CHECKPOINT --out OUT --batch-size 16
 """
 
 from __future__ import annotations
 
+import copy
 import itertools
 import json
-import math
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kie_hvqa.errors import InputError, WorkError
 from kie_hvqa.ledger import Row
-from kie_hvqa.prompt import messages
-from kie_hvqa.readers.base import Answer, Task, identity_of
-from kie_hvqa.readers.model_directory import agreed_contract, digest
+from kie_hvqa.pixels import PixelBudget, bounded, bounded_size, budgeted, budgeted_size, load_budgeted, open_image
+from kie_hvqa.prompt import messages, prompt_hash, question
+from kie_hvqa.readers.base import Answer, Task, agreed, identity_of
+from kie_hvqa.readers.model_directory import agreed_contract, takes_any_size
+from kie_hvqa.readers.model_loading import check_placement, load_model
+from kie_hvqa.readers.model_source import ModelSource
 from kie_hvqa.torch_check import require_torch
 
 if TYPE_CHECKING:
-    import torch
+    from PIL.Image import Image
 
-_DTYPES = ("float32", "bfloat16", "float16")
+
+class Item(NamedTuple):
+    """One response to be generated: the ``sample``-th about a task."""
+
+    task: Task
+    sample: int
+
+
+class Loaded(NamedTuple):
+    """A model ready to generate, the token ids that end a response, and those that none may hold."""
+
+    model: Any
+    processor: Any
+    ends: set[int]
+    suppressed: list[int]
 
 
 class TransformersReader:
-    """Reads with the checkpoint in ``directory``; weights are loaded by the first ``read``.
+    """Reads with the model of ``source``; weights are loaded by the first ``read``.
 
-    ``batch_size`` rows a batch; ``device`` "cpu", "cuda", … and ``dtype`` float32, bfloat16 or float16 (both chosen
+    ``batch_size`` responses a batch; ``device`` "cpu", "cuda", … and ``dtype`` float32, bfloat16 or float16 (both chosen
     where None: the accelerator if there is one, and there the checkpoint's own dtype, float32 on the CPU);
-    ``max_new_tokens`` a response. Raises InputError for a directory that is no checkpoint and for options that
-    its ``reading.json`` contradicts.
+    ``max_new_tokens`` a response. Raises InputError for a source that is no model and for options that its
+    ``reading.json`` contradicts.
     """
 
     def __init__(
         self,
-        directory: Path,
+        source: ModelSource | Path,
         *,
         name: str | None = None,
         batch_size: int = 8,
@@ -55,74 +79,170 @@ class TransformersReader:
         prompt: str | None = None,
         min_pixels: int | None = None,
         max_pixels: int | None = None,
+        samples: int = 1,
+        temperature: float = 1.0,
     ) -> None:
-        for key, value in (("batch_size", batch_size), ("max_new_tokens", max_new_tokens)):
+        for key, value in (("batch_size", batch_size), ("max_new_tokens", max_new_tokens), ("samples", samples)):
             if value < 1:
                 raise InputError(f"must be at least 1, not {value}", field=key, remedy="Mend the value.")
-        if dtype is not None and dtype not in _DTYPES:
-            raise InputError(f"unknown dtype {dtype!r}", field="dtype", remedy=f"Use {', '.join(_DTYPES)}.")
-        self.directory = Path(directory)
-        self.name = name or str(directory)
-        self.contract = agreed_contract(self.directory, prompt=prompt, min_pixels=min_pixels, max_pixels=max_pixels)
-        self.budget = self.contract.budget
+        if not temperature > 0:
+            raise InputError(f"must be above 0, not {temperature}", field="temperature", remedy="Mend the value.")
+        check_placement(device, dtype)
+        self.source = source if isinstance(source, ModelSource) else ModelSource(source)
+        self.name = name or str(source)
+        self.contract = agreed_contract(self.source, prompt=prompt, min_pixels=min_pixels, max_pixels=max_pixels)
+        self.prompt = self.contract.prompt
+        self._budget = self.contract.budget if takes_any_size(self.source) else None
+        self._bound = max_pixels
+        if self._budget is None and min_pixels is not None:
+            raise InputError(
+                "this model resizes every image to a size of its own", field="min_pixels", remedy="Leave it out."
+            )
         self.batch_size = batch_size
         self.max_new_tokens = max_new_tokens
+        self.samples = samples
+        self.temperature = temperature
         self._device = device
         self._dtype = dtype
         # The batch size is not part of it: it changes an answer by rounding at most, and the device's
         # memory, not the user's intention, decides it.
-        self.identity = identity_of([digest(self.directory), dtype, max_new_tokens])
-        self._model: Any = None
-        self._processor: Any = None
-        self._suppressed: list[int] = []
+        described = [self.source.digest(), dtype, max_new_tokens]
+        self.identity = identity_of(described if samples == 1 else [*described, samples, temperature])
+        self._shared: list[Loaded] = []  # the model, once loaded: readers of other prompts share the list
+
+    @property
+    def budget(self) -> PixelBudget | None:
+        """The pixel budget; None for a family that resizes every image to a size of its own."""
+        return self._budget
+
+    def with_prompt(self, prompt: str) -> TransformersReader:
+        """The same model told something else, on purpose: its contract's prompt does not count. Weights are shared."""
+        other = copy.copy(self)
+        other.prompt = prompt
+        other.contract = replace(self.contract, prompt=prompt, prompt_hash=prompt_hash(prompt))
+        other.name = f"{self.name}+{prompt}"
+        return other
 
     def asks(self, row: Row) -> str:
-        budget = [self.budget.min_pixels, self.budget.max_pixels, self.budget.factor]
-        return json.dumps([messages(row, self.contract.prompt), budget], ensure_ascii=True)
+        seen: Any = self._bound
+        if self._budget is not None:
+            seen = [self._budget.min_pixels, self._budget.max_pixels, self._budget.factor]
+        return json.dumps([messages(row, self.prompt), seen], ensure_ascii=True)
 
     def read(self, tasks: Sequence[Task], done: AbstractSet[str] = frozenset()) -> Iterator[Answer]:
         if all(task.row.id in done for task in tasks):
             return
         require_torch()  # before anything that imports torchvision on its own
-        for batch in self._batches(tasks):
-            if all(task.row.id in done for task in batch):
+        drawn: dict[str, dict[int, str]] = {}
+        for batch in self.batches(tasks):
+            if all(item.task.row.id in done for item in batch):
                 continue
-            if self._model is None:
-                self._load()
-            yield from (answer for answer in self._read_batch(batch) if answer.id not in done)
+            for item, answer in zip(batch, self._read_batch(batch), strict=True):
+                if item.task.row.id in done:
+                    continue
+                if self.samples == 1 or answer.error is not None:
+                    if item.sample == 0:
+                        yield answer
+                    continue
+                responses = drawn.setdefault(answer.id, {})
+                responses[item.sample] = answer.response
+                if len(responses) == self.samples:
+                    del drawn[answer.id]
+                    yield agreed(answer.id, [responses[index] for index in range(self.samples)])
 
-    def _batches(self, tasks: Sequence[Task]) -> Iterator[list[Task]]:
+    def batches(self, tasks: Sequence[Task]) -> Iterator[list[Item]]:
+        """What is read together, in order: images of one size, the largest first, questions about one page side by side."""
         sizes = {image: self._size(image) for image in {task.image for task in tasks}}
-        by_size = sorted(tasks, key=lambda task: (-sizes[task.image][0] * sizes[task.image][1], sizes[task.image]))
+        by_size = sorted(
+            tasks,
+            key=lambda task: (-sizes[task.image][0] * sizes[task.image][1], sizes[task.image], str(task.image)),
+        )
         for _, group in itertools.groupby(by_size, key=lambda task: sizes[task.image]):
-            same_size = list(group)
-            for start in range(0, len(same_size), self.batch_size):
-                yield same_size[start : start + self.batch_size]
+            items = [Item(task, sample) for task in group for sample in range(self.samples)]
+            for start in range(0, len(items), self.batch_size):
+                yield items[start : start + self.batch_size]
 
     def _size(self, image: Path) -> tuple[int, int]:
-        """The size under the budget, from the file's header alone."""
-        from PIL import Image
-
-        from kie_hvqa.pixels import budgeted_size
+        """The size that the image is shown in, from the file's header alone."""
+        from PIL import Image as Pillow
 
         try:
-            with Image.open(image) as header:
-                return budgeted_size(*header.size, self.budget)
+            with Pillow.open(image) as header:
+                if self._budget is None:
+                    return bounded_size(*header.size, self._bound)
+                return budgeted_size(*header.size, self._budget)
         except (OSError, SyntaxError, ValueError) as error:
             if isinstance(error, InputError):
                 raise InputError(error.what, file=image, remedy=error.remedy) from None
             raise InputError(f"unreadable image ({error})", file=image, remedy="Replace the file.") from None
 
-    def _read_batch(self, batch: Sequence[Task]) -> list[Answer]:
+    def shown(self, image: Image) -> Image:
+        """``image`` as the model sees it. InputError where it does not fit the budget."""
+        return bounded(image, self._bound) if self._budget is None else budgeted(image, self._budget)
+
+    def page(self, path: Path) -> Image:
+        """The image at ``path`` as the model sees it. InputError (file and remedy)."""
+        return self.shown(open_image(path)) if self._budget is None else load_budgeted(path, self._budget)
+
+    def loaded(self) -> Loaded:
+        """The model, loaded by the first call. InputError or WorkError where that fails."""
+        if not self._shared:
+            from kie_hvqa.readers.model_inputs import end_tokens, never_generated
+
+            model, processor = load_model(self.source, device=self._device, dtype=self._dtype)
+            if processor.chat_template is None:
+                raise InputError(
+                    "its processor has no chat template, so it cannot be asked a question",
+                    file=self.source.processor,
+                    remedy="Use a model that was tuned for chat.",
+                )
+            ends = end_tokens(model, processor.tokenizer)
+            self._shared.append(Loaded(model, processor, ends, never_generated(model, processor.tokenizer, ends)))
+        return self._shared[0]
+
+    def _read_batch(self, batch: Sequence[Item]) -> list[Answer]:
+        """One answer an item, in order; the text alone where several are drawn."""
+        loaded = self.loaded()
+        held = {item.task.row.id: _held(loaded, item.task.row) for item in batch}
+        asked = [item for item in batch if held[item.task.row.id] is None]
+        answers = iter(self._generate(loaded, asked) if asked else ())
+        return [
+            next(answers) if reason is None else Answer(item.task.row.id, "", error=reason)
+            for item in batch
+            for reason in [held[item.task.row.id]]
+        ]
+
+    def _generate(self, loaded: Loaded, batch: Sequence[Item]) -> list[Answer]:
         import torch
+        from transformers import LogitsProcessorList
 
-        from kie_hvqa.pixels import load_budgeted
+        from kie_hvqa.readers.decoding import LogProbabilities, Sampler, seed_of
+        from kie_hvqa.readers.model_inputs import model_inputs
 
-        inputs = self._inputs(batch, [load_budgeted(task.image, self.budget) for task in batch])
-        recorder = _GreedyLogProbabilities()
+        model, processor = loaded.model, loaded.processor
+        pages = list(dict.fromkeys(item.task.image for item in batch))
+        texts = [
+            processor.apply_chat_template(
+                messages(item.task.row, self.prompt), tokenize=False, add_generation_prompt=True
+            )
+            for item in batch
+        ]
+        sampler = None
+        if self.samples > 1:
+            seeds = [seed_of(item.task.row.id, item.sample) for item in batch]
+            sampler = Sampler(seeds, self.temperature, model.device)
+        recorder = LogProbabilities(sampler)
         try:
             with torch.inference_mode():
-                output = self._model.generate(
+                inputs = model_inputs(
+                    model,
+                    processor,
+                    texts,
+                    [self.page(page) for page in pages],
+                    [pages.index(item.task.image) for item in batch],
+                    resize=self._budget is None,
+                )
+                output = model.generate(
                     **inputs,
                     max_new_tokens=self.max_new_tokens,
                     do_sample=False,
@@ -132,104 +252,29 @@ class TransformersReader:
                     top_p=None,
                     top_k=None,
                     repetition_penalty=1.0,
-                    suppress_tokens=self._suppressed,
-                    logits_processor=[recorder],
+                    suppress_tokens=loaded.suppressed or None,
+                    logits_processor=LogitsProcessorList([recorder]),
                 )
         except torch.OutOfMemoryError as error:
             first = str(error).splitlines()[0]
             raise WorkError(
-                f"out of memory on {self._model.device} with {len(batch)} images a batch ({first}). "
+                f"out of memory on {model.device} with {len(batch)} answers a batch ({first}). "
                 f"What was read is kept: run the same command again with a smaller --batch-size."
             ) from None
-        generated = output[:, inputs["input_ids"].shape[1] :]
-        texts = self._processor.tokenizer.batch_decode(
+        generated = output[:, inputs["input_ids"].shape[1] :].cpu()
+        responses = processor.tokenizer.batch_decode(
             generated, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
-        confidences = recorder.means(generated, self._ends())
+        confidences = recorder.means(generated, loaded.ends)
         return [
-            Answer(task.row.id, text, confidence)
-            for task, text, confidence in zip(batch, texts, confidences, strict=True)
+            Answer(item.task.row.id, text, confidence)
+            for item, text, confidence in zip(batch, responses, confidences, strict=True)
         ]
 
-    def _inputs(self, batch: Sequence[Task], images: list[Any]) -> Any:
-        texts = [
-            self._processor.apply_chat_template(
-                messages(task.row, self.contract.prompt), tokenize=False, add_generation_prompt=True
-            )
-            for task in batch
-        ]
-        # load_budgeted has resized; a second resize in the processor could only undo the contract.
-        inputs = self._processor(
-            text=texts, images=images, padding=True, padding_side="left", do_resize=False, return_tensors="pt"
-        )
-        return inputs.to(self._model.device)
 
-    def _load(self) -> None:
-        import torch
-        from transformers import AutoModelForImageTextToText, AutoProcessor
-
-        device = self._device or ("cuda" if torch.cuda.is_available() else "cpu")
-        dtype: Any = self._dtype or ("auto" if torch.device(device).type != "cpu" else "float32")
-        try:
-            # local_files_only: a directory that lacks a file must fail here, not ask a hub for it.
-            processor = AutoProcessor.from_pretrained(self.directory, local_files_only=True)
-            model = AutoModelForImageTextToText.from_pretrained(self.directory, dtype=dtype, local_files_only=True)
-            model = model.to(device).eval()
-        except torch.OutOfMemoryError as error:
-            raise WorkError(f"{self.directory} does not fit the memory of {device} ({error})") from None
-        except Exception as error:  # the loaders raise OSError, ValueError, SafetensorError, RuntimeError, KeyError, …
-            raise InputError(
-                f"the model cannot be loaded ({type(error).__name__}: {str(error).strip().splitlines()[0][:300]})",
-                file=self.directory,
-                remedy="Check that the directory is a whole image-text-to-text checkpoint with its processor.",
-            ) from error
-        self._processor, self._model = processor, model
-        self._suppressed = never_generated(model, processor.tokenizer, self._ends())
-
-    def _ends(self) -> set[int]:
-        end = self._model.generation_config.eos_token_id
-        ends = {end} if isinstance(end, int) else set(end or ())
-        own = self._processor.tokenizer.eos_token_id
-        return ends | ({own} if own is not None and not ends else set())
-
-
-def never_generated(model: Any, tokenizer: Any, ends: set[int]) -> list[int]:
-    """Token ids that no answer may hold: every special token but the ends, and rows of the embedding without a token.
-
-    A generated image-pad id would ask for image features that are not there (R1-V#91).
-    """
-    names = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
-    ids: set[int] = {token for name in names if (token := getattr(model.config, name, None)) is not None}
-    ids |= set(tokenizer.all_special_ids)
-    ids |= set(range(len(tokenizer), model.get_output_embeddings().weight.shape[0]))
-    return sorted(ids - ends)
-
-
-class _GreedyLogProbabilities:
-    """A logits processor that changes nothing and keeps, per step, the log-probability of the greedy choice.
-
-    Keeping the scores themselves would cost steps × rows × vocabulary floats.
-    """
-
-    def __init__(self) -> None:
-        self._steps: list[torch.Tensor] = []
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        wide = scores.float()
-        self._steps.append(wide.amax(dim=-1) - wide.logsumexp(dim=-1))
-        return scores
-
-    def means(self, generated: torch.Tensor, ends: set[int]) -> list[float | None]:
-        """Mean over the tokens of each response, its end token included; ``generated`` is int64 [rows, steps]."""
-        import torch
-
-        if not self._steps:
-            return [None] * generated.shape[0]
-        log_probabilities = torch.stack(self._steps, dim=1).cpu()
-        generated = generated.cpu()
-        means: list[float | None] = []
-        for row, tokens in zip(log_probabilities, generated.tolist(), strict=True):
-            length = next((index + 1 for index, token in enumerate(tokens) if token in ends), len(tokens))
-            mean = float(row[:length].mean())
-            means.append(round(mean, 6) if math.isfinite(mean) else None)
-        return means
+def _held(loaded: Loaded, row: Row) -> str | None:
+    """Why ``row`` cannot be asked: a question that holds the model's own control tokens would be taken for them."""
+    asked = question(row)
+    tokens = {*loaded.processor.tokenizer.all_special_tokens, getattr(loaded.processor, "image_token", None)}
+    found = sorted(token for token in tokens if token and token in asked)
+    return f"the question holds the model's own token {found[0]!r}" if found else None

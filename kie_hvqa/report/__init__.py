@@ -2,9 +2,11 @@
 
     write_report([Path("runs/demo/base"), Path("runs/demo/grpo")], Path("report.html"))
 
-Headline scores with intervals and paired differences, the same by severity, document type and question kind, and
-a gallery of damaged pictures with what each run read over every slot. The page's parts: ``page`` (numbers),
-``charts`` (SVG), ``gallery``, ``pictures`` and ``marking`` (samples); its style and script are the files beside them.
+Scores with intervals, paired differences and what the data can tell apart; the same by severity, document type, question
+kind and operator; risk against coverage; suites; training curves; and every sample with its ledger over the picture. Its
+parts: ``sources`` (what is shown), ``headline`` (tables), ``where`` (charts), ``suites``, ``training``, ``gallery`` with ``pictures``
+and ``marking`` (samples), ``page`` (the document); ``charts`` draws and ``markup`` has the common pieces. Style and scripts
+are the files beside them.
 """
 
 from __future__ import annotations
@@ -15,32 +17,51 @@ from pathlib import Path
 from kie_hvqa.errors import InputError
 from kie_hvqa.files import write_text
 from kie_hvqa.report.gallery import gallery
-from kie_hvqa.report.page import assemble, numbers
-from kie_hvqa.runs import Run, load_run, shared_rows
+from kie_hvqa.report.headline import ledger_section, official_section, paired, tiles
+from kie_hvqa.report.page import assemble
+from kie_hvqa.report.sources import load_sources
+from kie_hvqa.report.suites import suite_sections
+from kie_hvqa.report.training import training_section
+from kie_hvqa.report.where import risk_section, where_section
+from kie_hvqa.runs import shared_rows
 
-__all__ = ["write_report"]
+__all__ = ["PICTURES", "SAMPLES", "write_report"]
+
+SAMPLES, PICTURES = 10_000, 100
 
 
-def write_report(directories: Sequence[Path], out: Path, *, samples: int = 80) -> None:
-    """Write the report of the run ``directories`` to ``out``; differences are against the first.
+def write_report(directories: Sequence[Path], out: Path, *, samples: int = SAMPLES, pictures: int = PICTURES) -> None:
+    """Write the report about ``directories`` (runs, suites, training runs) to ``out``; differences are against the first run.
 
-    ``samples`` bounds the gallery, and so the size of the file. Raises InputError for what is no finished run, and for
-    runs that were not asked the same questions.
+    ``samples`` bounds the gallery and ``pictures`` those of its pictures that go into the file, which decide its size. Raises
+    InputError for a directory with nothing to show, and for runs that were not asked the same questions.
     """
-    if samples < 0:
-        raise InputError(f"must not be negative, {samples} is", field="--samples", remedy="Mend the value.")
+    for option, value in (("--samples", samples), ("--pictures", pictures)):
+        if value < 0:
+            raise InputError(f"must not be negative, {value} is", field=option, remedy="Mend the value.")
     if out.is_dir():
         raise InputError("this is a directory", file=out, remedy="Name an .html file.")
-    runs = _load(directories)
-    rows = shared_rows(runs)
-    page = assemble(runs, numbers(runs, rows) + gallery(runs, rows, samples))
+    sources = load_sources(directories)
+    runs, sections = sources.runs, []
+    at_a_glance, data = "", None
+    if runs:
+        rows = shared_rows(runs)
+        scores = [run.scores(rows) for run in runs]
+        differences = paired(scores)
+        at_a_glance = tiles(runs, differences)
+        shown, data = gallery(runs, rows, samples, pictures, out.parent)
+        sections = [
+            ("ledger", "Ledger", ledger_section(runs, len(rows), differences)),
+            ("where", "Where", where_section(runs)),
+            ("risk", "Risk", risk_section(runs, scores, differences)),
+            ("official", "Official", official_section(runs, differences)),
+        ]
+    sections += [
+        ("suite-0", "Suites", suite_sections(sources.suites)),
+        ("training", "Training", training_section(sources.trainings, sources.names)),
+    ]
+    if runs:
+        sections.append(("gallery", "Samples", shown))
+    page = assemble(sources, sections, at_a_glance, data)
     # A model may write half a surrogate pair, which no file can hold.
     write_text(out, page.encode("utf-8", "replace").decode("utf-8"))
-
-
-def _load(directories: Sequence[Path]) -> list[Run]:
-    names = [directory.resolve().name for directory in directories]
-    for index, name in enumerate(names):
-        if names.count(name) > 1:  # a/metrics b/metrics: the parent tells them apart
-            names[index] = "/".join(directories[index].resolve().parts[-2:])
-    return [load_run(directory, name=name) for directory, name in zip(directories, names, strict=True)]

@@ -1,85 +1,75 @@
-"""The gallery: damaged pictures, what was printed, and what each run read, slot by slot.
+"""The gallery: every sample with its ledger, its rivals and what each run read over every slot.
 
-Only a selection goes into the file, because pictures are large. It is picked to show every kind of error of every
-run at every severity, not at random, and the page says so. Everything a model wrote passes ``html.escape``.
+Python lays the answers over the slots and writes one JSON block; the page's script draws a few samples at a time from it, so
+ten thousand open at once. All of it is data and the script writes text nodes only: nothing that a model wrote is ever
+markup. Samples come in an order in which every kind of error of every run at every severity is early; the first ones carry
+their pictures.
 """
 
 from __future__ import annotations
 
 import itertools
+import json
+import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
+from typing import Any
 
 from kie_hvqa.errors import InputError
-from kie_hvqa.ledger import Row
+from kie_hvqa.ledger import Row, Slot
 from kie_hvqa.prompt import question
-from kie_hvqa.report.charts import colour
-from kie_hvqa.report.marking import ERRORS, Marked, mark_up
-from kie_hvqa.report.pictures import picture
+from kie_hvqa.report.marking import ERRORS, Marked, Verdict, mark_up
+from kie_hvqa.report.pictures import Album
 from kie_hvqa.runs import Run
+from kie_hvqa.scores import operators
+from kie_hvqa.suites.rows import twin_of
 
-_WIDEST = 18  # slots in one line of a strip
-_ROOM = 12  # slots that leave room for the verdict beside them
-_LONGEST = 4000  # characters of a response that the page keeps; the rest is in predictions.jsonl
-_SIGNS = {"mark": "·", "over_refused": "·", "omitted": "–"}
+LONGEST, SHORT = 4000, 400  # characters of a response that the page keeps, with and without its picture inlined
+
+CODES: dict[Verdict, str] = {
+    "right": "r",
+    "mark": "m",
+    "space": "s",
+    "omitted": "o",
+    "over_refused": "x",
+    "misread": "w",
+    "invented": "i",
+    "lucky": "l",
+    "inserted": "n",
+}
+"""A verdict in one letter, as the page's script knows it."""
 
 
-def gallery(runs: Sequence[Run], rows: Sequence[Row], most: int) -> str:
-    """HTML of the section; ``rows`` are those that all runs share, ``most`` bounds the samples shown."""
+def gallery(runs: Sequence[Run], rows: Sequence[Row], most: int, pictures: int, beside: Path) -> tuple[str, str]:
+    """(HTML of the section, JSON for the script) about ``rows``, which all runs share.
+
+    ``most`` bounds the samples, ``pictures`` the inlined pictures; the report will lie in the directory ``beside``.
+    """
     marked = {row.id: [mark_up(row, run.response(row)) for run in runs] for row in rows}
     chosen = select(rows, marked, most)
-    samples = "".join(_sample(runs, row, marked[row.id]) for row in chosen)
-    severities = sorted({row.severity for row in chosen if row.severity is not None})
-    types = sorted({row.document_type for row in chosen})
-    shown = {kind for row in chosen for reading in marked[row.id] for kind in reading.kinds}
-    known = {"all": "all", **ERRORS, "free": "hallucination-free"}
-    buttons = [(key, label[0].upper() + label[1:]) for key, label in known.items() if key in shown or key == "all"]
-    filters = "".join(
-        f'<button type="button" data-kind="{key}" aria-pressed="{str(key == "all").lower()}">{escape(label)}<span></span></button>'
-        for key, label in buttons
-    )
-    filters += _select("run", "by", [("any", "any run"), *((str(i), run.name) for i, run in enumerate(runs))])
-    filters += _select("severity", "severity", [("any", "any"), *((str(s), str(s)) for s in severities)])
-    filters += _select("type", "document", [("any", "any"), *((t, t.replace("_", " ")) for t in types)])
-    filters += '<label><input type="checkbox" id="boxes" checked> slot boxes</label><span class="shown" id="shown" role="status"></span>'
-    which = f"All {len(rows)} samples."
-    if len(chosen) < len(rows):
-        which = (
-            f"{len(chosen)} of {len(rows)} samples, picked to show every kind of error of every run, at every severity "
-            "where there is room: look at them, do not count them."
+    place = {row.id: number for number, row in enumerate(rows)}
+    kinds = [kind for kind in (*ERRORS, "free") if any(kind in m.kinds for row in chosen for m in marked[row.id])]
+    album = Album(beside)
+    samples = []
+    for number, row in enumerate(chosen):
+        samples.append(
+            _sample(runs, row, marked[row.id], kinds, album, inline=number < pictures) | {"n": place[row.id]}
         )
-    return (
-        f'<h2 id="gallery">Samples</h2><p class="lead">{which} {_HOW}</p>{_KEY}'
-        f'<div class="filters">{filters}</div><div class="gallery">{samples}</div>'
-        '<p class="empty" id="empty" hidden>No sample here has that error. Choose another filter.</p>'
-    )
+    labels = {**ERRORS, "free": "hallucination-free"}
+    data = {
+        "runs": [run.name for run in runs],
+        "kinds": [[kind, labels[kind][0].upper() + labels[kind][1:]] for kind in kinds],
+        "pictures": album.pictures,
+        "samples": samples,
+    }
+    text = json.dumps(data, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+    # Inside <script> only "</" and "<!--" could end the data.
+    return _section(len(rows), len(chosen), min(pictures, len(chosen))), text.replace("<", "\\u003c")
 
 
-_HOW = (
-    "The first line of each strip is what was printed, coloured like the boxes by what the damaged pixels still support; "
-    "below it, what each run said."
-)
-_KEYS = (
-    ("clear", "a", "clear"),
-    ("partial", "a", "partial"),
-    ("hidden", "a", "hidden"),
-    ("invented", "x", "invented"),
-    ("lucky", "a", "lucky (invented, but right)"),
-    ("misread", "x", "misread"),
-    ("mark", "·", "marked"),
-    ("over_refused", "·", "over-refused"),
-    ("omitted", "–", "left out"),
-    ("inserted", "x", "inserted"),
-)
-_KEY = (
-    '<div class="strip key"><table><tr>'
-    + "".join(f'<td class="{name}">{sign}</td><td class="verdict">{meaning}</td>' for name, sign, meaning in _KEYS)
-    + "</tr></table></div>"
-)
-
-
-def select(rows: Sequence[Row], marked: dict[str, list[Marked]], most: int) -> list[Row]:
+def select(rows: Sequence[Row], marked: Mapping[str, Sequence[Marked]], most: int) -> list[Row]:
     """At most ``most`` rows: every kind of (error, severity, run) in turn, worst first, so that each is there early."""
     kinds: dict[str, dict[tuple[int, int], list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
@@ -95,7 +85,8 @@ def select(rows: Sequence[Row], marked: dict[str, list[Marked]], most: int) -> l
             break
         chosen.setdefault(row.id, row)
     if len(chosen) < most:  # rows of no kind: no run's answer could be laid over a ledger
-        chosen.update({row.id: row for row in rows[: most - len(chosen)] if row.id not in chosen})
+        left = [row for row in rows if row.id not in chosen]
+        chosen.update({row.id: row for row in left[: most - len(chosen)]})
     return list(chosen.values())
 
 
@@ -104,103 +95,110 @@ def _in_turn(queues: Sequence[Sequence[Row]]) -> list[Row]:
     return [row for turn in itertools.zip_longest(*queues) for row in turn if row is not None]
 
 
-def _select(name: str, label: str, options: Sequence[tuple[str, str]]) -> str:
-    inner = "".join(f'<option value="{escape(value)}">{escape(text)}</option>' for value, text in options)
-    return f'<label>{label} <select id="{name}">{inner}</select></label>'
-
-
-def _sample(runs: Sequence[Run], row: Row, readings: Sequence[Marked]) -> str:
-    errors = " ".join(f"{number}:{error}" for number, reading in enumerate(readings) for error in reading.kinds)
-    try:
-        shown = picture(runs[0].image(row), row.slots or ())
-    except InputError as error:
-        shown = f'<div class="no-picture">{escape(error.what)}</div>'
-    place = [row.document_type.replace("_", " "), row.question_kind]
+def _sample(
+    runs: Sequence[Run], row: Row, marked: Sequence[Marked], kinds: Sequence[str], album: Album, *, inline: bool
+) -> dict[str, Any]:
+    """One sample for the script; keys are short because there may be ten thousand."""
+    slots = row.slots or ()
+    sample: dict[str, Any] = {
+        "i": row.id,
+        "d": row.document_id,
+        "t": row.document_type.replace("_", " "),
+        "k": row.question_kind,
+        "f": row.field,
+        "q": question(row),
+        "R": [
+            _reading(run, row, reading, kinds, LONGEST if inline else SHORT)
+            for run, reading in zip(runs, marked, strict=True)
+        ],
+    }
     if row.severity is not None:
-        place.insert(1, f"severity {row.severity}")
-    operators = _operators(row)
-    if operators:
-        place.append(operators)
-    responses = "".join(
-        f"<div><small>{escape(run.name)}</small><pre>{escape(_shorten(run.response(row)))}</pre></div>" for run in runs
-    )
-    return (
-        f'<article class="sample" data-errors="{errors}" data-severity="{"" if row.severity is None else row.severity}" '
-        f'data-type="{escape(row.document_type)}">{shown}<div class="body"><p class="where">{escape(" · ".join(place))} · '
-        f"<code>{escape(row.id)}</code></p>"
-        f'<p class="question">{escape(question(row))}</p>{_strips(runs, row, readings)}'
-        f"<details><summary>What was written</summary>{responses}</details></div></article>"
-    )
+        sample["s"] = row.severity
+    if names := operators(row):
+        sample["o"] = [name.replace("_", " ") for name in names]
+    if twin := twin_of(row):
+        sample["w"] = twin
+    if row.slots is None:
+        sample["a"] = row.answer
+    else:
+        sample |= _ledger(slots)
+    try:
+        sample |= album.place(runs[0].image(row), slots, inline=inline)
+    except InputError as error:
+        sample["x"] = error.what
+    return sample
 
 
-def _strips(runs: Sequence[Run], row: Row, readings: Sequence[Marked]) -> str:
-    """What was printed and what each run read, slot under slot; a long field goes on in further tables."""
-    count = len(row.slots or ())
-    pieces = 1 if count <= _WIDEST else -(-count // _WIDEST)
-    step = -(-count // pieces) if count else 1
-    tables = []
-    for number in range(pieces):
-        part = slice(number * step, (number + 1) * step)
-        lines = _lines(runs, row, readings, part, last=number == pieces - 1)
-        tables.append(f'<div class="strip"><table>{"".join(lines)}</table></div>')
-    if count > _ROOM:
-        said = (
-            f"{_dot(n)}{escape(run.name)}: {escape(reading.label)}"
-            for n, (run, reading) in enumerate(_both(runs, readings))
+def _ledger(slots: Sequence[Slot]) -> dict[str, Any]:
+    """``v`` the printed characters, ``l`` a letter of legibility each, ``e`` evidence in hundredths, ``r`` rivals by slot."""
+    found: dict[str, Any] = {
+        "v": "".join(slot.char for slot in slots),
+        "l": "".join(slot.legibility[0] if slot.scored else "_" for slot in slots),
+        "e": [round(100 * slot.evidence) for slot in slots],
+    }
+    if rivals := {str(number): slot.rivals for number, slot in enumerate(slots) if slot.rivals}:
+        found["r"] = rivals
+    return found
+
+
+def _reading(run: Run, row: Row, marked: Marked, kinds: Sequence[str], longest: int) -> list[Any]:
+    """[symbols, verdicts, what was inserted, kinds of error, label, confidence, what was written]"""
+    response, confidence = run.response(row), run.confidence(row)
+    written = None if response is None else response[:longest]
+    if response is not None and len(response) > longest:
+        written = f"{written}… ({len(response):,} characters)"
+    return [
+        "".join(symbol if symbol is not None else "-" for symbol in marked.symbols),
+        "".join(CODES[verdict] for verdict in marked.verdicts),
+        marked.inserted[:80],
+        [kinds.index(kind) for kind in marked.kinds],
+        marked.label,
+        confidence if confidence is not None and math.isfinite(confidence) else None,
+        written,
+    ]
+
+
+_KEYS = (
+    ("clear", "a", "clear"),
+    ("partial", "a", "partial"),
+    ("hidden", "a", "hidden"),
+    ("v-i", "x", "invented"),
+    ("v-l", "a", "lucky: invented, but right"),
+    ("v-w", "x", "misread"),
+    ("v-m", "·", "marked"),
+    ("v-x", "·", "over-refused"),
+    ("v-o", "–", "left out"),
+    ("v-n", "x", "inserted"),
+)
+
+
+def _section(total: int, shown: int, pictures: int) -> str:
+    which = f"All {total:,} samples" if shown == total else f"{shown:,} of {total:,} samples"
+    kept = ""
+    if pictures < shown:
+        kept = (
+            f" The first {pictures:,} carry their pictures; those of the others are read from the dataset when they are "
+            "shown, if this file still lies where it was written."
         )
-        tables.append(f'<p class="small">{"&ensp; ".join(said)}</p>')
-    return "".join(tables)
-
-
-def _lines(runs: Sequence[Run], row: Row, readings: Sequence[Marked], part: slice, *, last: bool) -> list[str]:
-    """The table lines of the slots in ``part``; what belongs to the whole field stands in the ``last`` table."""
-    head = "".join(
-        f'<td class="{slot.legibility}" title="{slot.legibility}, evidence {slot.evidence:.2f}">{escape(slot.char)}</td>'
-        if slot.scored
-        else '<td class="space"></td>'
-        for slot in (row.slots or ())[part]
-    )
-    if not row.slots:
-        said = "not in this document" if row.slots is not None else f"no ledger; the answer is {escape(row.answer)}"
-        head = f'<td class="verdict" colspan="99">{said}</td>'
-    lines = [f"<tr><th>printed</th>{head}</tr>"]
-    for number, (run, reading) in enumerate(_both(runs, readings)):
-        cells = "".join(
-            f'<td class="{kind}" title="{kind.replace("_", "-")}">{escape(_SIGNS.get(kind, symbol or ""))}</td>'
-            for symbol, kind in zip(reading.symbols[part], reading.verdicts[part], strict=True)
-        )
-        if not row.slots:
-            cells = f'<td class="verdict" colspan="99">{_without_slots(reading)}</td>'
-        elif last:
-            cells += "".join(f'<td class="inserted" title="inserted">{escape(c)}</td>' for c in reading.inserted[:60])
-            if len(reading.symbols) <= _ROOM:
-                cells += f'<td class="verdict">{escape(reading.label)}</td>'
-        lines.append(f"<tr><th>{_dot(number)}{escape(run.name)}</th>{cells}</tr>")
-    return lines
-
-
-def _without_slots(reading: Marked) -> str:
-    """What was said where there is nothing to lay it over: an absent field, or a row without a ledger."""
-    said = f"“<code>{escape(reading.inserted[:200])}</code>”" if reading.inserted else "refused" if reading.free else ""
-    return ", ".join(filter(None, (said, escape(reading.label))))
-
-
-def _dot(number: int) -> str:
-    return f'<i style="color:{colour(number)}">●</i> '
-
-
-def _both(runs: Sequence[Run], readings: Sequence[Marked]) -> list[tuple[Run, Marked]]:
-    return list(zip(runs, readings, strict=True))
-
-
-def _operators(row: Row) -> str:
-    """The names of the operators in the row's recipe, if it has any in a form that names them."""
-    steps = row.recipe.get("operators") if isinstance(row.recipe, dict) else row.recipe
-    names = [step.get("operator") or step.get("name") for step in steps or [] if isinstance(step, dict)]
-    return ", ".join(str(name).replace("_", " ") for name in names if name)
-
-
-def _shorten(response: str | None) -> str:
-    if response is None:
-        return "(no answer)"
-    return response if len(response) <= _LONGEST else f"{response[:_LONGEST]}… ({len(response)} characters)"
+    keys = "".join(f'<li><b class="slot {name}">{sign}</b>{escape(meaning)}</li>' for name, sign, meaning in _KEYS)
+    return f"""
+<section id="gallery" aria-labelledby="gallery-title"><h2 id="gallery-title">Samples</h2>
+<p class="lead">{which}, in an order in which every kind of error of every run at every severity comes early: look at them, do not
+count them. The first line of each strip is what was printed, coloured like the boxes by what the damaged pixels still support;
+under it the rivals that they support as well, and what each run said.{kept}</p>
+<ul class="key" aria-label="Key">{keys}</ul>
+<noscript><p class="empty">The samples need a script, and this browser runs none. Tables and charts above do not.</p></noscript>
+<form class="filters" id="filters" role="search" aria-label="Samples">
+<div class="chips" id="chips" role="group" aria-label="Kind of error"></div>
+<div class="row"><input type="search" id="search" placeholder="Search text, fields, ids  ( / )" aria-label="Search samples">
+<span id="selects"></span><label><input type="checkbox" id="boxes" checked> boxes</label>
+<button type="button" id="help-button" aria-haspopup="dialog" title="Keyboard">?</button></div>
+</form><div class="position"><output id="shown" aria-live="polite"></output><span class="pager">
+<button type="button" id="previous">‹ Previous</button><span id="page"></span><button type="button" id="next">Next ›</button></span></div>
+<div class="gallery" id="samples"></div><p class="empty" id="empty" hidden>No sample fits. <button type="button" id="reset">Show all</button></p>
+<dialog id="detail" aria-labelledby="detail-title"></dialog>
+<dialog id="help" aria-label="Keyboard"><h3>Keyboard</h3><dl>
+<dt><kbd>j</kbd> <kbd>k</kbd></dt><dd>next, previous sample</dd><dt><kbd>Enter</kbd></dt><dd>look closely</dd>
+<dt><kbd>←</kbd> <kbd>→</kbd></dt><dd>previous, next: a page here, a sample in the close look</dd>
+<dt><kbd>/</kbd></dt><dd>search</dd><dt><kbd>b</kbd></dt><dd>slot boxes on or off</dd><dt><kbd>Esc</kbd></dt><dd>close</dd></dl>
+<form method="dialog"><button>Close</button></form></dialog></section>"""

@@ -8,10 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from kie_hvqa.alignment import align
 from kie_hvqa.answer import MARK, parse
 from kie_hvqa.ledger import Row, Slot
-from kie_hvqa.scores import score
+from kie_hvqa.scores import aligned, count_aligned
 
 Verdict = Literal["right", "mark", "space", "omitted", "over_refused", "misread", "invented", "lucky", "inserted"]
 
@@ -69,19 +68,14 @@ def mark_up(row: Row, response: str | None) -> Marked:
     """``response`` over the slots of ``row``; a row without a ledger has no slots to lay it over."""
     slots = row.slots or ()
     reading = None if response is None else parse(response).reading
+    found = aligned(slots, reading)
+    verdicts = tuple(verdict(slot, symbol) for slot, symbol in zip(slots, found.symbols, strict=True))
+    symbols = tuple(found.symbols)
     if reading is None:
-        why = "missing" if response is None else "unparsable"
-        return Marked((None,) * len(slots), tuple(verdict(slot, None) for slot in slots), "", (why,), False)
-    if reading.refused:
-        symbols: tuple[str | None, ...] = (MARK,) * len(slots)
-        inserted = ""
-    else:
-        aligned = align(slots, reading.final)
-        symbols, inserted = tuple(aligned.symbols), aligned.added
-    verdicts = tuple(verdict(slot, symbol) for slot, symbol in zip(slots, symbols, strict=True))
-    counts = score(row, response).counts
-    if counts is None:
+        return Marked(symbols, verdicts, "", ("missing" if response is None else "unparsable",), False)
+    if row.slots is None:
         return Marked((), (), reading.final, (), None)
+    counts = count_aligned(slots, found, reading, row.question_kind)
     happened = {
         "invented": counts.invented > counts.lucky,
         "lucky": counts.lucky > 0,
@@ -94,4 +88,4 @@ def mark_up(row: Row, response: str | None) -> Marked:
     errors = tuple(name for name, there in happened.items() if there)
     if not errors and not counts.hallucination_free:
         errors = ("listed",)  # an unreadable field: nothing in Final OCR, and characters in the lists all the same
-    return Marked(symbols, verdicts, inserted, errors, bool(counts.hallucination_free))
+    return Marked(symbols, verdicts, found.added, errors, bool(counts.hallucination_free))

@@ -152,6 +152,12 @@ MENDED: list[tuple[str, Reading | None, set[str]]] = [
     ('<answer>{"Final OCR": "[unreadable]a\u25a1\u2588\u25af\ufffd?"}</answer>', Reading(" a    ?"),
      {"explicit marks", "missing key"}),
     ('<answer>{"Final OCR": "e\u0301"}</answer>', Reading("\u00e9"), {"unicode", "missing key"}),
+    ('<answer>{"Final OCR": "\u202ea\u200f\u200b\\u0000b\ufeff\u00ad\x07"}</answer>', AB, {"malformed JSON", "invisible", "missing key"}),
+    ('<answer>{"Final OCR": "\u200fa\\u0000b"}</answer>', AB, {"invisible", "missing key"}),
+    # a look-alike (Cyrillic А) and half of a surrogate pair are what they are
+    ('<answer>{"Final OCR": "\u0410b"}</answer>', Reading("\u0410b"), {"missing key"}),
+    ('<answer>{"Final OCR": "a\\ud800"}</answer>', Reading("a\ud800"), {"missing key"}),
+    ("<" * 70_000 + TAGGED, None, {"too many tags"}),
 ]  # fmt: skip
 
 
@@ -269,15 +275,32 @@ SPAM += [
 ]
 
 
-@pytest.mark.parametrize("length", [MAX_BODY, MAX_CHARS, 1 << 20])
+# The bar of 50 ms for a megabyte is `python -m kie_hvqa.answer_bench`; here ten times that, which no busy machine
+# reaches and which everything that is not linear passes by far.
+PATIENCE = 0.5
+
+
+@pytest.mark.parametrize("length", [MAX_BODY, MAX_CHARS])
 @pytest.mark.parametrize("start", ["", '{"Final OCR": "', '<answer>{"Final OCR": [', '{"Final OCR": '])
 def test_no_string_takes_long(start: str, length: int) -> None:
     for spam in SPAM:
         text = (start + spam * (length // len(spam)))[: length - len(start)]
-        seconds = _cpu_seconds(text)
-        if seconds >= 0.05:  # a busy machine slows one run down, not all of them
-            seconds = min(_cpu_seconds(text) for _ in range(5))
-        assert seconds < 0.05, f"{spam!r} took {seconds:.3f} s"
+        assert _cpu_seconds(text) < PATIENCE, f"{spam!r}"
+
+
+@settings(deadline=None, max_examples=40)
+@given(fragments, fragments, st.sampled_from(SPAM) | fragments, fragments, st.sampled_from([MAX_BODY, MAX_CHARS]))
+def test_no_megabyte_takes_long(start: str, one: str, other: str, end: str, length: int) -> None:
+    unit = (one + other) or "x"
+    text = (start + unit * (length // len(unit)))[: length - len(end)] + end
+    assert _cpu_seconds(text) < PATIENCE
+
+
+def test_an_answer_after_a_megabyte_of_thinking_is_read() -> None:
+    thinking = "<think>" + "The surname could be Smith. " * 37_000 + "</think>"
+    parsed = parse(thinking + TAGGED)
+    assert 1_000_000 < len(thinking) < MAX_CHARS
+    assert (parsed.reading, parsed.repairs) == (SMITH, ())
 
 
 def _cpu_seconds(text: str) -> float:

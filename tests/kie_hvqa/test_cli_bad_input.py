@@ -137,3 +137,48 @@ def test_an_unknown_reader_and_an_unknown_reward(kie_hvqa, cards, tmp_path):
 
 def test_a_limit_of_nothing(kie_hvqa, cards, tmp_path):
     refused(kie_hvqa("eval", "--data", cards, "--reader", "rapidocr", "--limit", 0, "--out", tmp_path / "out"), "limit")
+
+
+def test_an_empty_dataset(kie_hvqa, cards, tmp_path):
+    (cards / "metadata.jsonl").write_text("\n\n")
+    refused(
+        kie_hvqa("eval", "--data", cards, "--reader", "rapidocr", "--out", tmp_path / "out"),
+        str(cards / "metadata.jsonl"),
+        "there are no rows",
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_predictions_file_of_another_dataset(kie_hvqa, cards, make_cards, finished, tmp_path):
+    other = make_cards(tmp_path / "other", 1)
+    answers = tmp_path / "answers.jsonl"
+    before = answers.read_bytes()
+    done = kie_hvqa("score", "--predictions", answers, "--data", other, "--out", tmp_path / "out")
+    refused(done, f"{answers}:4", "no row 'card_1_name'", "Name the dataset")
+    assert answers.read_bytes() == before and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--prompt", "oficial"), "Did you mean `official`"),
+        (("--device", "gpu"), "unknown device 'gpu'"),
+        (("--samples", 0), "samples"),
+        (("--concurrency", 4), "--batch-size"),
+    ],
+)
+def test_an_option_that_makes_no_sense_for_a_checkpoint(kie_hvqa, cards, tiny_model, tmp_path, options, told):
+    out = tmp_path / "out"
+    refused(kie_hvqa("eval", "--data", cards, "--reader", tiny_model, "--out", out, *options), told)
+    assert not out.exists()
+
+
+def test_a_reader_that_cannot_start_leaves_the_answers_alone(kie_hvqa, cards, tiny_model, tmp_path):
+    import shutil
+
+    model = shutil.copytree(tiny_model, tmp_path / "model")
+    (model / "model.safetensors").write_bytes(b"not weights")
+    out = tmp_path / "out"
+    done = kie_hvqa("eval", "--data", cards, "--reader", model, "--out", out)
+    refused(done, str(model), "the model cannot be loaded", "whole image-text-to-text checkpoint")
+    assert (out / "predictions.jsonl").read_bytes() == b""

@@ -15,7 +15,7 @@ import pytest
 from kie_hvqa.dataset import load_rows
 from kie_hvqa.errors import InputError, WorkError
 from kie_hvqa.evaluator import evaluate, score_predictions
-from kie_hvqa.metrics import SCORES
+from kie_hvqa.metrics import OVERALL_SCORES
 from kie_hvqa.predictions import PredictionLog, read_predictions
 from kie_hvqa.readers import Answer
 from kie_hvqa.runs import load_run
@@ -53,7 +53,7 @@ def test_a_perfect_reader_scores_perfectly(cards, tmp_path):
     assert metrics["overall"]["average"]["value"] == 100.0
     assert metrics["overall"]["invented_rate"]["value"] == 0.0
     assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == metrics
-    assert set(metrics["by"]) == {"document_type", "severity", "question_kind"}
+    assert {"document_type", "severity", "question_kind"} <= set(metrics["by"])
     assert list(read_predictions(tmp_path / "out" / "predictions.jsonl")) == [row.id for row in load_rows(cards)]
 
 
@@ -217,6 +217,34 @@ def test_what_a_model_writes_cannot_break_the_file(cards, tmp_path):
     assert again.asked == []
 
 
+ODD = {
+    "a megabyte": "x" * (1 << 20),
+    "a megabyte of answer": '<answer>{"Final OCR": "' + "x" * (1 << 20) + '"}</answer>',
+    "deeply nested": "<answer>" + '{"a":' * 50_000 + "}" * 50_000 + "</answer>",
+    "a nested value": '<answer>{"Final OCR": ' + "[" * 50_000 + "]" * 50_000 + "}</answer>",
+    "NUL bytes": "\0" * 1000,
+    "surrogates": '<answer>{"Final OCR": "\ud800x\udc00"}</answer>',
+    "right to left": '<answer>{"Final OCR": "\u202e\u200f\u0627\u0644"}</answer>',
+    "look-alikes": '<answer>{"Final OCR": "\u0410\u0392\u217d\uff21"}</answer>',
+    "nothing": "",
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_nothing_that_a_model_writes_stops_an_evaluation(cards, tmp_path, name):
+    class Odd(Oracle):
+        def read(self, tasks, done=frozenset()):
+            for answer in super().read(tasks, done):
+                yield Answer(answer.id, ODD[name])
+
+    metrics = evaluate(cards, Odd(), tmp_path / "out", progress=False)
+    assert metrics["samples"] == 12 and metrics["overall"]["hallucination_free_accuracy"]["value"] < 1.0
+    found = load_run(tmp_path / "out")
+    assert {found.response(row) for row in found.rows} == {ODD[name]}, "kept as it was written"
+    again = score_predictions(tmp_path / "out" / "predictions.jsonl", tmp_path / "scored", data=cards)
+    assert again == metrics
+
+
 class Forgetful(Oracle):
     def read(self, tasks, done=frozenset()):
         yield from list(super().read(tasks, done))[:-1]
@@ -324,5 +352,5 @@ def test_predictions_by_id_without_their_data_are_told_apart(tmp_path):
 
 def test_every_score_has_its_four_numbers(cards, tmp_path):
     overall = evaluate(cards, Oracle(), tmp_path / "out", progress=False)["overall"]
-    assert set(overall) == set(SCORES)
+    assert set(overall) == set(OVERALL_SCORES)
     assert all(set(score) == {"value", "low", "high", "n"} for score in overall.values())

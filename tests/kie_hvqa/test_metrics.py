@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from kie_hvqa.answer import REFUSAL, Reading, render, truth
 from kie_hvqa.errors import InputError
 from kie_hvqa.ledger import LEGIBILITIES, Row, Slot
-from kie_hvqa.metrics import LEDGER_SCORES, OFFICIAL_SCORES, SCORES, compare, score_rows, summarise
+from kie_hvqa.metrics import LEDGER_SCORES, OFFICIAL_SCORES, OVERALL_SCORES, SCORES, compare, score_rows, summarise
 from kie_hvqa.scores import SampleScore
 
 NAMES = {"c": "clear", "p": "partial", "h": "hidden"}
@@ -94,12 +94,13 @@ def test_every_score_has_a_value_an_interval_and_its_size_everywhere() -> None:
     metrics = summarise(score_rows(ROWS, RESPONSES))
     assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
     assert set(SCORES) == {*OFFICIAL_SCORES, *LEDGER_SCORES, "parse_failure_rate"}
-    assert list(metrics["by"]) == ["document_type", "severity", "question_kind"]
+    assert list(metrics["by"]) == ["document_type", "severity", "question_kind", "operator"]
     assert list(metrics["by"]["severity"]) == ["0", "2", "6"]
     assert list(metrics["by"]["question_kind"]) == ["answerable", "unreadable", "absent"]
+    assert tuple(metrics["overall"]) == OVERALL_SCORES == (*SCORES, "aurc")
     parts = [metrics["overall"], *(part for column in metrics["by"].values() for part in column.values())]
     for part in parts:
-        assert tuple(part) == SCORES
+        assert tuple(part) == (OVERALL_SCORES if part is metrics["overall"] else SCORES)
         for score in part.values():
             assert list(score) == ["value", "low", "high", "n"]
             assert (score["value"] is None) == (score["n"] == 0)
@@ -165,15 +166,44 @@ def run(finals: Sequence[str], documents: int = 40) -> list[SampleScore]:
 def test_comparing_two_runs() -> None:
     honest, guessing = run(["Sm t "]), run(["Smith", "Smyth", "Sm t "])
     found = compare(honest, guessing)
-    assert tuple(found) == SCORES
+    assert tuple(found) == OVERALL_SCORES
     free = found["hallucination_free_accuracy"]
-    assert list(free) == ["mean", "low", "high", "n"]
+    assert list(free) == ["mean", "low", "high", "n", "detectable"]
     assert free["mean"] == pytest.approx(27 / 40) and 0 < free["low"] < free["mean"] < free["high"] and free["n"] == 40
     assert found["invented_rate"]["high"] < 0
-    assert found["false_answer_rate"] == {"mean": None, "low": None, "high": None, "n": 0}
+    nothing = {"mean": None, "low": None, "high": None, "n": 0, "detectable": None}
+    assert found["false_answer_rate"] == nothing
+    assert found["aurc"] == nothing  # these readers give no confidence
     back = compare(guessing, honest)["hallucination_free_accuracy"]
     assert (back["mean"], back["low"], back["high"]) == pytest.approx((-free["mean"], -free["high"], -free["low"]))
-    assert compare(honest, honest)["average"] == {"mean": 0.0, "low": 0.0, "high": 0.0, "n": 40}
+    same = {"mean": 0.0, "low": 0.0, "high": 0.0, "n": 40, "detectable": 0.0}
+    assert compare(honest, honest)["average"] == same
+
+
+def test_the_smallest_difference_follows_from_the_spread_of_the_pairs() -> None:
+    honest, guessing = run(["Sm t "]), run(["Smith", "Sm t "])
+    found = compare(honest, guessing)["hallucination_free_accuracy"]
+    # 40 documents, differences 0 or 1 in equal parts: the standard error is 0.5 / sqrt(40).
+    assert found["detectable"] == pytest.approx(2.80 * 0.5 / 40**0.5, rel=0.08)
+    # Of one run, as if the other were independent of it: sqrt(2) wider than its own error says.
+    bound = summarise(guessing)["detectable"]
+    assert bound["paired"] is False
+    assert bound["scores"]["hallucination_free_accuracy"] == pytest.approx(2.80 * (0.25 * 2 / 40) ** 0.5, rel=0.08)
+    assert bound["scores"]["false_answer_rate"] is None
+
+
+def test_a_sample_counts_under_each_of_its_operators() -> None:
+    recipes = [["blur", "shadow"], ["blur", "blur"], [], ["shadow"]]
+    rows = [
+        replace(
+            row(f"d{i}_1", slots("Smith", "cchch")), recipe=[{"operator": name, "parameters": "{}"} for name in names]
+        )
+        for i, names in enumerate(recipes)
+    ]
+    by = summarise(score_rows(rows, {r.id: says("Smith" if i else "Sm t ") for i, r in enumerate(rows)}))["by"]
+    free = {name: part["hallucination_free_accuracy"] for name, part in by["operator"].items()}
+    assert {name: (part["value"], part["n"]) for name, part in free.items()} == {"blur": (0.5, 2), "shadow": (0.5, 2)}
+    assert summarise(score_rows([replace(rows[0], recipe="unknown")], {}))["by"]["operator"] == {}
 
 
 def test_only_shared_samples_are_compared() -> None:

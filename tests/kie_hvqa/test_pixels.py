@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from kie_hvqa.errors import InputError
-from kie_hvqa.pixels import PixelBudget, budgeted_size, image_tokens, load_budgeted
+from kie_hvqa.pixels import PixelBudget, bounded, bounded_size, budgeted_size, image_tokens, load_budgeted
 
 QWEN = PixelBudget(4 * 28 * 28, 1280 * 28 * 28, 28)
 TINY = PixelBudget(16 * 16 * 4, 192 * 96, 16)
@@ -86,3 +86,22 @@ def test_scoring_needs_no_torch() -> None:
         "sys.exit('torch' in sys.modules or 'PIL' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+
+
+@settings(deadline=None)
+@given(st.integers(1, 20_000), st.integers(1, 20_000), st.integers(1, 4_000_000))
+def test_a_bound_shrinks_to_its_pixels_and_keeps_proportions(width: int, height: int, bound: int) -> None:
+    new_width, new_height = bounded_size(width, height, bound)
+    assert new_width >= 1 and new_height >= 1 and new_width * new_height <= bound
+    if width * height <= bound:
+        assert (new_width, new_height) == (width, height)
+    elif min(new_width, new_height) >= 50:
+        assert new_width / new_height == pytest.approx(width / height, rel=0.03)
+        assert new_width * new_height > 0.9 * bound
+    assert bounded_size(width, height, None) == (width, height)
+
+
+def test_an_image_within_its_bound_is_left_alone() -> None:
+    image = Image.new("RGB", (40, 30))
+    assert bounded(image, 1200) is image and bounded(image, None) is image
+    assert bounded(image, 300).size == (20, 15)

@@ -69,7 +69,7 @@ def test_the_embedded_reader_is_found_beside_the_trainers(monkeypatch, tmp_path,
     weights.with_name("model.safetensors.sha256").write_text(f"{sha256(weights)}  model.safetensors\n")
     reader = open_reader("embedded")
     assert reader.name == "embedded"
-    assert reader.directory == tmp_path / "embedded"
+    assert reader.source.model == tmp_path / "embedded"
 
 
 def test_opening_a_checkpoint_does_not_import_torch(tiny_model):

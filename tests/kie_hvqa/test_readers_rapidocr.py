@@ -13,7 +13,7 @@ from kie_hvqa.dataset import dataset_root, image_path, load_rows
 from kie_hvqa.errors import InputError
 from kie_hvqa.ledger import Slot
 from kie_hvqa.readers import Task, open_reader
-from kie_hvqa.readers.rapidocr_reader import FoundLine, Glyph, printed_lines, reading_over
+from kie_hvqa.readers.ocr import FoundLine, Glyph, printed_lines, reading_over
 from kie_hvqa.scores import score
 
 

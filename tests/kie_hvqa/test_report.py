@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 import shutil
-import subprocess
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -19,9 +18,9 @@ from kie_hvqa.dataset import load_rows
 from kie_hvqa.errors import InputError
 from kie_hvqa.evaluator import score_predictions
 from kie_hvqa.ledger import LEGIBILITIES, Row, Slot
-from kie_hvqa.metrics import SCORES, compare, score_rows
+from kie_hvqa.metrics import OVERALL_SCORES, compare, score_rows
 from kie_hvqa.report import write_report
-from kie_hvqa.report.charts import Bar, axis_top, grouped_bars
+from kie_hvqa.report.charts import Bar, Curve, axis_top, curves, dots, lines, round_ticks
 from kie_hvqa.report.gallery import select
 from kie_hvqa.report.marking import mark_up
 from kie_hvqa.report.pictures import region
@@ -58,27 +57,40 @@ def runs(cards, tmp_path):
 
 
 class Page(HTMLParser):
-    """What a browser would load and run."""
+    """What a browser would load and run, and the data that the page's script draws from."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.sources: list[str] = []
         self.scripts = 0
         self.handlers: list[str] = []
-        self.samples: list[dict[str, str | None]] = []
         self.text = ""
+        self._block = ""
+        self._in_block = False
         self.feed(text)
+        self.data: dict[str, Any] = json.loads(self._block) if self._block else {}
+        self.samples: list[dict[str, Any]] = self.data.get("samples", [])
 
     def handle_starttag(self, tag, attributes):
         values = dict(attributes)
-        self.scripts += tag == "script"
+        self._in_block = tag == "script" and values.get("type") == "application/json"
+        self.scripts += tag == "script" and not self._in_block
         self.sources += [values[key] for key in ("src", "href") if key in values]
         self.handlers += [key for key in values if key.startswith("on")]
-        if tag == "article":
-            self.samples.append(values)
+
+    def handle_endtag(self, tag):
+        self._in_block = False
 
     def handle_data(self, data):
-        self.text += data
+        if self._in_block:
+            self._block += data
+        else:
+            self.text += data
+
+    def kinds(self, run: int) -> dict[str, set[str]]:
+        """Sample → the kinds of error of ``run``."""
+        names = [kind for kind, _ in self.data["kinds"]]
+        return {sample["i"]: {names[number] for number in sample["R"][run][3]} for sample in self.samples}
 
 
 @pytest.fixture
@@ -95,19 +107,32 @@ def test_the_file_needs_nothing_but_itself(page, tmp_path):
     assert not re.search(r"""url\(|(?:src|href)\s*=\s*["']?https?:""", text)
 
 
-def test_what_a_model_wrote_is_text(page):
+def test_what_a_model_wrote_is_text(page, tmp_path):
     assert page.scripts == 1, "the report's own"
     assert page.handlers == []
-    assert ATTACK in page.text
+    (attacked,) = [sample for sample in page.samples if sample["i"] == "card_1_name"]
+    assert attacked["R"][1][6] == ATTACK
+    assert ATTACK not in (tmp_path / "report.html").read_text()
 
 
 def test_half_a_surrogate_pair_does_not_stop_the_report(cards, tmp_path):
     file = tmp_path / "odd.jsonl"
-    said = '<answer>{"Final OCR": "\\ud800\\u0000\\u202e"}</answer> \ud800'
+    said = '<answer>{"Final OCR": "\\ud800\\u0000\\u202e"}</answer> \ud800 </script><!--'
     file.write_text("".join(json.dumps({"id": row.id, "response": said}) + "\n" for row in load_rows(cards)))
     score_predictions(file, tmp_path / "odd", data=cards)
     write_report([tmp_path / "odd"], tmp_path / "report.html")
-    assert len(Page((tmp_path / "report.html").read_text(encoding="utf-8")).samples) == 12
+    odd = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert len(odd.samples) == 12
+    assert odd.samples[0]["R"][0][6] == said
+
+
+def test_a_confidence_that_is_no_number_is_refused_where_it_is_read(cards, tmp_path):
+    file = tmp_path / "sure.jsonl"
+    lines = [{"id": row.id, "response": honest(row), "confidence": float("nan")} for row in load_rows(cards)]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.raises(InputError, match="finite") as caught:
+        score_predictions(file, tmp_path / "sure", data=cards)
+    assert (caught.value.line, caught.value.field) == (1, "confidence")
 
 
 def test_the_headline_shows_values_intervals_and_paired_differences(page, runs, cards):
@@ -121,33 +146,82 @@ def test_the_headline_shows_values_intervals_and_paired_differences(page, runs, 
     overall = json.loads((runs[1] / "metrics.json").read_text())["overall"]["hallucination_free_accuracy"]
     assert f"{100 * overall['value']:.1f}" in page.text
     assert f"[{100 * overall['low']:.1f}, {100 * overall['high']:.1f}]" in page.text
+    assert f"±{100 * found['detectable']:.1f}" in page.text
 
 
 def test_every_sample_says_which_run_erred_and_how(page):
-    errors = {sample["data-errors"] for sample in page.samples}
-    assert any("0:invented" in words and "1:free" in words for words in errors)
-    assert any("1:unparsable" in words for words in errors)
-    assert any("0:false_answer" in words for words in errors)
-    assert not any("1:invented" in words for words in errors)
+    guessed, honest_run = page.kinds(0), page.kinds(1)
+    assert any("invented" in guessed[name] and honest_run[name] == {"free"} for name in guessed)
+    assert honest_run["card_1_name"] == {"unparsable"}
+    assert any("false_answer" in kinds for kinds in guessed.values())
+    assert not any("invented" in kinds for kinds in honest_run.values())
+
+
+def test_the_ledger_lies_over_the_picture(page, cards):
+    row = load_rows(cards)[0]
+    (sample,) = [sample for sample in page.samples if sample["i"] == row.id]
+    assert sample["v"] == "Marta Quist"
+    assert sample["l"] == "cchhc_ccccc"
+    assert sample["e"][:3] == [100, 100, 0]
+    assert sample["z"] == [192, 96] and sample["p"] < len(page.data["pictures"])
+    assert sample["b"][:4] == pytest.approx([round(value, 1) for value in row.slots[0].box])
+    symbols, verdicts, inserted, _, label, _, _ = sample["R"][0]
+    assert (symbols, verdicts, inserted, label) == ("Maxxa Quist", "rriirsrrrrr", "", "invented")
+    assert sample["R"][1][:2] == ["Ma  a Quist", "rrmmrsrrrrr"]
+
+
+def test_rivals_twins_and_operators_are_shown(cards, tmp_path):
+    metadata = cards / "metadata.jsonl"
+    lines = [json.loads(line) for line in metadata.read_text().splitlines()]
+    lines[0]["slots"][2]["rivals"] = "t1"
+    lines[0]["recipe"] = [{"operator": "opaque_occluder", "parameters": "{}"}]
+    metadata.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    file = tmp_path / "said.jsonl"
+    file.write_text("".join(json.dumps({"id": line["id"], "response": line["answer"]}) + "\n" for line in lines))
+    score_predictions(file, tmp_path / "run", data=cards)
+    write_report([tmp_path / "run"], tmp_path / "report.html")
+    (sample,) = [s for s in Page((tmp_path / "report.html").read_text()).samples if s["i"] == lines[0]["id"]]
+    assert sample["r"] == {"2": "t1"}
+    assert sample["o"] == ["opaque occluder"]
 
 
 def test_the_gallery_is_bounded_and_still_shows_each_kind(runs, tmp_path):
     write_report(runs, tmp_path / "small.html", samples=3)
     small = Page((tmp_path / "small.html").read_text())
     assert len(small.samples) == 3
-    assert "3 of 12 samples, picked" in small.text
-    words = " ".join(sample["data-errors"] for sample in small.samples)
-    assert "invented" in words and "false_answer" in words and "unparsable" in words
+    assert "3 of 12 samples" in small.text
+    kinds = set.union(*small.kinds(0).values(), *small.kinds(1).values())
+    assert kinds >= {"invented", "false_answer", "unparsable"}
     write_report(runs, tmp_path / "none.html", samples=0)
     assert Page((tmp_path / "none.html").read_text()).samples == []
 
 
+def test_pictures_beyond_the_first_are_named_from_where_the_report_lies(runs, cards, tmp_path):
+    (tmp_path / "pages").mkdir()
+    write_report(runs, tmp_path / "pages" / "report.html", pictures=2)
+    page = Page((tmp_path / "pages" / "report.html").read_text())
+    inlined = [sample for sample in page.samples if "p" in sample]
+    others = [sample for sample in page.samples if "u" in sample]
+    assert len(inlined) == 2 and len(others) == 10
+    assert len(page.data["pictures"]) <= 2
+    assert (tmp_path / "pages" / others[0]["u"]).resolve().is_file()
+    assert others[0]["g"][:2] == [0, 0] and others[0]["g"][2:] == others[0]["z"]
+    assert "The first 2 carry their pictures" in page.text
+
+
+def test_questions_about_one_page_share_its_picture(page):
+    assert len(page.data["pictures"]) == 4
+    assert len({sample["p"] for sample in page.samples}) == 4
+
+
 def test_a_missing_image_is_said_and_the_rest_is_shown(runs, cards, tmp_path):
     (cards / "images" / "card_0.png").unlink()
-    write_report(runs, tmp_path / "report.html")
+    (cards / "images" / "card_1.png").write_bytes(b"no image")
+    write_report(runs, tmp_path / "report.html", pictures=5)
     page = Page((tmp_path / "report.html").read_text())
-    assert "no such image" in page.text
-    assert len(page.samples) == 12
+    said = {sample["i"]: sample["x"] for sample in page.samples if "x" in sample}
+    assert len(said) == 6 and len(page.samples) == 12
+    assert "no such image" in said["card_0_name"] and "unreadable" in said["card_1_name"]
 
 
 @pytest.fixture
@@ -184,7 +258,7 @@ def test_official_lines_make_a_report_without_a_ledger(tmp_path):
     score_predictions(tmp_path / "lines.jsonl", tmp_path / "run")
     write_report([tmp_path / "run"], tmp_path / "report.html")
     text = Page((tmp_path / "report.html").read_text()).text
-    assert "no ledger" in text
+    assert "have no ledger" in text
     assert "similarity of Final OCR" in text
 
 
@@ -238,26 +312,6 @@ def test_a_selection_takes_every_kind_before_more_of_one(cards):
     assert len(select(rows, marked, 100)) == len(rows)
 
 
-def test_a_long_value_goes_on_in_further_lines_and_loses_nothing(make_cards, tmp_path):
-    data = make_cards(tmp_path / "data", 2)
-    value = "12 LONGSTREET AVENUE, UPPER MARLBOROUGH, 20774 MD"
-    slots = [Slot(char, "clear", 1.0, (i, 0, i + 1, 9)) for i, char in enumerate(value)]
-    row = dataclasses.replace(load_rows(data)[0], slots=tuple(slots), answer=render(truth(slots)))
-    (data / "metadata.jsonl").write_text(json.dumps(row.to_json()) + "\n")
-    said = render(Reading(value.replace("AVENUE", "      ") + "!!", "", "", 0, 0), tags=True)
-    (tmp_path / "said.jsonl").write_text(json.dumps({"id": row.id, "response": said}) + "\n")
-    score_predictions(tmp_path / "said.jsonl", tmp_path / "run", data=data)
-    write_report([tmp_path / "run"], tmp_path / "report.html")
-    text = (tmp_path / "report.html").read_text()
-    gallery = text[text.index("<article") :]
-    assert gallery.count("<th>printed</th>") == 3
-    printed = "".join(re.findall(r'<td class="clear"[^>]*>(.)</td>', gallery))
-    assert printed == value.replace(" ", "")
-    assert gallery.count('class="over_refused"') == 6
-    assert gallery.count('class="inserted"') == 2
-    assert gallery.count("inserted, over-refused") == 1
-
-
 def test_a_large_page_is_cut_to_the_field_and_a_small_one_is_not():
     slots = [Slot("a", "clear", 1.0, (900.0 + 20 * i, 1500.0, 918.0 + 20 * i, 1530.0)) for i in range(8)]
     x0, y0, x1, y1 = region((1240, 1754), slots)
@@ -268,16 +322,37 @@ def test_a_large_page_is_cut_to_the_field_and_a_small_one_is_not():
     assert region((1240, 1754), []) == (0, 0, 1240, 1754)
 
 
-def test_a_bar_is_as_high_as_its_value_and_a_missing_one_is_a_dash():
-    groups = [("0", [Bar(0.5, 0.4, 0.6, 10), None])]
-    svg = grouped_bars(groups, ["a", "b<c"], "title", 100)
-    assert svg.count("<rect") == 1
-    heights = [float(value) for value in re.findall(r'height="([\d.]+)" rx', svg)]
-    assert heights == [pytest.approx(136 / 2, abs=0.1)]
-    assert "–" in svg and "a, 0: 50.0 [40.0, 60.0], n = 10" in svg
-    assert axis_top(groups) == 60
-    assert axis_top([("0", [Bar(0.02, None, None, 3)])]) == 10
-    assert axis_top([]) == 10
+GROUPS = [("0", [Bar(0.5, 0.4, 0.6, 10), None]), ("1", [Bar(0.25, None, None, 10), Bar(0.0, 0.0, 0.1, 3)])]
+
+
+def heights(svg: str) -> list[float]:
+    return [float(value) for value in re.findall(r'cy="([\d.]+)"', svg)]
+
+
+def test_a_mark_is_as_high_as_its_value_and_a_missing_one_is_not_there():
+    svg = lines(GROUPS, ["a", "b<c"], "title", 100)
+    base, top = 190 - 24, 8
+    assert heights(svg) == pytest.approx([(base + top) / 2, base - (base - top) / 4, base], abs=0.1)
+    assert "a, 0: 50.0 [40.0, 60.0], n = 10" in svg and "b&lt;c, 1: 0.0 [0.0, 10.0], n = 3" in svg
+    assert axis_top(GROUPS) == 60
+    assert axis_top([("0", [Bar(0.02, None, None, 3)])]) == 5
+    assert axis_top([]) == 5
+
+
+def test_dots_lie_at_their_values():
+    svg = dots(GROUPS, ["a", "b"], "title", 100)
+    places = [float(value) for value in re.findall(r'cx="([\d.]+)"', svg)]
+    assert places == pytest.approx([114 + 236 * value for value in (0.5, 0.25, 0.0)], abs=0.1)
+    assert svg.count("–</text>") == 1
+
+
+def test_curves_keep_within_their_axes():
+    svg = curves([Curve(0, [(0, 0), (50, 20), (100, 40)], "a")], "title", across=(0, 100), up=(0, 40))
+    (path,) = re.findall(r'class="line" d="M([^"]+)"', svg)
+    assert path == "34.0 166.0L192.0 87.0L350.0 8.0"
+    assert round_ticks(0, 100) == [0, 20, 40, 60, 80, 100]
+    assert round_ticks(0.13, 0.31) == [0.15, 0.2, 0.25, 0.3]
+    assert round_ticks(3, 3) == [3]
 
 
 def test_a_difference_is_coloured_only_where_its_interval_excludes_zero():
@@ -294,7 +369,7 @@ def test_a_comparison_holds_three_values_and_three_paired_differences(runs, card
     named = {"base": runs[0], "warm_start": runs[1], "grpo": third}
     comparison = write_comparison(named, tmp_path / "comparison.json")
     assert json.loads((tmp_path / "comparison.json").read_text()) == comparison
-    assert set(comparison) == set(SCORES)
+    assert set(comparison) == set(OVERALL_SCORES)
     pairs = {"warm_start-base", "grpo-warm_start", "grpo-base"}
     assert all(set(row) == set(named) | pairs for row in comparison.values())
     row = comparison["hallucination_free_accuracy"]
@@ -313,51 +388,3 @@ def test_the_terminal_table_says_percent_and_how_many(runs):
     assert set(rule) <= {"─", " "}
     assert accuracy.split()[:3] == ["hallucination-free", "accuracy", "91.7"]
     assert "12 questions about 4 documents" in table
-
-
-# --- in a browser ---
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-CLICK = """<script>
-document.querySelector('[data-kind="invented"]').click();
-const run = document.getElementById("run"); const before = document.getElementById("shown").textContent;
-run.value = "1"; run.dispatchEvent(new Event("change"));
-document.body.dataset.probe = [before, document.getElementById("shown").textContent, !document.getElementById("empty").hidden].join("|");
-</script>"""
-
-
-def dump(file, profile) -> str:
-    done = subprocess.run(
-        [
-            *(
-                CHROMIUM,
-                "--headless",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-background-networking",
-                "--no-first-run",
-            ),
-            *(f"--user-data-dir={profile}", "--enable-logging=stderr", "--dump-dom", f"file://{file}"),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=True,
-    )
-    assert "CONSOLE" not in done.stderr, done.stderr
-    return done.stdout
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (Debian's package chromium)")
-def test_the_filters_work_in_a_browser_and_nothing_else_runs(runs, tmp_path):
-    write_report(runs, tmp_path / "report.html")
-    text = (tmp_path / "report.html").read_text()
-    dom = dump(tmp_path / "report.html", tmp_path / "profile")
-    assert "12 of 12 samples" in dom, "its own script runs under its own policy"
-    assert "<title>KIE-HVQA: guesser, honest</title>" in dom
-    # The policy forbids any other script, the probe too, so the copy that is probed goes without it.
-    probed = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text).replace("</body>", CLICK + "</body>")
-    (tmp_path / "probed.html").write_text(probed)
-    dom = dump(tmp_path / "probed.html", tmp_path / "profile")
-    assert 'data-probe="4 of 12 samples|0 of 12 samples|true"' in dom
-    assert "<title>KIE-HVQA: guesser, honest</title>" in dom
