@@ -7,7 +7,7 @@ READY := .venv/ready
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format tiny-reader clean
+.PHONY: help demo test lint format tiny-reader bench-simulate bench-train bench-score bench-rewards clean
 
 help:
 	@echo 'make demo         simulate, warm start, GRPO, evaluate and report, on the CPU (runs/demo)'
@@ -15,6 +15,7 @@ help:
 	@echo 'make lint         ruff, a type checker and shellcheck'
 	@echo 'make format       lets ruff rewrite what make lint would complain about'
 	@echo 'make tiny-reader  trains the embedded reader anew; interrupted, it goes on (runs/tiny_reader)'
+	@echo 'make bench-…      simulate, train, score or rewards: speed beside a named peer or a bare loop in the same run'
 	@echo 'make clean        removes caches and build output; never runs/ or .venv'
 
 demo: $(READY)
@@ -35,6 +36,19 @@ format: $(READY)
 
 tiny-reader: $(READY)
 	$(BIN)/python -m rl.tiny.base_reader --config configs/base/tiny_reader.yaml --out runs/tiny_reader
+
+bench-simulate: $(READY)
+	$(BIN)/python -c 'import augraphy' 2>/dev/null || $(BIN)/python -m pip install -q --no-deps augraphy || true
+	$(BIN)/python -m degradations.bench
+
+bench-train: $(READY)
+	$(BIN)/python -m rl.bench
+
+bench-score: $(READY)
+	$(BIN)/python -m kie_hvqa.bench
+
+bench-rewards: $(READY)
+	$(BIN)/python -m rewards.bench
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
