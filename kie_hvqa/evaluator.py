@@ -218,6 +218,12 @@ def score_predictions(
         kept = read_predictions(predictions, known=known)
         dataset = read_dataset(data, split=split, limit=limit)
         rows, file, issues = dataset.rows, dataset.file, list(dataset.issues)
+        if not any(row.id in kept for row in rows):
+            raise InputError(
+                f"none of the {len(rows)} rows asked for is answered here",
+                file=predictions,
+                remedy="Check the path, --data, --split and --limit.",
+            )
     record = RunRecord.of(
         f"answers of {predictions.resolve()}",
         sha256(predictions),

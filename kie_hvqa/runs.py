@@ -25,12 +25,13 @@ from kie_hvqa.dataset import dataset_root, image_path, rows_file
 from kie_hvqa.errors import InputError
 from kie_hvqa.files import read_json, sha256, write_json
 from kie_hvqa.ledger import Row
-from kie_hvqa.metrics import score_rows
+from kie_hvqa.metrics import SCHEMA, score_rows
 from kie_hvqa.predictions import Prediction, read_predictions, whole_lines
 from kie_hvqa.scores import SampleScore
 from kie_hvqa.suites.rows import chosen
 
 RUN, PREDICTIONS, METRICS = "run.json", "predictions.jsonl", "metrics.json"
+_METRICS_KEYS = {"samples", "documents", "overall", "by"}
 _PACKAGES = ("torch", "torchvision", "transformers", "qwen-vl-utils", "rapidocr-onnxruntime", "pillow", "numpy")
 
 
@@ -172,6 +173,12 @@ def load_run(directory: Path, *, name: str | None = None) -> Run:
             remedy="Run its `kie-hvqa eval` again: it goes on.",
         )
     metrics = read_json(directory / METRICS)
+    if not isinstance(metrics, dict) or metrics.get("schema") != SCHEMA or not metrics.keys() >= _METRICS_KEYS:
+        raise InputError(
+            "not the scores of this version",
+            file=directory / METRICS,
+            remedy="Run its `kie-hvqa eval` or `kie-hvqa score` again: what was answered is kept.",
+        )
     predictions = read_predictions(directory / PREDICTIONS, repeated=True)
     return Run(name or directory.resolve().name, directory, record, tuple(wanted_rows(record)), predictions, metrics)
 

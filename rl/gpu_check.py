@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def check(out: Path) -> dict[str, Any]:
     once("warm_start", lambda: _trained("sft", recipes["sft"], out / "warm_start", len(gpus)))
     once("grpo", lambda: _trained("grpo", recipes["grpo"], out / "grpo", len(gpus)))
     for name in ("base", "warm_start", "grpo"):
-        once(f"{name}_scores", lambda directory=out / name: _scores(out / "data", directory))
+        once(f"{name}_scores", partial(_scores, out / "data", out / name))
     return found
 
 
@@ -120,7 +121,7 @@ def _trained(stage: str, recipe: Sequence[str], directory: Path, gpus: int) -> d
     with _Sampled() as memory:
         _run([str(ROOT / "launch.sh"), stage, *recipe])
     history = read_json(directory / "history.json")
-    whole = next((entry for entry in reversed(history["log"]) if "train_runtime" in entry), {})
+    whole: dict[str, Any] = next((entry for entry in reversed(history["log"]) if "train_runtime" in entry), {})
     return {
         "steps": history["steps"],
         "seconds_a_step": whole.get("train_runtime", 0.0) / max(1, history["steps"]),

@@ -21,7 +21,7 @@ from typing import Any
 from kie_hvqa.errors import InputError
 from kie_hvqa.files import read_json
 from kie_hvqa.runs import RUN, Run, load_run
-from kie_hvqa.suites.run import read_suite
+from kie_hvqa.suites import read_suite
 
 HISTORY = "history.json"
 

@@ -16,6 +16,25 @@ What was read lies in ``OUT`` as that of any run (``wording``: in ``OUT/wordings
 is ``OUT/suite.json``. Which rows a suite takes: ``suites.rows``; how it is run: ``suites.run``.
 """
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from kie_hvqa.errors import InputError
+from kie_hvqa.files import read_json
+
 SUITES: tuple[str, ...] = ("twins", "wording", "clean")
 SUITE = "suite.json"
 SCHEMA = "kie-hvqa-suite-1"
+
+
+def read_suite(directory: Path) -> dict[str, Any] | None:
+    """The ``suite.json`` of a directory; None where there is none. InputError for one of another version."""
+    path = directory / SUITE
+    if not path.is_file():
+        return None
+    data = read_json(path)
+    if not isinstance(data, dict) or data.get("schema") != SCHEMA or data.get("suite") not in SUITES:
+        raise InputError("not a suite's result of this version", file=path, remedy="Run the suite again.")
+    return data

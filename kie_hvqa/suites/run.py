@@ -7,10 +7,10 @@ from typing import Any
 
 from kie_hvqa.errors import InputError
 from kie_hvqa.evaluator import evaluate
-from kie_hvqa.files import read_json, write_json
+from kie_hvqa.files import write_json
 from kie_hvqa.readers import Reader, open_reader
 from kie_hvqa.runs import Run, load_run
-from kie_hvqa.suites import SCHEMA, SUITE, SUITES, clean, twins, wording
+from kie_hvqa.suites import SCHEMA, SUITE, SUITES, clean, read_suite, twins, wording
 
 WORDINGS = "wordings"
 
@@ -60,17 +60,6 @@ def run_suite(
     }
     write_json(out / SUITE, result)
     return result
-
-
-def read_suite(directory: Path) -> dict[str, Any] | None:
-    """The ``suite.json`` of a directory; None where there is none. InputError for one of another version."""
-    path = directory / SUITE
-    if not path.is_file():
-        return None
-    data = read_json(path)
-    if not isinstance(data, dict) or data.get("schema") != SCHEMA or data.get("suite") not in SUITES:
-        raise InputError("not a suite's result of this version", file=path, remedy="Run the suite again.")
-    return data
 
 
 def _read_wordings(

@@ -92,5 +92,6 @@ def scanned(page: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     page = np.clip(pixels, 0, 255).astype(np.uint8)
     if rng.random() < 0.25:
         quality = int(rng.integers(40, 96))
-        page = cv2.imdecode(cv2.imencode(".jpg", page, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
+        coded = cv2.imencode(".jpg", page, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+        page = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8)
     return page

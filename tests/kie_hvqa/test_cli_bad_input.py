@@ -182,3 +182,43 @@ def test_a_reader_that_cannot_start_leaves_the_answers_alone(kie_hvqa, cards, ti
     done = kie_hvqa("eval", "--data", cards, "--reader", model, "--out", out)
     refused(done, str(model), "the model cannot be loaded", "whole image-text-to-text checkpoint")
     assert (out / "predictions.jsonl").read_bytes() == b""
+
+
+def test_predictions_without_an_answer_to_anything(kie_hvqa, cards, tmp_path):
+    empty = tmp_path / "empty.jsonl"
+    empty.write_text("")
+    refused(
+        kie_hvqa("score", "--predictions", empty, "--data", cards, "--out", tmp_path / "out"),
+        str(empty),
+        "none of the 12 rows asked for is answered",
+    )
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("spoilt", ["{}", "[]", '{"schema": "kie-hvqa-metrics-1", "overall": {}}'])
+def test_a_report_over_scores_that_are_not_whole(kie_hvqa, finished, tmp_path, spoilt):
+    (finished / "metrics.json").write_text(spoilt)
+    refused(
+        kie_hvqa("report", finished, "--out", tmp_path / "report.html"),
+        str(finished / "metrics.json"),
+        "not the scores of this version",
+        "again",
+    )
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_a_report_over_a_history_and_a_suite_that_are_none(kie_hvqa, tmp_path):
+    (tmp_path / "training").mkdir()
+    (tmp_path / "training" / "history.json").write_text('{"log": [{"loss": 1}]}')
+    told = kie_hvqa("report", tmp_path / "training", "--out", tmp_path / "report.html")
+    refused(told, "history.json", "log", "not the history of a training run")
+    (tmp_path / "suite").mkdir()
+    (tmp_path / "suite" / "suite.json").write_text('{"suite": "clean"}')
+    told = kie_hvqa("report", tmp_path / "suite", "--out", tmp_path / "report.html")
+    refused(told, "suite.json", "not a suite's result of this version")
+
+
+def test_a_suite_without_anything_to_ask(kie_hvqa, cards, tmp_path):
+    told = kie_hvqa("eval", "--suite", "twins", "--data", cards, "--reader", "rapidocr", "--out", tmp_path / "out")
+    refused(told, str(cards / "metadata.jsonl"), "no pair of twins", "simulated for it")
+    assert not (tmp_path / "out").exists()

@@ -17,9 +17,9 @@ from kie_hvqa.errors import InputError, WorkError
 from kie_hvqa.ledger import Row, Slot
 from kie_hvqa.prompt import question
 from kie_hvqa.readers.base import Answer, Task
-from kie_hvqa.suites import clean, twins, wording
+from kie_hvqa.suites import clean, read_suite, twins, wording
 from kie_hvqa.suites.rows import chosen, left_out, twin_pairs
-from kie_hvqa.suites.run import read_suite, run_suite
+from kie_hvqa.suites.run import run_suite
 from kie_hvqa.suites.tables import tables, text
 
 NAMES = {"c": "clear", "p": "partial", "h": "hidden"}
