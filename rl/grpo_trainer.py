@@ -61,11 +61,11 @@ class GroupTrainer(TimedTrainer, EvaluatedTrainer, KeptTrainer, SharingGRPOTrain
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         mode = "train" if self.model.training else "eval"
         metrics = self._metrics[mode]
-        logged = len(metrics[f"ledger/{SCORE}"])
+        logged = len(metrics.get(f"ledger/{SCORE}", ()))
         output = super()._generate_and_score_completions(inputs)
         self._trust.after_generation(output)
         scored, self._scored = self._scored, {}
-        if len(metrics[f"ledger/{SCORE}"]) == logged:  # the reward `faithful` logs the same rates itself
+        if len(metrics.get(f"ledger/{SCORE}", ())) == logged:  # the reward `faithful` logs the same rates itself
             for name, value in self._ledger_rates(inputs, scored["completions"]).items():
                 metrics[name].append(value)
         for name, value in self._zero_variance(inputs, scored["rewards"]).items():

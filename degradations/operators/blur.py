@@ -121,7 +121,7 @@ class GaussianBlur(Operator):
     """Many small spreads at once: ``sigma`` pixels. Source: the central limit theorem, for spreads that convolve."""
 
     name = "gaussian_blur"
-    rungs = (0.356, 0.377, 0.413, 0.462, 0.498, 0.552)
+    rungs = (0.413, 0.43, 0.452, 0.493, 0.544, 0.589)
     stage = OPTICS
     sigma: Positive
 
@@ -142,7 +142,7 @@ class DefocusBlur(Operator):
     """
 
     name = "defocus_blur"
-    rungs = (0.413, 0.488, 0.541, 0.591, 0.649, 0.74)
+    rungs = (0.467, 0.543, 0.593, 0.647, 0.707, 0.776)
     stage = OPTICS
     radius: Positive
 
@@ -163,7 +163,7 @@ class MotionBlur(Operator):
     """
 
     name = "motion_blur"
-    rungs = (0.078, 0.12, 0.169, 0.224, 0.284, 0.357)
+    rungs = (0.105, 0.166, 0.209, 0.256, 0.317, 0.395)
     stage = OPTICS
     length: Annotated[float, Field(gt=0, le=2000)]
     angle: Finite

@@ -61,8 +61,10 @@ class SharingGRPOTrainer(GRPOTrainer):
 
     def _tokenize_prompts(self, prompts: list) -> tuple[list[list[int]], list[Any] | None, dict[str, Any]]:
         self._tokenised = None
+        if not self._share_prompts and self._store is None:
+            return super()._tokenize_prompts(prompts)
         distinct, owner, keys = distinct_prompts(prompts)
-        if (not self._share_prompts and self._store is None) or any(len(images) != 1 for images in keys):
+        if any(len(images) != 1 for images in keys):
             return super()._tokenize_prompts(prompts)
         prompt_ids, images, fields = super()._tokenize_prompts([prompts[index] for index in distinct])
         grids = torch.as_tensor(fields["image_grid_thw"])
