@@ -1,7 +1,7 @@
 """Contact sheets: every template and every family of operators at a glance, for people who must take them for photographs.
 
 One JPEG a template (three pages of the looks seen in training, three of those held out), one a family (each operator on
-a card and on an invoice or receipt, at severities 1, 3 and 5), each at most 300 KB. A sheet is a pure function of its seed.
+a card and on an invoice or receipt, at severities 1, 3 and 5), each at most 160 KB. A sheet is a pure function of its seed.
 
 Run: ``python -m degradations.contact_sheets --out docs/contact-sheets`` (``--only fapiao wear`` for some).
 """
@@ -23,7 +23,7 @@ from kie_hvqa.config import nearest
 from kie_hvqa.errors import InputError, WorkError
 from kie_hvqa.files import replacing
 
-LIMIT = 300_000  # bytes
+LIMIT = 160_000  # bytes
 WIDTH = 1600  # pixels of a sheet
 SEVERITIES = (1, 3, 5)
 _GAP = 10

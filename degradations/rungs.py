@@ -1,10 +1,10 @@
 """Finds the rungs at which severity k takes the same share of slots out of ``clear`` under every operator.
 
 An operator's parameters run along its ladder, from one end (0) to the other (1) and beyond. Its draws are made with the
-same random numbers at and around the rungs that it has, the ledger says what share of slots is no longer clear at each place,
-and the places where that share meets ``OUT_OF_CLEAR`` are its new rungs (run it again if they moved far). They are printed, and copied into the operator's
-class by hand: a ladder is part of what a dataset means, so nothing changes it silently. ``degradations.ladders`` then
-measures the table on other fields.
+same random numbers at and around the rungs that it has, the ledger says what share of slots is no longer clear at each
+place, and the places where that share meets ``OUT_OF_CLEAR`` are its new rungs (run it again if they moved far). They are
+printed, and copied into the operator's class by hand: a ladder is part of what a dataset means, so nothing changes it
+silently. ``degradations.ladders`` then measures the table on other fields.
 
 Run: ``python -m degradations.rungs --scale tiny full`` (some minutes on one core; ``--operators NAME …`` for some).
 """
@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -23,7 +22,7 @@ from degradations.chance import generator
 from degradations.ladders import Field, fields
 from degradations.legibility import LegibilityModel, ledger
 from degradations.operators import OPERATORS, Context, Operator, operator_class
-from degradations.operators.base import OUT_OF_CLEAR
+from degradations.operators.base import OUT_OF_CLEAR, at_place
 from degradations.recipe import Recipe
 from kie_hvqa.ledger import MAX_SEVERITY
 
@@ -37,13 +36,8 @@ def places_of(cls: type[Operator]) -> tuple[float, ...]:
 
 def draw_at(cls: type[Operator], place: float, field: Field, seed: int) -> Operator:
     """The operator as ``draw`` gives it with its whole ladder at ``place``."""
-    held: Any = cls.rungs
-    cls.rungs = (place,) * MAX_SEVERITY
-    try:
-        rng = generator(seed, field.name, cls.name)  # the same numbers at every place
-        return cls.draw(MAX_SEVERITY, rng, Context.of(field.page, field.boxes, field.copies))
-    finally:
-        cls.rungs = held
+    rng = generator(seed, field.name, cls.name)  # the same numbers at every place
+    return at_place(cls, place).draw(MAX_SEVERITY, rng, Context.of(field.page, field.boxes, field.copies))
 
 
 def share_out(model: LegibilityModel, cls: type[Operator], place: float, sample: Sequence[Field], seed: int) -> float:

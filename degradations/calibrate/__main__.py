@@ -70,9 +70,9 @@ def real_lines(annotations: Path, seed: int) -> Iterator[Line]:
                     yield found
 
 
-def measure(lines: Iterator[Line], readers: Mapping[str, Read], seed: int, repeats: int) -> list[Trial]:
+def measure(lines: Iterator[Line], readers: Mapping[str, Read], seed: int, repeats: int, wide: bool) -> list[Trial]:
     model = LegibilityModel()
-    return [trial for line in lines for trial in trials(line, readers, model, seed, repeats)]
+    return [trial for line in lines for trial in trials(line, readers, model, seed, repeats, wide=wide)]
 
 
 def fit(found: list[Trial], real: list[Trial], reader: str) -> LegibilityModel:
@@ -113,6 +113,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="damaged versions of each line")
     parser.add_argument("--seed", type=int, default=20260101)
     parser.add_argument("--scale", choices=("full", "tiny"), default="full")
+    parser.add_argument("--severities", action="store_true", help="draw severities 1 to 6, as a dataset does")
     parser.add_argument("--readers", nargs="+", choices=READERS, default=["rapidocr"])
     parser.add_argument("--annotations", type=Path, help="annotated scans, images beside the file: reported apart")
     parser.add_argument("--memory", type=Path, help="a folder that keeps what the readers said")
@@ -123,10 +124,13 @@ def main() -> None:
     args = parser.parse_args()
     cv2.setNumThreads(1)
     readers = open_readers(args.readers, args.memory)
-    found = measure(printed_lines(args.scale, args.documents, args.fields, args.seed), readers, args.seed, args.repeats)
+    lines = printed_lines(args.scale, args.documents, args.fields, args.seed)
+    found = measure(lines, readers, args.seed, args.repeats, not args.severities)
     real = []
     if args.annotations:
-        real = measure(real_lines(args.annotations, args.seed), readers, args.seed, args.repeats * 3)
+        real = measure(
+            real_lines(args.annotations, args.seed), readers, args.seed, args.repeats * 3, not args.severities
+        )
     first = args.readers[0]
     model = LegibilityModel() if args.check else fit(found, real, first)
     testing = found if args.check else [trial for trial in found if int(trial.document) % 2 == 1]

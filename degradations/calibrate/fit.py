@@ -116,11 +116,16 @@ def fit_thresholds(evidence: Floats, right: Bools, model: LegibilityModel) -> Le
 
 
 def crossing(evidence: Floats, right: Bools, target: float) -> float:
-    """The least evidence, in hundredths, from which the monotone curve of accuracy is at least ``target``."""
+    """The evidence, in hundredths, at which the monotone curve of accuracy reaches ``target``; 1 where it never does.
+
+    The curve runs straight between the middles of its steps: where a step begins is chance.
+    """
     order = np.argsort(evidence, kind="stable")
-    curve_ = monotone(right[order].astype(float))
-    above = np.flatnonzero(curve_ >= target)
-    return round(float(evidence[order][above[0]]), 2) if len(above) else 1.0
+    levels, starts, counts = np.unique(
+        monotone(right[order].astype(float)).round(12), return_index=True, return_counts=True
+    )
+    middles = [evidence[order][start : start + count].mean() for start, count in zip(starts, counts, strict=True)]
+    return 1.0 if target > levels[-1] else round(float(np.interp(target, levels, middles)), 2)
 
 
 def monotone(values: Floats) -> Floats:

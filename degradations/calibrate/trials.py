@@ -1,9 +1,10 @@
 """One trial is one printed line, damaged once and read once: what was measured in every slot, and who read it right.
 
-Lines come from fresh documents, operators and severities in turn, a sixth of them two operators at once. Lines of fewer
-than three characters are left out (recognisers are made for lines, and RapidOCR's reads single letters as
-Chinese), and so are machine readable zones (runs of ``<`` cannot be aligned). A slot counts for a reader only if
-he reads it in the clean crop: damage is not to blame for the rest.
+Lines come from fresh documents. A psychometric curve needs both its ends, so each operator is drawn at strengths spread
+evenly over its ladder and beyond (``spread``); or at the severities of a dataset, which keep to the middle of the curve.
+A sixth of the trials has two operators at once. Lines of fewer than three characters are left out (recognisers are made
+for lines, and RapidOCR's reads single letters as Chinese), and so are machine readable zones (runs of ``<`` cannot be
+aligned). A slot counts for a reader only if he reads it in the clean crop: damage is not to blame for the rest.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ from degradations.legibility import LegibilityModel, Print
 from degradations.legibility.frame import Frame, region_around
 from degradations.legibility.observer import Trace, trace
 from degradations.legibility.structure import structure_kept
-from degradations.operators import FAMILIES, OPERATORS, Context, Image
+from degradations.operators import FAMILIES, OPERATORS, Context, Image, Operator
+from degradations.operators.base import at_place
 from degradations.recipe import Recipe, draw_recipe
 from kie_hvqa.ledger import MAX_SEVERITY, Box
 
+_HEAD = 1.3  # the place of a ladder (0 is its foot, 1 its head) up to which strengths are spread at least
 _MIXED = 6  # every sixth trial has two operators
 
 
@@ -52,7 +55,6 @@ class Trial:
     name: str
     value: str
     operators: tuple[str, ...]
-    severity: int
     traces: tuple[Trace | None, ...]
     structure: NDArray[np.float64]
     contrast: NDArray[np.float64]
@@ -68,8 +70,10 @@ def fit_for_trials(line: Line) -> bool:
     return len(line.value.replace(" ", "")) >= 3 and "<<" not in line.value
 
 
-def trials(line: Line, readers: Mapping[str, Read], model: LegibilityModel, seed: int, repeats: int) -> Iterator[Trial]:
-    """``repeats`` damaged versions of ``line``; which operators and severities they get follows from ``seed``."""
+def trials(
+    line: Line, readers: Mapping[str, Read], model: LegibilityModel, seed: int, repeats: int, *, wide: bool = True
+) -> Iterator[Trial]:
+    """``repeats`` damaged versions of ``line``; which operators and strengths they get follows from ``seed``."""
     rng = generator(seed, line.document, line.name, "calibration")
     clean = {name: read_right(read, line.page, line.value, line.boxes) for name, read in readers.items()}
     printed = np.array([not char.isspace() for char in line.value])
@@ -81,17 +85,24 @@ def trials(line: Line, readers: Mapping[str, Read], model: LegibilityModel, seed
     for _ in range(repeats):
         severity = int(rng.integers(1, MAX_SEVERITY + 1))
         chosen = names[int(rng.integers(len(names)))]
+        place = float(rng.uniform(*spread(OPERATORS[chosen])))
         if rng.integers(_MIXED):
-            recipe = Recipe((OPERATORS[chosen].draw(severity, rng, context),))
+            cls = at_place(OPERATORS[chosen], place) if wide else OPERATORS[chosen]
+            recipe = Recipe((cls.draw(MAX_SEVERITY if wide else severity, rng, context),))
         else:
             recipe = draw_recipe(severity, rng, context, dict.fromkeys(names, 1.0), {2: 1.0})
-        yield trial(line, recipe, severity, readers, asked, model)
+        yield trial(line, recipe, readers, asked, model)
+
+
+def spread(cls: type[Operator]) -> tuple[float, float]:
+    """The places of an operator's ladder between which strengths are spread: half its rungs' width beyond them."""
+    first, last = min(cls.rungs), max(cls.rungs)
+    return first - 0.5 * (last - first), max(_HEAD, last + 0.5 * (last - first))
 
 
 def trial(
     line: Line,
     recipe: Recipe,
-    severity: int,
     readers: Mapping[str, Read],
     asked: Mapping[str, NDArray[np.bool_]],
     model: LegibilityModel,
@@ -110,7 +121,6 @@ def trial(
         line.name,
         line.value,
         recipe.names,
-        severity,
         tuple(traces),
         np.nan_to_num(structure_kept(model, still, upright, boxes)),
         ink_contrast(still, upright, boxes),

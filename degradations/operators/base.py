@@ -236,6 +236,11 @@ def number(value: float) -> float:
     return round(float(value), 4)
 
 
+def at_place(cls: type[Operator], place: float) -> type[Operator]:
+    """``cls`` with its whole ladder at ``place`` (0 its foot, 1 its head, beyond them too): for calibration, not for data."""
+    return type(cls.__name__, (cls,), {"rungs": (place,) * MAX_SEVERITY})
+
+
 def draw_seed(rng: Rng) -> int:
     return int(rng.integers(0, 2**32))
 

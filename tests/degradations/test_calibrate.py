@@ -4,6 +4,7 @@ import dataclasses
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,10 +18,12 @@ from degradations.calibrate.readers import Remembered, open_readers
 from degradations.calibrate.summary import auroc, bins, flat, summarise
 from degradations.calibrate.trials import Line, fit_for_trials, read_right, trial, trials
 from degradations.legibility import LegibilityModel
+from degradations.legibility.constants import CALIBRATION
 from degradations.legibility.observer import Trace
 from degradations.legibility.structure import curve
 from degradations.operators import GaussianBlur, Noise
 from degradations.recipe import Recipe
+from kie_hvqa.files import read_json
 
 MODEL = LegibilityModel()
 
@@ -105,7 +108,7 @@ def test_reading_is_judged_slot_by_slot(page):
 def test_ink_contrast_is_blind_to_what_evidence_sees(page):
     """Noise that drowns the letters has all the contrast that the baseline asks for."""
     recipe = Recipe((Noise(6, read=200.0, shot=0.0, grain_size=2.0, chroma=0.0, seed=1),))
-    found = trial(line_of(page), recipe, 6, {}, {}, MODEL)
+    found = trial(line_of(page), recipe, {}, {}, MODEL)
     assert found.contrast[:5].min() > 0.9 and curve(MODEL, found.structure[:5]).mean() < MODEL.hidden
 
 
@@ -169,7 +172,6 @@ def test_the_figure_is_drawn(tmp_path, make_page):
         trial(
             line_of(page, str(k)),
             Recipe((GaussianBlur(3, 0.3 + k),)),
-            3,
             {"rapidocr": lambda _: "ABCX"},
             {"rapidocr": np.ones(8, bool)},
             MODEL,
@@ -185,3 +187,15 @@ def test_the_command_says_what_it_wants():
         [sys.executable, "-m", "degradations.calibrate", "--help"], capture_output=True, text=True, check=True
     )
     assert "--annotations" in done.stdout and "--check" in done.stdout
+
+
+def test_the_shipped_constants_come_with_what_was_measured_and_the_page_says_the_same():
+    shipped = read_json(CALIBRATION)
+    assert dataclasses.asdict(MODEL) == shipped["constants"]
+    found = shipped["measured"]["held_out"]["rapidocr"]
+    assert found["overall"]["auroc"] >= 0.92 and found["opaque"]["auroc"] >= 0.94 and found["bins_rise"]
+    assert found["overall"]["auroc"] > found["overall"]["auroc_ink_contrast"] + 0.1
+    page = (Path(__file__).parents[2] / "docs" / "legibility.md").read_text()
+    for row, part in (("**all**", "overall"), ("opaque occluders", "opaque"), ("blur", "blur")):
+        said = next(line for line in page.splitlines() if line.startswith(f"| {row} |"))
+        assert f"{found[part]['slots']:,}" in said and f"{found[part]['auroc']:.3f}" in said
