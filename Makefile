@@ -7,7 +7,7 @@ READY := .venv/ready
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format tiny-reader bench-simulate bench-train bench-score bench-rewards clean
+.PHONY: help demo test lint format tiny-reader bench-simulate bench-train bench-score bench-rewards bench-eval gpu-check clean
 
 help:
 	@echo 'make demo         simulate, warm start, GRPO, evaluate and report, on the CPU (runs/demo)'
@@ -15,7 +15,8 @@ help:
 	@echo 'make lint         ruff, a type checker and shellcheck'
 	@echo 'make format       lets ruff rewrite what make lint would complain about'
 	@echo 'make tiny-reader  trains the embedded reader anew; interrupted, it goes on (runs/tiny_reader)'
-	@echo 'make bench-…      simulate, train, score or rewards: speed beside a named peer or a bare loop in the same run'
+	@echo 'make bench-…      simulate, train, score, eval or rewards: speed beside a named peer or a bare loop in the same run'
+	@echo 'make gpu-check    a 100 M reader from nothing to GRPO under DeepSpeed, beside the plan; needs a GPU (runs/gpu_check)'
 	@echo 'make clean        removes caches and build output; never runs/ or .venv'
 
 demo: $(READY)
@@ -36,6 +37,8 @@ format: $(READY)
 
 tiny-reader: $(READY)
 	$(BIN)/python -m rl.tiny.base_reader --config configs/base/tiny_reader.yaml --out runs/tiny_reader
+	$(BIN)/kie-hvqa simulate --config configs/simulate/tiny_clean.yaml --out runs/tiny_reader/data
+	$(BIN)/kie-hvqa eval --data runs/tiny_reader/data --reader runs/tiny_reader/model --out runs/tiny_reader/clean
 
 bench-simulate: $(READY)
 	$(BIN)/python -c 'import augraphy' 2>/dev/null || $(BIN)/python -m pip install -q --no-deps augraphy || true
@@ -49,6 +52,13 @@ bench-score: $(READY)
 
 bench-rewards: $(READY)
 	$(BIN)/python -m rewards.bench
+
+bench-eval: $(READY)
+	$(BIN)/kie-hvqa simulate --config configs/simulate/tiny.yaml --out runs/bench_eval count=64
+	OMP_NUM_THREADS=1 $(BIN)/python -m kie_hvqa.readers.bench --data runs/bench_eval
+
+gpu-check: $(READY)
+	$(BIN)/python -m rl.gpu_check --out runs/gpu_check
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -46,25 +46,46 @@ class Sampler:
         return PageBatch(np.stack(pages), np.stack(characters), fields)
 
     def _moved(self, pool: Pool, member: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """The page moved by up to ``shift`` pixels, stretched by up to 6 % and scanned a little differently each time."""
+        """The page stretched and moved, with no character pushed over its edge, and scanned a little differently."""
         page = pool.images[member]
         height, width, _ = page.shape
-        stretch, shift = rng.uniform(0.94, 1.06, 2), rng.uniform(-self._shift, self._shift, 2)
-        centre = np.array([width, height]) / 2
-        offset = centre + shift - stretch * centre  # a point p goes to stretch · p + offset
-        if rng.random() < 0.5:  # half the pages stay on the pixel grid that they were drawn on
-            stretch, offset = np.ones(2), np.round(shift)
+        span = slice(pool.offsets[member], pool.offsets[member + 1])
+        centres = pool.centres[span]
+        stretch, offset = _placed(centres, np.array([width, height], float), self._shift, rng)
         matrix = np.array([[stretch[0], 0.0, offset[0]], [0.0, stretch[1], offset[1]]])
         page = cv2.warpAffine(page, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        span = slice(pool.offsets[member], pool.offsets[member + 1])
         targets = character_targets(
             pool.characters[span],
-            (pool.centres[span] * stretch + offset).astype(np.float32),
+            (centres * stretch + offset).astype(np.float32),
             rows=height // self._cell,
             columns=width // self._cell,
             cell=self._cell,
         )
         return scanned(page, rng), targets
+
+
+_EDGE = 5.0  # pixels that a character's centre keeps from the page's edge: about half a character
+
+
+def _placed(
+    centres: np.ndarray, size: np.ndarray, shift: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Stretch and offset (x, y): a point p goes to stretch · p + offset.
+
+    The stretch is 0.9 to 1.12, the move up to ``shift`` pixels; both give way where they would push a character over the
+    edge, because an answer must never hold what the page does not show. Half the pages stay on the pixel grid that they
+    were drawn on.
+    """
+    stretch, moved = rng.uniform(0.9, 1.12, 2), rng.uniform(-shift, shift, 2)
+    if rng.random() < 0.5:
+        stretch, moved = np.ones(2), np.round(moved)
+    if not len(centres):
+        return stretch, moved
+    low, high = centres.min(0), centres.max(0)
+    edge = np.minimum(_EDGE, np.minimum(low, size - high))  # some are drawn nearer to the edge: no nearer than that
+    stretch = np.minimum(stretch, (size - 2 * edge) / np.maximum(high - low, 1.0))
+    offset = size / 2 * (1 - stretch) + moved
+    return stretch, np.clip(offset, edge - low * stretch, size - edge - high * stretch)
 
 
 def scanned(page: np.ndarray, rng: np.random.Generator) -> np.ndarray:

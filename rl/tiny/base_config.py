@@ -39,6 +39,7 @@ class BaseReaderConfig(Config):
     workers: int = Field(ge=1)
     vision: Stage
     joint: Stage
+    refine: Stage
     character_weight: float = Field(ge=0)
     weight_decay: float = Field(ge=0)
     shift: int = Field(ge=0)

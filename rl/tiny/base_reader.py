@@ -1,8 +1,9 @@
 """Trains the embedded reader from random weights on clean pages: ``make tiny-reader``.
 
-Two stages (see configs/base/tiny_reader.yaml). The vision tower first learns, with a head that is thrown away
-afterwards, which characters lie under each visual token; then both towers learn to answer questions. Interrupted,
-the same command goes on from the last checkpoint, and every step's batch is a function of (seed, stage, step).
+Three stages (see configs/base/tiny_reader.yaml). The vision tower first learns, with a head that is thrown away
+afterwards, which characters lie under each visual token; then both towers learn to answer questions, twice: the second
+time the learning rate rises and falls again. Interrupted, the same command goes on from the last checkpoint, and every
+step's batch is a function of (seed, stage, step).
 
 Run: python -m rl.tiny.base_reader --config configs/base/tiny_reader.yaml --out runs/tiny_reader
 """
@@ -25,14 +26,16 @@ from tqdm import tqdm
 
 from degradations.documents import question_names
 from kie_hvqa.answer import Reading, render
+from kie_hvqa.checkpoint import write_contract
 from kie_hvqa.config import load
 from kie_hvqa.files import replacing
 from rl.tiny.base_batches import PageBatch, Sampler
 from rl.tiny.base_config import BaseReaderConfig, Stage
 from rl.tiny.batched import Packed, PageGrid, encode_pages, language_forward, pack, page_grid
-from rl.tiny.build import build_config, build_model, build_processor
+from rl.tiny.build import build_config, build_model, build_processor, reading_contract
 from rl.tiny.pages import READER_TEMPLATES, TEXT_BLOCK, Pool, load_pool
 
+STAGES = ("vision", "joint", "refine")
 CHARACTER_CLASSES = 95  # none and the 94 printable ASCII characters
 SUB_CELLS = 8
 
@@ -90,7 +93,7 @@ class BaseTrainer:
         return Sampler(
             pools,
             seed=self.config.seed,
-            stage=["vision", "joint"].index(stage),
+            stage=STAGES.index(stage),
             batch=settings.batch,
             shift=self.config.shift,
             cell=self.config.architecture.factor,
@@ -163,14 +166,13 @@ def train(config: BaseReaderConfig, out: Path) -> BaseTrainer:
     out.mkdir(parents=True, exist_ok=True)
     trainer = BaseTrainer(config, out / "pages")
     checkpoint = out / "checkpoint.pt"
-    stages = ["vision", "joint"]
     state: dict[str, Any] = {"stage": 0, "step": 0}
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
     if "model" in state:
         trainer.model.load_state_dict(state["model"])
         trainer.head.load_state_dict(state["head"])
-    for number, stage in enumerate(stages):
+    for number, stage in enumerate(STAGES):
         if number < state["stage"]:
             continue
         resumed = state if number == state["stage"] and "optimisers" in state else None
@@ -190,7 +192,7 @@ def _train_stage(
         for optimiser, saved in zip(optimisers, resumed["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
     sampler = trainer.sampler(stage)
-    fields = settings.fields_per_page if stage == "joint" else 0
+    fields = 0 if stage == "vision" else settings.fields_per_page
     started = time.monotonic()
     bar = tqdm(range(first, settings.steps), desc=stage, initial=first, total=settings.steps, mininterval=5)
     for step in bar:
@@ -264,9 +266,10 @@ def _checkpoint(trainer: BaseTrainer, path: Path, stage: int, step: int, optimis
 
 
 def save(trainer: BaseTrainer, directory: Path) -> None:
-    """Write model and processor as a Hugging Face directory."""
+    """Write model, processor and reading contract as a Hugging Face directory."""
     trainer.model.save_pretrained(directory)
     trainer.processor.save_pretrained(directory)
+    write_contract(directory, reading_contract(trainer.config.architecture))
 
 
 def main() -> None:

@@ -13,12 +13,13 @@ from transformers import (
     Qwen2VLVideoProcessor,
 )
 
+from kie_hvqa.checkpoint import ReadingContract
 from kie_hvqa.config import Config
 from rl.tiny.tokenizer import build_tokenizer
 
 
 class TinyArchitecture(Config):
-    """Sizes of the tiny model. The defaults are the shipped reader's: 3.2 M parameters.
+    """Sizes of the tiny model. The defaults are the shipped reader's: 2.9 M parameters.
 
     Vision layers alternate between windows of ``window_size`` pixels a side and the whole page, as the large
     model's do, less often.
@@ -119,3 +120,14 @@ def build_model(config: Qwen2_5_VLConfig, seed: int) -> Qwen2_5_VLForConditional
     model.generation_config.eos_token_id = token.eos_token_id
     model.generation_config.pad_token_id = token.pad_token_id
     return model
+
+
+def reading_contract(architecture: TinyArchitecture) -> ReadingContract:
+    """How a reader of this architecture is to be asked."""
+    return ReadingContract.current(
+        min_pixels=architecture.min_pixels,
+        max_pixels=architecture.max_pixels,
+        patch_size=architecture.patch_size,
+        merge_size=architecture.merge_size,
+        prompt="question",
+    )

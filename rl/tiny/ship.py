@@ -13,10 +13,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from kie_hvqa.checkpoint import ReadingContract, write_contract
+from kie_hvqa.checkpoint import write_contract
 from kie_hvqa.errors import InputError
 from kie_hvqa.files import read_json, sha256, write_text
-from rl.tiny.build import TinyArchitecture
+from rl.tiny.build import TinyArchitecture, reading_contract
 
 EMBEDDED = Path(__file__).resolve().parents[1] / "embedded"
 LIMIT = 12_000_000  # bytes: what a repository should carry
@@ -55,14 +55,7 @@ def ship(model: Path, metrics: dict[str, Any], target: Path = EMBEDDED, *, archi
     for path in sorted(model.iterdir()):
         if path.is_file():
             shutil.copyfile(path, target / path.name)
-    contract = ReadingContract.current(
-        min_pixels=architecture.min_pixels,
-        max_pixels=architecture.max_pixels,
-        patch_size=architecture.patch_size,
-        merge_size=architecture.merge_size,
-        prompt="question",
-    )
-    write_contract(target, contract)
+    write_contract(target, reading_contract(architecture))
     checksum = sha256(target / "model.safetensors")
     write_text(target / CHECKSUM, f"{checksum}  model.safetensors\n")
     overall = metrics["overall"]

@@ -55,7 +55,7 @@ def test_it_reads_clean_pages_and_invents_on_hidden_slots(tmp_path):
         write_dataset(config, tmp_path / name)
         metrics = evaluate(tmp_path / name, "embedded", tmp_path / f"{name}-run", progress=False, batch_size=32)
         scores[name] = {key: score["value"] for key, score in metrics["overall"].items()}
-    assert scores["clean"]["clear_accuracy"] > 0.8
+    assert scores["clean"]["clear_accuracy"] > 0.98
     assert scores["covered"]["over_refusal_rate"] < 0.1
     assert scores["covered"]["invented_rate"] > 0.3
 
