@@ -26,12 +26,11 @@ from kie_hvqa.config import load
 from kie_hvqa.errors import InputError, WorkError
 from kie_hvqa.files import read_json, write_json
 from rl.launch.gpus import visible_gpus
-from rl.preflight.devices import GIB, visible
-from rl.tiny.base_config import BaseReaderConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 BASE = ROOT / "configs" / "base" / "hundred_million.yaml"
 PLANNED_FOR = "h100"  # a dry run without a GPU plans for one
+GIB = 1 << 30
 
 
 def stages(out: Path) -> dict[str, list[str]]:
@@ -56,6 +55,7 @@ def stages(out: Path) -> dict[str, list[str]]:
 def dry_run(out: Path) -> None:
     """The preflight of both stages over a small dataset and a model with random weights, under ``out``/dry."""
     from rl.preflight.measure import write_model
+    from rl.tiny.base_config import BaseReaderConfig
 
     home = out / "dry"
     _kie_hvqa("simulate", "--config", _simulate(), "--out", home / "data", "--count", "120")
@@ -63,18 +63,20 @@ def dry_run(out: Path) -> None:
     for stage in ("base", "warm_start"):
         if not (home / stage / "model").exists():
             write_model(architecture, home / "data", home / stage / "model")
-    gpu = [] if visible() else ["--gpu", PLANNED_FOR]
+    gpu = [] if visible_gpus(os.environ) else ["--gpu", PLANNED_FOR]
     for stage, recipe in stages(home).items():
         _run([str(ROOT / "launch.sh"), stage, *recipe, "--dry-run", *gpu])
 
 
 def check(out: Path) -> dict[str, Any]:
     """Everything, from where it stopped; returns what ``gpu_check.json`` holds. Raises InputError without a GPU."""
-    gpus = visible()
+    gpus = visible_gpus(os.environ)
     if not gpus:
         raise InputError("this machine shows no GPU", remedy="Run it where nvidia-smi lists one, or add --dry-run.")
+    from rl.preflight.devices import device  # it brings torch and TRL: not needed to say that there is no GPU
+
     report = out / "gpu_check.json"
-    found: dict[str, Any] = read_json(report) if report.exists() else {"gpu": gpus[0].name, "gpus": len(gpus)}
+    found: dict[str, Any] = read_json(report) if report.exists() else {"gpu": device(None, 1).name, "gpus": len(gpus)}
     if not (out / "data" / "dataset.json").exists():
         _kie_hvqa("simulate", "--config", _simulate(), "--out", out / "data")
 
@@ -99,6 +101,7 @@ def _base(out: Path) -> dict[str, Any]:
         _run([*line, "--device", "cuda"])
     # Its own loop writes no reading.json: the warm start takes the contract from here.
     from kie_hvqa.checkpoint import ReadingContract, write_contract
+    from rl.tiny.base_config import BaseReaderConfig
 
     architecture = load(BASE, BaseReaderConfig).architecture
     contract = ReadingContract.current(

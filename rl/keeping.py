@@ -190,5 +190,6 @@ def is_disk_full(error: BaseException) -> bool:
     text = str(error).lower()
     if "no space left on device" in text or "os error 28" in text:
         return True
-    # torch's zip writer notices a short write and nothing more.
-    return isinstance(error, RuntimeError) and "pytorchstreamwriter failed writing" in text
+    # torch's zip writer notices a short write, at once or when it closes the file, and nothing more.
+    short = "pytorchstreamwriter failed writing" in text or ("inline_container" in text and "unexpected pos" in text)
+    return isinstance(error, RuntimeError) and short

@@ -63,6 +63,9 @@ def open_checkpoint(recipe: StageRecipe) -> Checkpoint:
     model = AutoModelForImageTextToText.from_pretrained(
         directory, dtype=_dtype(recipe.dtype), local_files_only=True, attn_implementation="sdpa"
     )
+    # Loading under ZeRO-3 keeps renamings of older checkpoints that this one did not need, and saving would undo them:
+    # the weights would get names (`model.model.…`) that vLLM does not know.
+    model._weight_conversions = [each for each in model._weight_conversions if each.was_used()]
     if not recipe.train_vision:
         model.model.visual.requires_grad_(False)
     return Checkpoint(model, processor, contract, directory)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
+from functools import cache
 
 import pytest
 
@@ -29,7 +32,13 @@ def _no_gpu() -> str | None:
     return None if torch.cuda.is_available() else "no GPU"
 
 
+@cache
 def _no_namespaces() -> str | None:
-    if os.geteuid() != 0:
-        return "network namespaces need root"
-    return None if shutil.which("ip") else "network namespaces need iproute2 (`ip`)"
+    if sys.platform != "linux" or os.geteuid() != 0:
+        return "network namespaces need root on Linux"
+    if shutil.which("ip") is None:
+        return "network namespaces need iproute2 (`ip`)"
+    # A container's root may lack the capability.
+    tried = subprocess.run(["ip", "netns", "add", "kieTry"], capture_output=True, text=True, check=False)
+    subprocess.run(["ip", "netns", "delete", "kieTry"], capture_output=True, check=False)
+    return None if tried.returncode == 0 else f"no network namespace can be made here ({tried.stderr.strip()})"

@@ -38,6 +38,7 @@ from rl.launch.peers import SILENCE, Circle
 from rl.launch.placement import HANDED, Placement, placement
 from rl.launch.watch import ENDED_BY, Child, run_watched
 
+INTERRUPTED = 130  # what a shell makes of SIGINT
 PATIENCE = 600.0  # seconds that machines wait for one another to come
 
 
@@ -88,6 +89,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (InputError, WorkError) as error:
         say_error(arguments.stage, error)
         return error.exit_status
+    except KeyboardInterrupt:
+        print("launch.sh: interrupted", file=sys.stderr, flush=True)
+        return INTERRUPTED
 
 
 def _alone(place: Placement, arguments: argparse.Namespace) -> int:
@@ -135,13 +139,13 @@ def _check(place: Placement, arguments: argparse.Namespace, *, quiet: bool) -> C
     """This machine's own preflight, and its card."""
     if place.serves:
         _server_line(place, arguments)
-        return card(arguments.stage, arguments.config, arguments.overrides, None)
+        return card(arguments.stage, arguments.config, arguments.overrides, None, place.layout)
     _preflight(place, arguments, quiet=quiet)
     if place.rank == 0:
         assert place.port is not None
         commands.probe(place.port)
     data = Path(_recipe(arguments).data.path)
-    return card(arguments.stage, arguments.config, arguments.overrides, data)
+    return card(arguments.stage, arguments.config, arguments.overrides, data, place.layout)
 
 
 def _preflight(place: Placement, arguments: argparse.Namespace, *, quiet: bool) -> None:

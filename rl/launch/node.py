@@ -22,7 +22,8 @@ _ROOMS = ("kie_hvqa", "rewards", "rl")
 class Card:
     """One machine: its ``host`` name, ``versions`` of what runs, and hashes of ``code``, ``recipe`` and ``data``.
 
-    ``error`` is what its own preflight found wrong (None: nothing), with the exit ``status`` that goes with it.
+    ``layout`` is how many processes it takes each machine to have, ``8+8``. ``error`` is what its own preflight found
+    wrong (None: nothing), with the exit ``status`` that goes with it.
     """
 
     host: str
@@ -30,6 +31,7 @@ class Card:
     code: str = ""
     recipe: str = ""
     data: str = ""
+    layout: str = ""
     error: str | None = None
     status: int = 0
 
@@ -37,7 +39,7 @@ class Card:
         return asdict(self)
 
 
-def card(stage: str, config: Path, overrides: Sequence[str], data: Path | None) -> Card:
+def card(stage: str, config: Path, overrides: Sequence[str], data: Path | None, layout: str) -> Card:
     """This machine's card for a run of ``config``; ``data`` is the dataset of the recipe, None where it trains nothing."""
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
@@ -47,7 +49,7 @@ def card(stage: str, config: Path, overrides: Sequence[str], data: Path | None) 
             versions[package] = "not installed"
     recipe = hashlib.sha256("\n".join([stage, config.read_text(encoding="utf-8"), *overrides]).encode())
     rows = "" if data is None else sha256(_rows(data))
-    return Card(socket.gethostname(), versions, _code(), recipe.hexdigest(), rows)
+    return Card(socket.gethostname(), versions, _code(), recipe.hexdigest(), rows, layout)
 
 
 def agree(cards: Mapping[str, Card]) -> str:
@@ -68,6 +70,12 @@ def agree(cards: Mapping[str, Card]) -> str:
                     field=pair,
                     remedy="Install the same on both: pip install -c constraints.txt -e .",
                 )
+        if first.layout and other.layout and first.layout != other.layout:
+            raise InputError(
+                f"the one counts {other.layout} processes and the other {first.layout}",
+                field=pair,
+                remedy="Give both the same NNODES and NPROC, or the same hostfile.",
+            )
         for what, mine, theirs, remedy in (
             ("this project's code", first.code, other.code, "Check the same commit out on both."),
             ("the recipe", first.recipe, other.recipe, "Start both with the same recipe and the same key=value."),
@@ -75,7 +83,7 @@ def agree(cards: Mapping[str, Card]) -> str:
         ):
             if mine and theirs and mine != theirs:
                 raise InputError(f"{what} is not the same on both", field=pair, remedy=remedy)
-    return f"{len(cards)} machines agree on versions, code, recipe and dataset"
+    return f"{len(cards)} machines agree on versions, processes, code, recipe and dataset"
 
 
 def _rows(data: Path) -> Path:

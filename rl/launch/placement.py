@@ -44,6 +44,11 @@ class Placement:
         return [*self.nodes, *(self.servers or {})]
 
     @property
+    def layout(self) -> str:
+        """Processes of each machine, in the order of rank: ``8+8``."""
+        return "+".join(str(len(devices)) for devices in {**self.nodes, **(self.servers or {})}.values())
+
+    @property
     def alone(self) -> bool:
         return len(self.members) == 1
 

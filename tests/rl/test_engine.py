@@ -52,6 +52,14 @@ def weights(directory: Path) -> dict[str, Any]:
     return dict(model.named_parameters())
 
 
+def stored_names(directory: Path) -> set[str]:
+    """Names as they lie on disk, which is what vLLM goes by. Tied output weights may be stored or left out."""
+    from safetensors import safe_open
+
+    with safe_open(directory / "model.safetensors", "np") as stored:
+        return set(stored.keys()) - {"lm_head.weight"}
+
+
 @pytest.fixture(scope="module")
 def alone(small, tmp_path_factory) -> tuple[dict[str, Any], Path]:
     """Two SFT steps of four questions in one process: the history, and the model."""
@@ -92,5 +100,6 @@ def test_grpo_runs_on_two_processes(small, tmp_path, zero):
     assert history["steps"] == 2
     for step in history["log"][:2]:
         assert "rewards/spread/mean" in step and "rewards/faithful/mean" in step
+    assert stored_names(tmp_path / "out" / "model") == stored_names(small.model)
     before, after = weights(small.model), weights(tmp_path / "out" / "model")
     assert any(not before[name].equal(after[name]) for name in before)

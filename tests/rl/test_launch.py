@@ -251,7 +251,7 @@ def test_a_busy_port_is_told_before_anything_starts():
 
 def test_a_plan_for_machines_that_are_not_there_holds_nothing():
     place = placement(None, {"NNODES": "4", "NPROC": "8"}, dry=True)
-    assert place.world_size == 32 and len(place.nodes) == 4 and place.address is None
+    assert place.world_size == 32 and len(place.nodes) == 4 and place.address is None and place.layout == "8+8+8+8"
     with pytest.raises(InputError) as caught:
         placement(None, {"NNODES": "4", "NPROC": "8"})
     assert caught.value.field == "NODE_RANK"

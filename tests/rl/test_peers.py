@@ -98,6 +98,7 @@ def test_both_end_when_both_have_finished(pair):
     ("one", "two", "words"),
     [
         ({"versions": {"trl": "1.16.0"}}, {"versions": {"trl": "1.15.2"}}, ["trl is 1.15.2", "1.16.0", "constraints"]),
+        ({"layout": "8+8"}, {"layout": "4+4"}, ["counts 4+4 processes and the other 8+8", "NPROC"]),
         ({"code": "a"}, {"code": "b"}, ["project's code", "same commit"]),
         ({"recipe": "a"}, {"recipe": "b"}, ["the recipe is not the same", "key=value"]),
         ({"data": "a"}, {"data": "b"}, ["the dataset is not the same", "Copy it"]),

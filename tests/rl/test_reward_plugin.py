@@ -78,7 +78,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, text in PACKAGE.items():
         (source / name).write_text(text)
     pip = [sys.executable, "-m", "pip", "--python", str(interpreter), "--disable-pip-version-check", "install", "-q"]
-    subprocess.run([*pip, "--no-deps", "--no-build-isolation", "--no-index", str(source)], check=True, timeout=120)
+    subprocess.run([*pip, "--no-deps", "--no-build-isolation", "--no-index", str(source)], check=True, timeout=600)
     return interpreter
 
 
@@ -87,7 +87,7 @@ def run(python: Path, folder: Path, *arguments: str) -> subprocess.CompletedProc
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.run(
         [python, "-m", "kie_hvqa", *arguments],
-        cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False,
+        cwd=folder, env=environment, capture_output=True, text=True, timeout=900, check=False,
     )  # fmt: skip
 
 
