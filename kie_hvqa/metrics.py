@@ -125,6 +125,13 @@ def score_rows(
     return [score(row, responses.get(row.id), sure.get(row.id)) for row in rows]
 
 
+def parts(sample: SampleScore) -> dict[str, tuple[float, float]]:
+    """(numerator, denominator) of one sample for every name in ``SCORES``, for whoever adds them up elsewhere."""
+    sums = _sample_sums([sample])
+    tops, bottoms = (sums @ _TOP)[0], (sums @ _BOTTOM)[0]
+    return {name: (float(top), float(bottom)) for name, top, bottom in zip(SCORES, tops, bottoms, strict=True)}
+
+
 def summarise(scores: Sequence[SampleScore], *, seed: int = 0, resamples: int | None = None) -> dict[str, Any]:
     """The content of ``metrics.json``. Raises InputError without samples.
 

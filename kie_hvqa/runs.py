@@ -110,6 +110,16 @@ class Run:
         kept = self.predictions.get(row.id)
         return None if kept is None else kept.confidence
 
+    def error(self, row: Row) -> str | None:
+        """Why the reader could not answer about ``row``; None where it did, or was never asked."""
+        kept = self.predictions.get(row.id)
+        return None if kept is None else kept.error
+
+    def drawn(self, row: Row) -> tuple[str, ...]:
+        """All answers that were drawn about ``row``, of which ``response`` is one; none where a single one was asked for."""
+        kept = self.predictions.get(row.id)
+        return () if kept is None or kept.samples is None else kept.samples
+
     def scores(self, rows: Sequence[Row]) -> list[SampleScore]:
         """The answers about ``rows``, scored."""
         responses = {row.id: self.response(row) for row in rows}

@@ -101,6 +101,12 @@ def interval(score: Mapping[str, Any], label: ScoreLabel) -> str:
     return f"[{_decimal(score['low'] * label.scale)}, {_decimal(score['high'] * label.scale)}]"
 
 
+def with_interval(score: Mapping[str, Any], label: ScoreLabel) -> str:
+    """A score and, where it has one, its interval."""
+    parts = (number(score["value"], label), interval(score, label))
+    return " ".join(part for index, part in enumerate(parts) if index == 0 or part != "–")
+
+
 def difference(found: Mapping[str, Any], label: ScoreLabel) -> str:
     """A paired difference in percentage points with its interval."""
     if found["mean"] is None:

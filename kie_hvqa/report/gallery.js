@@ -35,7 +35,7 @@
   }
 
   // --- which samples fit ---
-  const texts = samples.map((s) => `${s.i}\n${s.d}\n${s.f}\n${s.q}\n${s.v || s.a || ""}\n${where(s)}\n${s.R.map((reading) => `${reading[0]}\n${reading[6] || ""}`).join("\n")}`.toLowerCase());
+  const texts = samples.map((s) => `${s.i}\n${s.d}\n${s.f}\n${s.q}\n${s.v || s.a || ""}\n${where(s)}\n${s.R.map((reading) => `${reading[0]}\n${reading[6] || ""}\n${reading[7] || ""}`).join("\n")}`.toLowerCase());
   const own = (sample, run) => (run === "any" ? sample.R : [sample.R[Number(run)]]);
   const has = (sample, kind, run) => kind === "all" || own(sample, run).some((reading) => reading[3].some((number) => kinds[number][0] === kind));
   const fits = (sample, index, want) =>

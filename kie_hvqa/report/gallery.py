@@ -11,12 +11,13 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
+from kie_hvqa.answer import MARK, parse
 from kie_hvqa.errors import InputError
 from kie_hvqa.ledger import Row, Slot
 from kie_hvqa.prompt import question
@@ -27,6 +28,7 @@ from kie_hvqa.scores import operators
 from kie_hvqa.suites.rows import twin_of
 
 LONGEST, SHORT = 4000, 400  # characters of a response that the page keeps, with and without its picture inlined
+DRAWN = 8  # different readings among sampled answers that are told apart
 
 CODES: dict[Verdict, str] = {
     "right": "r",
@@ -47,7 +49,9 @@ def gallery(runs: Sequence[Run], rows: Sequence[Row], most: int, pictures: int, 
 
     ``most`` bounds the samples, ``pictures`` the inlined pictures; the report will lie in the directory ``beside``.
     """
-    marked = {row.id: [mark_up(row, run.response(row)) for run in runs] for row in rows}
+    marked = {
+        row.id: [mark_up(row, run.response(row), failed=run.error(row) is not None) for run in runs] for row in rows
+    }
     chosen = select(rows, marked, most)
     place = {row.id: number for number, row in enumerate(rows)}
     kinds = [kind for kind in (*ERRORS, "free") if any(kind in m.kinds for row in chosen for m in marked[row.id])]
@@ -142,12 +146,13 @@ def _ledger(slots: Sequence[Slot]) -> dict[str, Any]:
 
 
 def _reading(run: Run, row: Row, marked: Marked, kinds: Sequence[str], longest: int) -> list[Any]:
-    """[symbols, verdicts, what was inserted, kinds of error, label, confidence, what was written]"""
+    """[symbols, verdicts, what was inserted, kinds of error, label, confidence, what was written], and where the reader
+    failed or drew several answers also [why it failed, [reading, how often it was drawn] …]."""
     response, confidence = run.response(row), run.confidence(row)
     written = None if response is None else response[:longest]
     if response is not None and len(response) > longest:
         written = f"{written}… ({len(response):,} characters)"
-    return [
+    found: list[Any] = [
         "".join(symbol if symbol is not None else "-" for symbol in marked.symbols),
         "".join(CODES[verdict] for verdict in marked.verdicts),
         marked.inserted[:80],
@@ -156,6 +161,17 @@ def _reading(run: Run, row: Row, marked: Marked, kinds: Sequence[str], longest: 
         confidence if confidence is not None and math.isfinite(confidence) else None,
         written,
     ]
+    error, drawn = run.error(row), run.drawn(row)
+    if error is not None or drawn:
+        found += [None if error is None else error[:SHORT], _drawn(drawn)]
+    return found
+
+
+def _drawn(samples: Sequence[str]) -> list[list[Any]]:
+    """[Final OCR with its marks (null: unparsable), how often it was drawn], the most frequent first."""
+    readings = [parse(sample).reading for sample in samples]
+    counts = Counter(None if reading is None else reading.final.replace(MARK, "·")[:80] for reading in readings)
+    return [[final, count] for final, count in counts.most_common(DRAWN)]
 
 
 _KEYS = (

@@ -40,7 +40,11 @@ def tiles(runs: Sequence[Run], differences: Differences) -> str:
             f"<li><span>{escape(title)}{ARROWS[label.better]}</span><b>{number(score['value'], label)}</b>"
             f"<small>{interval(score, label)}</small><small>{delta}</small></li>"
         )
-    return f'<ul class="tiles" aria-label="{escape(last.name)} at a glance">{"".join(parts)}</ul>'
+    against = f", with its paired differences from {escape(runs[0].name)}" if len(runs) > 1 else ""
+    return (
+        f'<p class="glance" id="glance">{dot(len(runs) - 1)}<b>{escape(last.name)}</b> at a glance{against}</p>'
+        f'<ul class="tiles" aria-labelledby="glance">{"".join(parts)}</ul>'
+    )
 
 
 def ledger_section(runs: Sequence[Run], questions: int, differences: Differences) -> str:

@@ -25,6 +25,7 @@ ERRORS: dict[str, str] = {
     "omitted": "clear slot left out",
     "listed": "asserted in its lists",
     "unparsable": "unparsable",
+    "failed": "reader failed",
     "missing": "no answer",
 }
 
@@ -64,15 +65,19 @@ def verdict(slot: Slot, symbol: str | None) -> Verdict:
     return "right" if symbol == slot.char else "misread"
 
 
-def mark_up(row: Row, response: str | None) -> Marked:
-    """``response`` over the slots of ``row``; a row without a ledger has no slots to lay it over."""
+def mark_up(row: Row, response: str | None, *, failed: bool = False) -> Marked:
+    """``response`` over the slots of ``row``; a row without a ledger has no slots to lay it over.
+
+    ``failed`` says that the reader could not answer at all, which is another thing than an answer that cannot be parsed.
+    """
     slots = row.slots or ()
     reading = None if response is None else parse(response).reading
     found = aligned(slots, reading)
     verdicts = tuple(verdict(slot, symbol) for slot, symbol in zip(slots, found.symbols, strict=True))
     symbols = tuple(found.symbols)
     if reading is None:
-        return Marked(symbols, verdicts, "", ("missing" if response is None else "unparsable",), False)
+        error = "failed" if failed else "missing" if response is None else "unparsable"
+        return Marked(symbols, verdicts, "", (error,), False)
     if row.slots is None:
         return Marked((), (), reading.final, (), None)
     counts = count_aligned(slots, found, reading, row.question_kind)

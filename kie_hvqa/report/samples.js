@@ -82,7 +82,13 @@ const Samples = (() => {
 
   const verdicts = (sample) => h("ul.says", {}, sample.R.map(([, , , , label, confidence], run) =>
     h("li", {}, h(`i.dot.r${run % 8}`, { "aria-hidden": "true" }), `${data.runs[run]}: ${label || "no ledger"}${confidence === null ? "" : ` · confidence ${confidence.toPrecision(3).replace("-", "−")}`}`)));
-  const written = (sample) => sample.R.map(([, , , , , , text], run) => h("div", {}, h("small", {}, data.runs[run]), h("pre", {}, text === null ? "(no answer)" : text)));
+  // "3 × Marta Quist, 1 × Mar·a Quist": what several draws of the same question read.
+  const draws = (drawn) => {
+    const total = drawn.reduce((sum, [, count]) => sum + count, 0);
+    return h("p.small.drawn", {}, `${total} answers drawn: ${drawn.map(([final, count]) => `${count} × ${final === null ? "unparsable" : final || "refused"}`).join(", ")}`);
+  };
+  const written = (sample) => sample.R.map(([, , , , , , text, error, drawn], run) => h("div", {}, h("small", {}, data.runs[run]),
+    error ? h("p.small.failed", {}, `The reader failed: ${error}`) : h("pre", {}, text === null ? "(no answer)" : text), drawn && drawn.length ? draws(drawn) : null));
   const where = (sample) => [sample.t, sample.s === undefined ? null : `severity ${sample.s}`, sample.k, (sample.o || []).join(", ") || null, sample.w ? `${sample.w[1]} twin of pair ${sample.w[0]}` : null, sample.i].filter(Boolean).join(" · ");
 
   const card = (sample) => h("article.sample", { tabindex: "0", "data-id": sample.i, "aria-label": `${sample.f}, ${sample.i}` }, picture(sample), h("div.body", {},

@@ -12,7 +12,7 @@ from kie_hvqa.report.headline import Differences
 from kie_hvqa.report.markup import ARROWS, numbers_behind, plain_table, section
 from kie_hvqa.runs import Run
 from kie_hvqa.scores import SampleScore
-from kie_hvqa.tables import LABELS, LEDGER, ScoreLabel, difference, interval, number
+from kie_hvqa.tables import LABELS, LEDGER, ScoreLabel, difference, number, with_interval
 
 _CHARTED = ("hallucination_free_accuracy", "invented_rate", "misread_rate", "over_refusal_rate")
 _WITHOUT_LEDGER = ("average", "final")
@@ -107,7 +107,7 @@ def risk_section(runs: Sequence[Run], scores: Sequence[Sequence[SampleScore]], d
         rows.append(
             (
                 run.name,
-                f"{number(area['value'], label)} {interval(area, label)}".replace("– –", "–"),
+                with_interval(area, label),
                 number(beside["best"], label),
                 number(beside["random"], label),
                 delta,
@@ -123,14 +123,23 @@ def risk_section(runs: Sequence[Run], scores: Sequence[Sequence[SampleScore]], d
         drawn, "Risk over coverage", across=(0, 100), up=(0, top), axis="coverage: the surest answers, %", height=230
     )
     head = ("", "area (AURC)", "best order", "no order", f"paired, from {runs[0].name}", "answers")
+    ledger = scores[0] and scores[0][0].counts is not None
+    up = (
+        "risk: not hallucination-free among those kept, %"
+        if ledger
+        else "risk: what Final OCR misses among those kept, %"
+    )
     lead = (
         "Keep only the answers of which a reader is surest: how many of those are not hallucination-free? A reader that knows "
         "when it is wrong starts low. The area is the mean risk over all coverages, between that of the best order of the "
         "same answers and that of none."
-        if scores[0] and scores[0][0].counts is not None
+        if ledger
         else "Keep only the answers of which a reader is surest: how much of Final OCR do those still miss?"
     )
     table = plain_table(head, rows, "Area under risk over coverage, percent")
     return section(
-        "risk", "Risk against coverage", lead, f'<div class="panel pair"><div>{chart}</div><div>{table}</div></div>'
+        "risk",
+        "Risk against coverage",
+        lead,
+        f'<div class="panel pair"><div><h4>{up}</h4>{chart}</div><div>{table}</div></div>',
     )

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kie_hvqa.tables import LABELS, ScoreLabel, columns, difference, interval, number
+from kie_hvqa.tables import LABELS, ScoreLabel, columns, difference, interval, number, with_interval
 
 _RATE = ScoreLabel("", "", "neither")
 _CLEAN = {
@@ -86,7 +86,7 @@ def _twins(result: Mapping[str, Any]) -> list[Table]:
     rows = tuple(
         (
             name,
-            *(f"{number(part[way]['value'], _RATE)} {interval(part[way], _RATE)}" for way in _COMPLETIONS),
+            *(with_interval(part[way], _RATE) for way in _COMPLETIONS),
             difference(part["excess"], _RATE),
             str(part["completion"]["n"]),
         )
@@ -128,14 +128,12 @@ def _agreement(result: Mapping[str, Any]) -> list[Table]:
     for title, part in (("paraphrases", result["agreement"]), ("prose, JSON", result["format"]["agreement"])):
         for what in ("marks", "values"):
             found = part[what]
-            pairwise = f"{number(found['pairwise']['value'], _RATE)} {interval(found['pairwise'], _RATE)}"
+            pairwise = with_interval(found["pairwise"], _RATE)
             rows.append((f"{title}: {what}", pairwise, _kappa(found["kappa"]), str(found["items"])))
             if title == "paraphrases":
                 for size, entry in found["all_agree"].items():
                     nulls = (number(entry.get(key), _RATE) for key in ("null", "null_by_legibility"))
-                    alike.append(
-                        (f"{what}, K = {size}", f"{number(entry['value'], _RATE)} {interval(entry, _RATE)}", *nulls)
-                    )
+                    alike.append((f"{what}, K = {size}", with_interval(entry, _RATE), *nulls))
     return [
         Table("Agreement, slot by slot", ("", "pairwise (%)", "Fleiss κ", "slots"), tuple(rows)),
         Table(
@@ -158,7 +156,7 @@ def _consensus(result: Mapping[str, Any]) -> Table:
     rows = tuple(
         (
             f"K = {size}",
-            f"{number(found['invented_rate']['value'], _RATE)} {interval(found['invented_rate'], _RATE)}",
+            with_interval(found["invented_rate"], _RATE),
             number(found["invented_rate"]["null"], _RATE),
             *(number(found[name]["value"], _RATE) for name in ("misread_rate", "over_refusal_rate", "coverage")),
         )

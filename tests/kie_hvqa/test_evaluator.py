@@ -113,6 +113,48 @@ evaluate({str(cards)!r}, Slow(), Path({str(tmp_path / "out")!r}), progress=False
     metrics = evaluate(cards, rest, tmp_path / "out", progress=False)
     assert len(rest.asked) == 12 - kept
     assert metrics["missing"] == 0
+    evaluate(cards, Oracle(), tmp_path / "whole", progress=False)
+    assert files(tmp_path / "out") == files(tmp_path / "whole")
+
+
+def test_killed_anywhere_it_ends_byte_identical(cards, tmp_path):
+    """Killed after any share of its time, between answers, within a line or while scores are written, and run again."""
+    code = f"""
+import os, random, signal, sys, time
+sys.path[:0] = [{str(ROOT)!r}, {str(Path(__file__).parent)!r}]
+from pathlib import Path
+from test_evaluator import Oracle, evaluate, files
+out = Path({str(tmp_path)!r})
+evaluate({str(cards)!r}, Oracle(), out / "warm", progress=False)
+began = time.perf_counter()
+evaluate({str(cards)!r}, Oracle(), out / "whole", progress=False)
+took = time.perf_counter() - began
+finished = []
+for share in (0.05, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95):
+    cut = out / f"cut_{{share}}"
+    child = os.fork()
+    if not child:
+        evaluate({str(cards)!r}, Oracle(), cut, progress=False)
+        os._exit(0)
+    time.sleep(share * took)
+    os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    finished.append(not os.WIFSIGNALED(status))
+    evaluate({str(cards)!r}, Oracle(), cut, progress=False)
+    # A file that was being written beside its place may be left, hidden; it is nobody's result.
+    assert {{k: v for k, v in files(cut).items() if k[0] != "."}} == files(out / "whole"), share
+print(finished.count(False))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 0, "no run was cut"
 
 
 def test_a_finished_run_reads_nothing(cards, tmp_path):

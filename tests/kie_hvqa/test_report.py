@@ -157,6 +157,27 @@ def test_every_sample_says_which_run_erred_and_how(page):
     assert not any("invented" in kinds for kinds in honest_run.values())
 
 
+def test_a_failed_reader_and_sampled_answers_are_shown(cards, tmp_path):
+    rows = load_rows(cards)
+    file = tmp_path / "drawn.jsonl"
+    lines: list[dict[str, Any]] = [{"id": row.id, "response": honest(row)} for row in rows]
+    lines[0] |= {"samples": [honest(rows[0]), guess(rows[0]), "I cannot say", honest(rows[0])]}
+    lines[1] |= {"response": "", "error": "HTTP 429 <b>slow down</b>"}
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    score_predictions(file, tmp_path / "drawn", data=cards)
+    write_report([tmp_path / "drawn"], tmp_path / "report.html")
+    page = Page((tmp_path / "report.html").read_text())
+    readings = {sample["i"]: sample["R"][0] for sample in page.samples}
+    assert readings[rows[0].id][7:] == [None, [["Ma··a·Quist", 2], ["Maxxa·Quist", 1], [None, 1]]]
+    assert readings[rows[1].id][7:] == ["HTTP 429 <b>slow down</b>", []]
+    assert page.kinds(0)[rows[1].id] == {"failed"}
+    assert len(readings[rows[2].id]) == 7, "one answer, no error: nothing to add"
+
+
+def test_the_numbers_at_a_glance_say_whose_they_are(page):
+    assert "honest at a glance, with its paired differences from guesser" in page.text
+
+
 def test_the_ledger_lies_over_the_picture(page, cards):
     row = load_rows(cards)[0]
     (sample,) = [sample for sample in page.samples if sample["i"] == row.id]
