@@ -1,6 +1,6 @@
 """Draws a damaged document with its ledger over it, for people: slots framed by legibility, evidence as a bar below.
 
-Run: python -m degradations.picture --template us_licence --severity 3 --seed 0 --out docs/ledger.jpg
+Run: python -m degradations.picture --template us_licence --severity 3 --seed 1 --out docs/ledger.jpg
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--template", default="us_licence")
     parser.add_argument("--severity", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--operators", nargs="+", default=["opaque_occluder", "motion_blur"])
+    parser.add_argument("--operators", nargs="+", default=["glare", "finger", "motion_blur"])
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     plain, framed = picture(
