@@ -24,10 +24,10 @@ from kie_hvqa.errors import InputError, WorkError
 from kie_hvqa.files import replacing
 
 LIMIT = 160_000  # bytes
-WIDTH = 1600  # pixels of a sheet
+WIDTH = 1200  # pixels of a sheet
 SEVERITIES = (1, 3, 5)
 _GAP = 10
-_CAPTION = TextStyle("Roboto", 500, 19.0, (40, 40, 44))
+_CAPTION = TextStyle("Roboto", 500, 14.0, (40, 40, 44))
 _CARDS = ("us_licence", "eu_card", "residence_permit", "national_id", "chinese_id", "passport")
 _PAPERS = ("invoice_classic", "till_receipt", "invoice_modern", "fapiao")
 
@@ -99,8 +99,8 @@ def fitted(picture: Image, width: int) -> Image:
 
 def captioned(picture: Image, text: str) -> Image:
     """``picture`` with ``text`` below it."""
-    strip = np.full((28, picture.shape[1], 3), 255, np.uint8)
-    ink(strip, typeset(text, _CAPTION.at(2, 20)), _CAPTION.colour)
+    strip = np.full((22, picture.shape[1], 3), 255, np.uint8)
+    ink(strip, typeset(text, _CAPTION.at(2, 15)), _CAPTION.colour)
     return np.vstack([picture, strip])
 
 
