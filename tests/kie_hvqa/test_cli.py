@@ -128,6 +128,8 @@ def test_ctrl_c_keeps_what_was_read(cards, tmp_path):
         env={**os.environ, "PYTHONPATH": f"{slow}:{ROOT}"},
         stderr=subprocess.PIPE,
         text=True,
+        # A shell starts what it runs in the background with interrupts ignored, the tests too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     log = tmp_path / "out" / "predictions.jsonl"
     deadline = time.monotonic() + 300
