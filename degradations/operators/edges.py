@@ -32,6 +32,7 @@ from degradations.operators.base import (
 from degradations.operators.blend import mixed, scaled, smooth_step, solid
 from degradations.operators.grain import clouds
 from degradations.operators.light import ahead
+from degradations.operators.parts import Part, change_part
 from degradations.operators.surface import Material, draw_surface, surface
 
 Floats = NDArray[np.float32]
@@ -59,9 +60,7 @@ def cut_line(
     return middle[0] + along * cos, middle[1] + along * sin
 
 
-def side_of(
-    shape: tuple[int, ...], origin: Origin, x: float, y: float, angle: float, least: float
-) -> tuple[slice, slice] | None:
+def side_of(shape: tuple[int, ...], origin: Origin, x: float, y: float, angle: float, least: float) -> Part | None:
     """Rows and columns that hold every pixel at least ``least`` pixels ahead of (``x``, ``y``) towards ``angle``."""
     columns, rows = ahead((1, shape[1]), origin, x, y, angle), ahead((shape[0], 1), origin, x, y, angle)
     base = float(columns[0, 0])
@@ -140,12 +139,7 @@ class FoldedEdge(Operator):
         far += max(0.0, float(corners[1, 0] - corners[0, 0]) * rows)
         # The flap reaches as far back as the page reaches forward, and its shadow a little further.
         part = side_of(image.shape, origin, self.x, self.y, self.angle, -far - 3 * self.unit)
-        if part is None:
-            return image.copy()
-        whole = image.copy()
-        corner = (origin[0] + part[1].start, origin[1] + part[0].start)
-        whole[part] = self._folded(np.ascontiguousarray(image[part]), corner)
-        return whole
+        return change_part(image, origin, part, self._folded)
 
     def _folded(self, image: Image, origin: Origin) -> Image:
         shape = (image.shape[0], image.shape[1])
@@ -224,10 +218,9 @@ class CroppedEdge(Operator):
 
     def _apply(self, image: Image, origin: Origin) -> Image:
         part = side_of(image.shape, origin, self.x, self.y, self.angle, -4 * self.soft - 2)
-        if part is None:
-            return image.copy()
-        corner = (origin[0] + part[1].start, origin[1] + part[0].start)
-        region = np.ascontiguousarray(image[part])
+        return change_part(image, origin, part, self._cropped)
+
+    def _cropped(self, region: Image, corner: Origin) -> Image:
         shape = (region.shape[0], region.shape[1])
         beyond = ahead(shape, corner, self.x, self.y, self.angle)
         fall = smooth_step(beyond / np.float32(self.soft) + np.float32(1.2))
@@ -235,6 +228,4 @@ class CroppedEdge(Operator):
         lid = surface(self.material, self.colour, shape, corner, self.seed, self.unit)
         if self.material != "dark":
             lid = scaled(lid, 1 - np.float32(0.4) * np.exp(np.clip(beyond, 0, None) / np.float32(-0.35 * self.unit)))
-        whole = image.copy()
-        whole[part] = mixed(region, lid, np.clip(beyond + np.float32(0.5), 0, 1))
-        return whole
+        return mixed(region, lid, np.clip(beyond + np.float32(0.5), 0, 1))

@@ -34,6 +34,7 @@ from degradations.operators.base import (
 from degradations.operators.blend import added, developed, to_linear
 from degradations.operators.grain import add_floor, clouds
 from degradations.operators.light import ahead, draw_floor
+from degradations.operators.parts import change_part, square
 from degradations.operators.resample import shrink
 
 Stops = Annotated[float, Field(ge=-10, le=10)]
@@ -155,29 +156,25 @@ class HologramSheen(Operator):
 
     def _apply(self, image: Image, origin: Origin) -> Image:
         reach = 2.4 * max(self.length, self.width)
-        left, right = (int(np.clip(self.x + s * reach - origin[0], 0, image.shape[1])) for s in (-1, 1))
-        top, bottom = (int(np.clip(self.y + s * reach - origin[1], 0, image.shape[0])) for s in (-1, 1))
-        if left >= right or top >= bottom:
-            return image.copy()
-        part = image[top:bottom, left:right]
-        corner = (origin[0] + left, origin[1] + top)
-        along = ahead(part.shape, corner, self.x, self.y, self.angle)
-        across = ahead(part.shape, corner, self.x, self.y, self.angle + 90)
+        part = square(image, origin, self.x, self.y, reach)
+        return change_part(image, origin, part, self._sheened)
+
+    def _sheened(self, region: Image, corner: Origin) -> Image:
+        along = ahead(region.shape, corner, self.x, self.y, self.angle)
+        across = ahead(region.shape, corner, self.x, self.y, self.angle + 90)
         cell = 2.5 * self.width
-        uneven = clouds(part.shape[:2], corner, self.seed, cell)
+        uneven = clouds(region.shape[:2], corner, self.seed, cell)
         distance = (along / self.length) ** 2 + (across / self.width) ** 2
         envelope = np.exp(-(distance**1.5)) * np.clip(0.8 + 0.25 * uneven, 0.2, 1.4)
         bend = self.wave * np.sin(across * np.float32(2 * math.pi / (6 * self.wave + 1)))
         lines = 0.5 + 0.5 * np.cos((along + bend) * np.float32(2 * math.pi / self.line))
         strength = np.asarray(self.peak * envelope * (0.55 + 0.45 * lines), np.float32)
         turn = (along + 0.35 * across) * np.float32(1 / self.period) + 0.15 * uneven
-        light = np.empty((*part.shape[:2], 3), np.float32)
+        light = np.empty((*region.shape[:2], 3), np.float32)
         for channel, offset in enumerate((0.0, 1 / 3, 2 / 3)):
             # A spectral colour is pale where it is bright: the eye and the sensor both see a broad lamp.
             hue = 0.62 + 0.38 * np.cos(np.float32(2 * math.pi) * (turn - np.float32(offset)))
             light[:, :, channel] = np.minimum(strength * hue, 1)
-        result = image.copy()
         # Added light saturates: what is left to white is filled by its share.
-        room = cv2.multiply(255 - part, light, dtype=cv2.CV_32F)
-        result[top:bottom, left:right] = added(part, room)
-        return result
+        room = cv2.multiply(255 - region, light, dtype=cv2.CV_32F)
+        return added(region, room)

@@ -40,6 +40,7 @@ from degradations.operators.base import (
 )
 from degradations.operators.blend import mixed, scaled, smooth_step
 from degradations.operators.grain import add_floor
+from degradations.operators.parts import change_part, square
 
 
 def draw_floor(rng: Rng, context: Context, level: float) -> tuple[float, float, int]:
@@ -98,20 +99,16 @@ class Glare(Operator):
     def _apply(self, image: Image, origin: Origin) -> Image:
         # Beyond 3.2 half widths less than 1 % of the light is left: work inside that square only.
         reach = 3.2 * max(self.length, self.width)
-        left, right = (int(np.clip(self.x + s * reach - origin[0], 0, image.shape[1])) for s in (-1, 1))
-        top, bottom = (int(np.clip(self.y + s * reach - origin[1], 0, image.shape[0])) for s in (-1, 1))
-        if left >= right or top >= bottom:
-            return image.copy()
-        part = image[top:bottom, left:right]
-        corner = (origin[0] + left, origin[1] + top)
-        along = ahead(part.shape, corner, self.x, self.y, self.angle) / self.length
-        across = ahead(part.shape, corner, self.x, self.y, self.angle + 90) / self.width
+        part = square(image, origin, self.x, self.y, reach)
+        return change_part(image, origin, part, self._lit)
+
+    def _lit(self, region: Image, corner: Origin) -> Image:
+        along = ahead(region.shape, corner, self.x, self.y, self.angle) / self.length
+        across = ahead(region.shape, corner, self.x, self.y, self.angle + 90) / self.width
         squared = along * along + across * across
         # A Gaussian core in a wider veil: the look of a lamp on plastic film.
         amount = self.peak * (0.85 * np.exp(-squared) + 0.15 * np.exp(-0.35 * squared))
-        result = image.copy()
-        result[top:bottom, left:right] = mixed(part, self.colour, np.minimum(amount, 1))
-        return result
+        return mixed(region, self.colour, np.minimum(amount, 1))
 
 
 @register

@@ -31,6 +31,7 @@ from degradations.operators.cover import hashed
 from degradations.operators.grain import add_floor, clouds, grain
 from degradations.operators.ink import paper_of, print_on
 from degradations.operators.light import draw_floor
+from degradations.operators.parts import change_part
 from degradations.operators.wear import Zone
 
 _ROWS_OF_PINS = 9
@@ -72,11 +73,9 @@ class WaterStain(Operator):
         )
 
     def _apply(self, image: Image, origin: Origin) -> Image:
-        part = self.zone.part(image, origin)
-        if part is None:
-            return image.copy()
-        corner = (origin[0] + part[1].start, origin[1] + part[0].start)
-        region = np.ascontiguousarray(image[part])
+        return change_part(image, origin, self.zone.part(image, origin), self._stained)
+
+    def _stained(self, region: Image, corner: Origin) -> Image:
         shape = region.shape[:2]
         zone, unit = self.zone, np.float32(self.text_height)
         x = (np.arange(shape[1], dtype=np.float32) + np.float32(corner[0] + 0.5 - zone.x)) / np.float32(zone.width)
@@ -102,9 +101,7 @@ class WaterStain(Operator):
         result = scaled(result, 1 - 0.12 * carried)
         gain = 1 - pigment[:, :, None] * (1 - tint)
         cockle = 1 + 0.05 * wet * clouds(shape, corner, self.seed ^ 3, (4 * self.text_height, 2 * self.text_height))
-        whole = image.copy()
-        whole[part] = scaled(result, (gain * cockle[:, :, None]).astype(np.float32))
-        return whole
+        return scaled(result, (gain * cockle[:, :, None]).astype(np.float32))
 
 
 @register

@@ -33,6 +33,7 @@ from degradations.operators.base import (
 from degradations.operators.blend import added, mixed, scaled, smooth_step
 from degradations.operators.grain import clouds, grain
 from degradations.operators.ink import paper_of
+from degradations.operators.parts import Part, change_part
 
 Floats = NDArray[np.float32]
 Count = Annotated[int, Field(ge=0, le=5000)]
@@ -63,7 +64,7 @@ class Zone:
             number(0.71 * (y1 - y0) + extra),
         )
 
-    def part(self, image: Image, origin: Origin) -> tuple[slice, slice] | None:
+    def part(self, image: Image, origin: Origin) -> Part | None:
         """Rows and columns of ``image`` that the zone touches, if any."""
         left = int(np.clip(math.floor(self.x - 1.6 * self.width) - origin[0], 0, image.shape[1]))
         right = int(np.clip(math.ceil(self.x + 1.6 * self.width) - origin[0], 0, image.shape[1]))
@@ -128,10 +129,9 @@ class Scratches(Operator):
         )
 
     def _apply(self, image: Image, origin: Origin) -> Image:
-        part = self.zone.part(image, origin)
-        if part is None:
-            return image.copy()
-        corner = (origin[0] + part[1].start, origin[1] + part[0].start)
+        return change_part(image, origin, self.zone.part(image, origin), self._scratched)
+
+    def _scratched(self, region: Image, corner: Origin) -> Image:
         rng = np.random.default_rng(self.seed)
         n, zone = self.count, self.zone
         radius, turn = np.sqrt(rng.random(n)) * 1.3, rng.uniform(0, 2 * math.pi, n)
@@ -149,7 +149,6 @@ class Scratches(Operator):
         deep = rng.beta(1.0, 2.5, n)
         levels = (60 + 195 * deep).round()
         thickness = np.maximum(1, np.rint(self.width * (0.25 + 0.75 * deep)))
-        region = image[part]
         shape = region.shape[:2]
         groove = strokes(shape, corner, points, levels, thickness)
         side = math.radians(self.angle) + math.pi / 2
@@ -162,10 +161,7 @@ class Scratches(Operator):
         result = scaled(region, 1 - 0.32 * dark * uneven)
         scuffed = self.haze * inside * np.clip(0.7 + 0.4 * uneven, 0, 1)
         result = mixed(result, (222, 222, 220), np.clip(scuffed, 0, 1))
-        result = mixed(result, (236, 236, 234), np.clip(0.92 * pale * np.clip(1.2 * uneven, 0, 1), 0, 1))
-        whole = image.copy()
-        whole[part] = result
-        return whole
+        return mixed(result, (236, 236, 234), np.clip(0.92 * pale * np.clip(1.2 * uneven, 0, 1), 0, 1))
 
 
 @register
@@ -202,11 +198,9 @@ class WornPrint(Operator):
         )
 
     def _apply(self, image: Image, origin: Origin) -> Image:
-        part = self.zone.part(image, origin)
-        if part is None:
-            return image.copy()
-        corner = (origin[0] + part[1].start, origin[1] + part[0].start)
-        region = np.ascontiguousarray(image[part])
+        return change_part(image, origin, self.zone.part(image, origin), self._rubbed)
+
+    def _rubbed(self, region: Image, corner: Origin) -> Image:
         shape = region.shape[:2]
         texture = grain(shape, corner, self.seed, 1, self.fleck)[:, :, 0]
         fine = grain(shape, corner, self.seed ^ 2, 1, 1.0)[:, :, 0]
@@ -215,9 +209,7 @@ class WornPrint(Operator):
         # A standard normal field: the threshold that leaves ``1 - loss`` of it, softly.
         bound = np.float32(_normal_quantile(1 - self.loss))
         gone = smooth_step((wear - bound) / np.float32(0.45)) * self.zone.mask(shape, corner)
-        whole = image.copy()
-        whole[part] = mixed(region, paper_of(region, self.text_height, corner), np.float32(0.97) * gone)
-        return whole
+        return mixed(region, paper_of(region, self.text_height, corner), np.float32(0.97) * gone)
 
 
 def _normal_quantile(share: float) -> float:
@@ -263,11 +255,9 @@ class Crease(Operator):
         )
 
     def _apply(self, image: Image, origin: Origin) -> Image:
-        part = self.zone.part(image, origin)
-        if part is None:
-            return image.copy()
-        corner = (origin[0] + part[1].start, origin[1] + part[0].start)
-        region = np.ascontiguousarray(image[part])
+        return change_part(image, origin, self.zone.part(image, origin), self._folded)
+
+    def _folded(self, region: Image, corner: Origin) -> Image:
         shape = region.shape[:2]
         points, level = self._folds()
         count = len(points)
@@ -286,10 +276,7 @@ class Crease(Operator):
         facets = clouds(shape, corner, self.seed ^ 13, 2.5 * self.text_height) * self.zone.mask(shape, corner)
         light = 1 + np.float32(self.relief) * (slope / np.float32(190) + np.float32(0.11) * facets)
         pale = mixed(region, paper_of(region, self.text_height, corner), np.float32(0.95) * broken)
-        pale = added(pale, 10 * broken)
-        whole = image.copy()
-        whole[part] = scaled(pale, light)
-        return whole
+        return scaled(added(pale, 10 * broken), light)
 
     def _folds(self) -> tuple[NDArray[np.float64], NDArray]:
         """Pieces of ragged lines across the zone [n, 3, 2] in page pixels, and how sharp each is (0..255)."""

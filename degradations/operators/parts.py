@@ -1,0 +1,30 @@
+"""Damage that touches part of a page: only that part is worked on, and the rest is the page's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from degradations.operators.base import Image, Origin
+
+Part = tuple[slice, slice]  # rows and columns of an image
+
+
+def change_part(image: Image, origin: Origin, part: Part | None, change: Callable[[Image, Origin], Image]) -> Image:
+    """A copy of ``image``, a window at ``origin``, with ``change(region, corner)`` in place of ``part``.
+
+    ``corner`` is the page position (x, y) of the region's first pixel. None is a part that lies outside the window.
+    """
+    whole = image.copy()
+    if part is not None:
+        rows, columns = part
+        whole[part] = change(np.ascontiguousarray(image[part]), (origin[0] + columns.start, origin[1] + rows.start))
+    return whole
+
+
+def square(image: Image, origin: Origin, x: float, y: float, reach: float) -> Part | None:
+    """What the window shows of the square of ``reach`` pixels around the page position (``x``, ``y``), if anything."""
+    left, right = (int(np.clip(x + s * reach - origin[0], 0, image.shape[1])) for s in (-1, 1))
+    top, bottom = (int(np.clip(y + s * reach - origin[1], 0, image.shape[0])) for s in (-1, 1))
+    return (slice(top, bottom), slice(left, right)) if left < right and top < bottom else None
