@@ -12,7 +12,6 @@ counted.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -23,6 +22,7 @@ from rapidfuzz.distance import Levenshtein
 
 from kie_hvqa.config import Config, validate
 from kie_hvqa.errors import InputError
+from kie_hvqa.json_lines import objects, raw_lines
 from kie_hvqa.ledger import Box
 
 _ROW_OVERLAP = 0.5
@@ -77,29 +77,21 @@ class Found:
 
 def read_annotations(path: Path) -> Iterator[tuple[int, Annotation]]:
     """(line number, annotation) of every document. Raises InputError with file, line, field and remedy."""
-    try:
-        stream = path.open("rb")
-    except OSError as error:
-        raise InputError(
-            f"cannot read it ({error.strerror})", file=path, remedy="Name a .jsonl file of annotations."
-        ) from None
     seen: dict[str, int] = {}
-    with stream:
-        for number, raw in enumerate(stream, 1):
-            if raw.isspace():
-                continue
-            annotation = _annotation(path, number, raw)
-            stem = document_name(annotation)
-            if stem in seen:
-                raise InputError(
-                    f"the document {stem!r} is already on line {seen[stem]}",
-                    file=path,
-                    line=number,
-                    field="file_name",
-                    remedy="Annotate every document once, under a file name of its own.",
-                )
-            seen[stem] = number
-            yield number, annotation
+    lines = raw_lines(path, remedy="Name a .jsonl file of annotations.")
+    for number, data in objects(lines, path, what="an annotation"):
+        annotation = _annotation(path, number, data)
+        stem = document_name(annotation)
+        if stem in seen:
+            raise InputError(
+                f"the document {stem!r} is already on line {seen[stem]}",
+                file=path,
+                line=number,
+                field="file_name",
+                remedy="Annotate every document once, under a file name of its own.",
+            )
+        seen[stem] = number
+        yield number, annotation
     if not seen:
         raise InputError("there are no annotations", file=path, remedy="Give one JSON object a line.")
 
@@ -108,14 +100,7 @@ def document_name(annotation: Annotation) -> str:
     return PurePosixPath(annotation.file_name).stem
 
 
-def _annotation(path: Path, number: int, raw: bytes) -> Annotation:
-    try:
-        data = json.loads(raw.decode("utf-8-sig" if number == 1 else "utf-8"))
-    except (ValueError, RecursionError) as error:
-        reason = error.msg if isinstance(error, json.JSONDecodeError) else type(error).__name__
-        raise InputError(f"not JSON ({reason})", file=path, line=number, remedy="Mend or remove that line.") from None
-    if not isinstance(data, dict):
-        raise InputError("an annotation is a JSON object", file=path, line=number, remedy="Mend or remove that line.")
+def _annotation(path: Path, number: int, data: dict) -> Annotation:
     try:
         # JSON has lists where the model has tuples, and strict validation keeps them apart.
         annotation = validate(_tuples(data), Annotation)

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 from kie_hvqa.data_issues import Issue
 from kie_hvqa.errors import InputError
 from kie_hvqa.image_paths import Inside, image_path
+from kie_hvqa.json_lines import objects, raw_lines, text_of
 from kie_hvqa.ledger import MAX_SEVERITY, QUESTION_KINDS, TWIN_KINDS, Row, Slot
 from kie_hvqa.pixels import open_image
-from kie_hvqa.row_files import RowFile, raw_lines
+from kie_hvqa.row_files import RowFile
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -131,7 +132,7 @@ def _strict(file: Path) -> Iterator[tuple[int, Row]]:
     """(line, row) of a file of ours. InputError naming file, line and field for the first thing wrong."""
     inside = Inside(file.parent)
     lines: dict[str, int] = {}
-    for line, data in _json_lines(file):
+    for line, data in objects(raw_lines(file), file, what="a row"):
         try:
             row = parse_row(data)
             inside.check(row.file_name)
@@ -149,22 +150,9 @@ def _strict(file: Path) -> Iterator[tuple[int, Row]]:
         yield line, row
 
 
-def _json_lines(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(1-based line, object) of every line that is not blank."""
-    for line, raw in raw_lines(file):
-        try:
-            data = json.loads(raw.decode("utf-8-sig" if line == 1 else "utf-8"))
-        except (ValueError, RecursionError) as error:
-            reason = error.msg if isinstance(error, json.JSONDecodeError) else type(error).__name__
-            raise InputError(f"not JSON ({reason})", file=file, line=line, remedy="Mend or remove that line.") from None
-        if not isinstance(data, dict):
-            raise InputError("a row is a JSON object", file=file, line=line, remedy="Mend or remove that line.")
-        yield line, data
-
-
 def parse_row(data: Mapping[str, Any]) -> Row:
     """One row of ours. Raises InputError naming the field for anything wrong."""
-    text = {key: _string(data, key) for key in _TEXT_KEYS}
+    text = {key: text_of(data, key) for key in _TEXT_KEYS}
     if not text["id"]:
         raise InputError("it is empty", field="id", remedy="Give every row an id of its own.")
     if text["question_kind"] not in QUESTION_KINDS:
@@ -180,7 +168,7 @@ def parse_row(data: Mapping[str, Any]) -> Row:
         )
     template = data.get("template")
     if template is not None:
-        template = _string(data, "template")
+        template = text_of(data, "template")
     slots = _slots(data.get("slots"))
     legible = slots is not None and any(slot.scored and slot.legibility != "hidden" for slot in slots)
     if (text["question_kind"] == "absent" and slots) or (text["question_kind"] == "unreadable" and legible):
@@ -213,14 +201,6 @@ def _twin(data: Any) -> Mapping[str, str] | None:
     if data["kind"] not in TWIN_KINDS:
         raise InputError(f"unknown kind {data['kind']!r}", field="twin.kind", remedy=f"Use {' or '.join(TWIN_KINDS)}.")
     return data
-
-
-def _string(data: Mapping[str, Any], key: str) -> str:
-    if key not in data:
-        raise InputError("this key is required", field=key, remedy="Add it.")
-    if not isinstance(data[key], str):
-        raise InputError(f"must be text, not {str(data[key])[:60]!r}", field=key, remedy="Mend the value.")
-    return data[key]
 
 
 def _slots(data: Any) -> tuple[Slot, ...] | None:

@@ -26,6 +26,7 @@ from kie_hvqa.answer import parse
 from kie_hvqa.data_issues import Issue, IssueKind
 from kie_hvqa.errors import InputError
 from kie_hvqa.image_paths import Inside
+from kie_hvqa.json_lines import raw_lines, text_of
 from kie_hvqa.ledger import QUESTION_KINDS, Row
 
 _KEYS = (
@@ -42,20 +43,6 @@ _KEYS = (
 )
 _ASKED = re.compile(r"What is the (.{1,200}?) in the image", re.IGNORECASE)
 _RAW_ANSWER = re.compile(r'("answer"\s{0,8}:\s{0,8})"(\{.*\})"(\s{0,8}\}\s{0,8})\Z', re.IGNORECASE | re.DOTALL)
-
-
-def raw_lines(file: Path) -> Iterator[tuple[int, bytes]]:
-    """(1-based line, bytes) of every line that is not blank. InputError for a file that cannot be opened."""
-    try:
-        stream = file.open("rb")
-    except OSError as error:
-        raise InputError(
-            f"cannot read it ({error.strerror})", file=file, remedy="Name a dataset directory or a .jsonl file."
-        ) from None
-    with stream:
-        for line, raw in enumerate(stream, 1):
-            if not raw.isspace():
-                yield line, raw
 
 
 Found = list[tuple[IssueKind, str | None, str]]
@@ -87,14 +74,14 @@ class RowFile:
         """The record on one line. Raises InputError for a line that is none."""
         data = _known(_object(raw, found), found)
         image_key = "file_name" if "file_name" in data else "image"
-        image, problem = _text(data, image_key), _text(data, "problem")
+        image, problem = text_of(data, image_key), text_of(data, "problem")
         self._inside.check(image)
         answer = data.get("answer")
         if isinstance(answer, Mapping):
             answer = json.dumps(answer, ensure_ascii=False)
             found.append(("repaired", "answer", "it was an object: taken as the text that should hold it"))
         elif not isinstance(answer, str):
-            answer = _text(data, "answer")
+            answer = text_of(data, "answer")
         name = self._name(line, data, found)
         kind = data.get("question_kind", "answerable")
         if kind not in QUESTION_KINDS:
@@ -131,7 +118,7 @@ class RowFile:
             given = f"line-{line}"
             found.append(("repaired", "id", f"there is none: called {given!r}"))
         elif not isinstance(given, str):
-            given = _text(data, "id")
+            given = text_of(data, "id")
         if given in self._ids:
             repeated, given = given, f"{given}@line-{line}"
             found.append(("repaired", "id", f"{repeated!r} is taken: called {given!r}"))
@@ -175,16 +162,8 @@ def _known(data: Mapping[str, Any], found: Found) -> dict[str, Any]:
     return known
 
 
-def _text(data: Mapping[str, Any], key: str) -> str:
-    if key not in data:
-        raise InputError("this key is required", field=key, remedy="Add it.")
-    if not isinstance(data[key], str):
-        raise InputError(f"must be text, not {str(data[key])[:60]!r}", field=key, remedy="Mend the value.")
-    return data[key]
-
-
 def _optional(data: Mapping[str, Any], key: str) -> str | None:
-    return _text(data, key) if data.get(key) is not None else None
+    return text_of(data, key) if data.get(key) is not None else None
 
 
 # Letters, the number of the document, the number of the question.

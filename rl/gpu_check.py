@@ -99,19 +99,6 @@ def _base(out: Path) -> dict[str, Any]:
     started = time.monotonic()
     with _Sampled() as memory:
         _run([*line, "--device", "cuda"])
-    # Its own loop writes no reading.json: the warm start takes the contract from here.
-    from kie_hvqa.checkpoint import ReadingContract, write_contract
-    from rl.tiny.base_config import BaseReaderConfig
-
-    architecture = load(BASE, BaseReaderConfig).architecture
-    contract = ReadingContract.current(
-        min_pixels=architecture.min_pixels,
-        max_pixels=architecture.max_pixels,
-        patch_size=architecture.patch_size,
-        merge_size=architecture.merge_size,
-        prompt="question",
-    )
-    write_contract(out / "base" / "model", contract)
     return {"seconds": time.monotonic() - started, "peak_bytes": memory.peak}
 
 

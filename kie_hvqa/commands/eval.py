@@ -6,21 +6,6 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-_OPTIONS = (
-    "batch_size",
-    "device",
-    "dtype",
-    "max_new_tokens",
-    "prompt",
-    "min_pixels",
-    "max_pixels",
-    "samples",
-    "temperature",
-    "concurrency",
-    "timeout",
-    "attempts",
-)
-
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
@@ -86,9 +71,10 @@ def run(args: argparse.Namespace) -> int:
     from kie_hvqa.data_issues import DATA_ISSUES, UNREADABLE_IMAGE, summary
     from kie_hvqa.evaluator import evaluate
     from kie_hvqa.predictions import read_predictions
+    from kie_hvqa.readers import MODEL_OPTIONS
     from kie_hvqa.tables import metrics_table
 
-    options = {option: getattr(args, option) for option in _OPTIONS}
+    options = {option: getattr(args, option) for option in MODEL_OPTIONS}
     if args.dry_run:
         from kie_hvqa.plan import plan
 

@@ -27,7 +27,7 @@ from kie_hvqa.errors import InputError
 from kie_hvqa.files import sha256
 from kie_hvqa.readers.base import Answer, Reader, Task, agreed, identity_of
 
-__all__ = ["Answer", "Reader", "Task", "agreed", "identity_of", "open_reader"]
+__all__ = ["MODEL_OPTIONS", "Answer", "Reader", "Task", "agreed", "identity_of", "open_reader"]
 
 # What an engine takes after its colon, and the type of each value.
 _ENGINE_OPTIONS: dict[str, dict[str, type]] = {
@@ -55,6 +55,8 @@ _SERVER_OPTIONS = {
     "samples",
     "temperature",
 }
+MODEL_OPTIONS = sorted(_CHECKPOINT_OPTIONS | _SERVER_OPTIONS)
+"""Every option that ``open_reader`` takes beside the spec."""
 
 
 def open_reader(spec: str, **options: Any) -> Reader:

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import psutil
 
-from kie_hvqa.errors import InputError
 from rl.launch.gpus import visible_gpus
 from rl.launch.placement import HANDED, Placement
+from rl.launch.ports import claim
 
 HOME = Path(__file__).resolve().parents[2]
 ROLLOUT_PORT = 8000
@@ -60,15 +60,7 @@ def free_port(place: Placement) -> int:
 def probe(port: int) -> int:
     """``port`` if it is free here, any free one for 0. Raises InputError."""
     with socket.socket() as asked:
-        asked.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            asked.bind(("", port))
-        except OSError as error:
-            raise InputError(
-                f"port {port} cannot be used ({error.strerror})",
-                field="MASTER_PORT",
-                remedy="Choose another port; an earlier run may still hold it.",
-            ) from None
+        claim(asked, port, f"port {port}", "Choose another port; an earlier run may still hold it.")
         return asked.getsockname()[1]
 
 

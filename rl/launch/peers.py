@@ -19,7 +19,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from kie_hvqa.errors import InputError, WorkError
+from kie_hvqa.errors import WorkError
+from rl.launch.ports import claim
 
 BEAT = 2.0  # seconds
 SILENCE = 20.0  # seconds
@@ -129,15 +130,8 @@ def gather(port: int, circle: Circle, patience: float) -> dict[str, dict[str, An
     expected = set(range(1, len(circle.members)))
     cards: dict[str, dict[str, Any]] = {}
     with socket.socket() as door:
-        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            door.bind(("", port))
-        except OSError as error:
-            raise InputError(
-                f"port {port}, where the machines meet, cannot be used ({error.strerror})",
-                field="MASTER_PORT",
-                remedy="Choose another MASTER_PORT: the machines meet on the port after it.",
-            ) from None
+        remedy = "Choose another MASTER_PORT: the machines meet on the port after it."
+        claim(door, port, f"port {port}, where the machines meet,", remedy)
         door.listen(len(circle.members))
         until = time.monotonic() + patience
         while expected:

@@ -23,7 +23,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from kie_hvqa.checkpoint import ReadingContract, write_contract
 from kie_hvqa.config import load
 from kie_hvqa.dataset import load_rows
 from kie_hvqa.errors import InputError, WorkError
@@ -31,7 +30,7 @@ from kie_hvqa.files import read_json, write_json
 from kie_hvqa.prompt import question
 from rl.preflight.devices import gib
 from rl.tiny.base_config import BaseReaderConfig
-from rl.tiny.build import TinyArchitecture, build_config, build_model, build_processor
+from rl.tiny.build import TinyArchitecture, build_config, build_model, build_processor, save_model
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
@@ -63,16 +62,7 @@ _GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "6553
 def write_model(architecture: TinyArchitecture, data: Path, out: Path) -> None:
     """A checkpoint of ``architecture`` with random weights, for the questions in ``data``."""
     processor = build_processor(architecture, {question(row) for row in load_rows(data)})
-    build_model(build_config(architecture, processor), seed=0).save_pretrained(out)
-    processor.save_pretrained(out)
-    contract = ReadingContract.current(
-        min_pixels=architecture.min_pixels,
-        max_pixels=architecture.max_pixels,
-        patch_size=architecture.patch_size,
-        merge_size=architecture.merge_size,
-        prompt="question",
-    )
-    write_contract(out, contract)
+    save_model(build_model(build_config(architecture, processor), seed=0), processor, architecture, out)
 
 
 def write_recipe(case: Case, model: Path, data: Path, out: Path) -> Path:

@@ -26,13 +26,12 @@ from tqdm import tqdm
 
 from degradations.documents import question_names
 from kie_hvqa.answer import Reading, render
-from kie_hvqa.checkpoint import write_contract
 from kie_hvqa.config import load
 from kie_hvqa.files import replacing
 from rl.tiny.base_batches import PageBatch, Sampler
 from rl.tiny.base_config import BaseReaderConfig, Stage
 from rl.tiny.batched import Packed, PageGrid, encode_pages, language_forward, pack, page_grid
-from rl.tiny.build import build_config, build_model, build_processor, reading_contract
+from rl.tiny.build import build_config, build_model, build_processor, save_model
 from rl.tiny.pages import READER_TEMPLATES, TEXT_BLOCK, Pool, load_pool
 
 STAGES = ("vision", "joint", "refine")
@@ -177,7 +176,7 @@ def train(config: BaseReaderConfig, out: Path) -> BaseTrainer:
             continue
         resumed = state if number == state["stage"] and "optimisers" in state else None
         _train_stage(trainer, stage, out, checkpoint, number, resumed)
-    save(trainer, out / "model")
+    save_model(trainer.model, trainer.processor, config.architecture, out / "model")
     return trainer
 
 
@@ -263,13 +262,6 @@ def _checkpoint(trainer: BaseTrainer, path: Path, stage: int, step: int, optimis
         state["optimisers"] = [optimiser.state_dict() for optimiser in optimisers]
     with replacing(path, "wb") as stream:
         torch.save(state, stream)
-
-
-def save(trainer: BaseTrainer, directory: Path) -> None:
-    """Write model, processor and reading contract as a Hugging Face directory."""
-    trainer.model.save_pretrained(directory)
-    trainer.processor.save_pretrained(directory)
-    write_contract(directory, reading_contract(trainer.config.architecture))
 
 
 def main() -> None:

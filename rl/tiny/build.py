@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import torch
 from transformers import (
@@ -13,7 +14,7 @@ from transformers import (
     Qwen2VLVideoProcessor,
 )
 
-from kie_hvqa.checkpoint import ReadingContract
+from kie_hvqa.checkpoint import ReadingContract, write_contract
 from kie_hvqa.config import Config
 from rl.tiny.tokenizer import build_tokenizer
 
@@ -122,12 +123,20 @@ def build_model(config: Qwen2_5_VLConfig, seed: int) -> Qwen2_5_VLForConditional
     return model
 
 
-def reading_contract(architecture: TinyArchitecture) -> ReadingContract:
-    """How a reader of this architecture is to be asked."""
-    return ReadingContract.current(
+def save_model(
+    model: Qwen2_5_VLForConditionalGeneration,
+    processor: Qwen2_5_VLProcessor,
+    architecture: TinyArchitecture,
+    directory: Path,
+) -> None:
+    """Write model, processor and reading contract as a Hugging Face directory."""
+    model.save_pretrained(directory)
+    processor.save_pretrained(directory)
+    contract = ReadingContract.current(
         min_pixels=architecture.min_pixels,
         max_pixels=architecture.max_pixels,
         patch_size=architecture.patch_size,
         merge_size=architecture.merge_size,
         prompt="question",
     )
+    write_contract(directory, contract)

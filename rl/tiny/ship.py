@@ -13,10 +13,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from kie_hvqa.checkpoint import write_contract
 from kie_hvqa.errors import InputError
 from kie_hvqa.files import read_json, sha256, write_text
-from rl.tiny.build import TinyArchitecture, reading_contract
 
 EMBEDDED = Path(__file__).resolve().parents[1] / "embedded"
 LIMIT = 12_000_000  # bytes: what a repository should carry
@@ -45,7 +43,7 @@ cannot see**: it is where `make demo` starts, not where you should stop.
 """
 
 
-def ship(model: Path, metrics: dict[str, Any], target: Path = EMBEDDED, *, architecture: TinyArchitecture) -> None:
+def ship(model: Path, metrics: dict[str, Any], target: Path = EMBEDDED) -> None:
     """Copy ``model`` to ``target`` with contract, checksum and card. InputError where the weights are too large."""
     weights = model / "model.safetensors"
     size = weights.stat().st_size
@@ -55,7 +53,6 @@ def ship(model: Path, metrics: dict[str, Any], target: Path = EMBEDDED, *, archi
     for path in sorted(model.iterdir()):
         if path.is_file():
             shutil.copyfile(path, target / path.name)
-    write_contract(target, reading_contract(architecture))
     checksum = sha256(target / "model.safetensors")
     write_text(target / CHECKSUM, f"{checksum}  model.safetensors\n")
     overall = metrics["overall"]
@@ -75,7 +72,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--metrics", type=Path, required=True)
     arguments = parser.parse_args()
-    ship(arguments.model, read_json(arguments.metrics), architecture=TinyArchitecture())
+    ship(arguments.model, read_json(arguments.metrics))
 
 
 if __name__ == "__main__":

@@ -93,24 +93,14 @@ def cards(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random Qwen2.5-VL of one layer a tower, with its processor and reading.json. Do not write into it."""
-    from kie_hvqa.checkpoint import ReadingContract, write_contract
-    from rl.tiny.build import TinyArchitecture, build_config, build_model, build_processor
+    from rl.tiny.build import TinyArchitecture, build_config, build_model, build_processor, save_model
 
     directory = tmp_path_factory.mktemp("tiny") / "model"
     small = TinyArchitecture(
         vision_depth=1, text_layers=1, vision_hidden=64, text_hidden=96, text_heads=3, text_kv_heads=1
     )
     processor = build_processor(small, [f"What is the {field} in the image?" for field in ("name", "number", "height")])
-    build_model(build_config(small, processor), seed=3).save_pretrained(directory)
-    processor.save_pretrained(directory)
-    contract = ReadingContract.current(
-        min_pixels=small.min_pixels,
-        max_pixels=small.max_pixels,
-        patch_size=small.patch_size,
-        merge_size=small.merge_size,
-        prompt="question",
-    )
-    write_contract(directory, contract)
+    save_model(build_model(build_config(small, processor), seed=3), processor, small, directory)
     return directory
 
 

@@ -30,11 +30,10 @@ class Small:
 @pytest.fixture(scope="session")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
     from degradations.dataset import SimulateConfig, write_dataset
-    from kie_hvqa.checkpoint import ReadingContract, write_contract
     from kie_hvqa.config import load
     from kie_hvqa.dataset import load_rows
     from kie_hvqa.prompt import question
-    from rl.tiny.build import TinyArchitecture, build_config, build_model, build_processor
+    from rl.tiny.build import TinyArchitecture, build_config, build_model, build_processor, save_model
 
     home = tmp_path_factory.mktemp("small")
     overrides = ["count=6", "questions_per_document=4", "splits={train: 1.0}", "templates={us_licence: 1}"]
@@ -51,14 +50,5 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
         max_pixels=112 * 112,
     )
     processor = build_processor(architecture, {question(row) for row in load_rows(home / "data")})
-    build_model(build_config(architecture, processor), seed=0).save_pretrained(home / "model")
-    processor.save_pretrained(home / "model")
-    contract = ReadingContract.current(
-        min_pixels=architecture.min_pixels,
-        max_pixels=architecture.max_pixels,
-        patch_size=architecture.patch_size,
-        merge_size=architecture.merge_size,
-        prompt="question",
-    )
-    write_contract(home / "model", contract)
+    save_model(build_model(build_config(architecture, processor), seed=0), processor, architecture, home / "model")
     return Small(home / "model", home / "data")
