@@ -19,55 +19,17 @@ from typing import Any
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
-from degradations.annotated import load_page
-from degradations.annotations import read_annotations
 from degradations.calibrate.fit import Slots, fit_observer, fit_structure, fit_thresholds
+from degradations.calibrate.lines import Line, printed_lines, real_lines
 from degradations.calibrate.readers import READERS, Read, open_readers
 from degradations.calibrate.summary import flat, summarise
-from degradations.calibrate.trials import Line, Trial, fit_for_trials, trials
-from degradations.chance import generator
-from degradations.config import DegradeConfig, SimulateConfig
-from degradations.dataset import clean_document
-from degradations.legibility import LegibilityModel, Print
+from degradations.calibrate.trials import Trial, trials
+from degradations.legibility import LegibilityModel
 from degradations.legibility.constants import CALIBRATION
 from degradations.legibility.structure import curve
 from degradations.manifest import versions
-from degradations.operators.base import split_lines
 from kie_hvqa.files import read_json, write_json
-
-
-def printed_lines(scale: str, documents: int, fields: int, seed: int) -> Iterator[Line]:
-    """``fields`` lines of each of ``documents`` fresh documents, half of them random strings."""
-    config = SimulateConfig.model_validate(
-        {"seed": seed, "count": documents, "scale": scale, "values": {"natural": 0.5, "random": 0.5}}
-    )
-    for index in tqdm(range(documents), unit="document"):
-        document = clean_document(config, index)
-        rng = generator(seed, str(index), "calibration")
-        taken = 0
-        for number in rng.permutation(len(document.fields)):
-            printed = document.fields[sorted(document.fields)[int(number)]]
-            how = Print(document.ground, printed.style)
-            line = Line(str(index), printed.name, document.image, printed.value, printed.boxes, how)
-            if taken < fields and fit_for_trials(line) and len(split_lines(line.boxes)) == 1:
-                taken += 1
-                yield line
-
-
-def real_lines(annotations: Path, seed: int) -> Iterator[Line]:
-    """Every printed line of the asked fields on annotated scans (images beside the file)."""
-    config = DegradeConfig(seed=seed)
-    for number, annotation in read_annotations(annotations):
-        page = load_page(config, annotations, number, annotation, annotations.parent)
-        for question in page.questions:
-            for index, line in enumerate(split_lines(question.boxes)):
-                value = "".join(question.value[i] for i in line)
-                boxes = tuple(question.boxes[i] for i in line)
-                found = Line(page.name, f"{question.field}/{index}", page.image, value, boxes, None)
-                if fit_for_trials(found):
-                    yield found
 
 
 def measure(lines: Iterator[Line], readers: Mapping[str, Read], seed: int, repeats: int, wide: bool) -> list[Trial]:
@@ -138,7 +100,7 @@ def main() -> None:
         "constants": dataclasses.asdict(model),
         "measured": {
             "command": {
-                k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items() if k not in ("out", "memory")
+                k: v.name if isinstance(v, Path) else v for k, v in vars(args).items() if k not in ("out", "memory")
             },
             "versions": versions(),
             "held_out": check(testing, real, readers, model),

@@ -68,7 +68,7 @@ def draw(trials: Sequence[Trial], readers: Sequence[str], model: LegibilityModel
             ("clear", model.clear, 1.01),
         ):
             axes[0].axvspan(low, high, color=_SHADES[label], lw=0, zorder=0)
-            axes[0].text((low + min(high, 1)) / 2, 0.02, label, ha="center", color="#57534e", fontsize=9)
+            axes[0].text((low + min(high, 1)) / 2, 1.03, label, ha="center", color="#57534e", fontsize=9)
         axes[0].plot([0, 1], [0, 1], ":", color="#78716c", lw=1, zorder=1)
         axes[0].set_ylabel("share of characters read right")
         with replacing(out, "wb") as stream:

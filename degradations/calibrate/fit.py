@@ -27,6 +27,9 @@ CLEAR_AT = 0.9  # a clear character is one that the reader gets right at least t
 HIDDEN_AT = 0.25  # below this he is wrong three times as often as right: to assert is to guess
 _LAPSES = (0.005, 0.01, 0.02, 0.04)
 _GUESSES = (0.01, 0.02, 0.04)
+# Where the searches start: fixed, so that what is found does not depend on what was shipped before.
+_OBSERVER = (10.0, 1.0, 1.0)  # efficiency, noise, noise weight
+_CURVE = (0.5, 4.0)  # half, slope
 # Φ by table: 1e-7 exact, and quick for a million distances.
 _GRID = np.linspace(-9, 9, 36001)
 _PHI = np.array([0.5 * math.erfc(-x / math.sqrt(2)) for x in _GRID])
@@ -92,8 +95,7 @@ def fit_observer(slots: Slots, model: LegibilityModel) -> LegibilityModel:
         efficiency, noise, weight = np.exp(values)
         return dataclasses.replace(model, efficiency=float(efficiency), noise=float(noise), noise_weight=float(weight))
 
-    start = np.log([model.efficiency, model.noise, model.noise_weight])
-    found = _descend(lambda values: loss(slots.evidence(at(values)), slots.right), start)
+    found = _descend(lambda values: loss(slots.evidence(at(values)), slots.right), np.log(_OBSERVER))
     return _rounded(at(found), "efficiency", "noise", "noise_weight")
 
 
@@ -104,7 +106,7 @@ def fit_structure(structure: Floats, right: Bools, model: LegibilityModel) -> Le
         half, slope = np.exp(values)
         return dataclasses.replace(model, half=float(min(half, 0.99)), slope=float(slope))
 
-    found = _descend(lambda values: loss(curve(at(values), structure), right), np.log([model.half, model.slope]))
+    found = _descend(lambda values: loss(curve(at(values), structure), right), np.log(_CURVE))
     return _rounded(at(found), "half", "slope")
 
 

@@ -2,9 +2,8 @@
 
 Lines come from fresh documents. A psychometric curve needs both its ends, so each operator is drawn at strengths spread
 evenly over its ladder and beyond (``spread``); or at the severities of a dataset, which keep to the middle of the curve.
-A sixth of the trials has two operators at once. Lines of fewer than three characters are left out (recognisers are made
-for lines, and RapidOCR's reads single letters as Chinese), and so are machine readable zones (runs of ``<`` cannot be
-aligned). A slot counts for a reader only if he reads it in the clean crop: damage is not to blame for the rest.
+A sixth of the trials has two operators at once. A slot counts for a reader only if he reads it in the clean crop: damage
+is not to blame for the rest.
 """
 
 from __future__ import annotations
@@ -17,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
+from degradations.calibrate.lines import Line
 from degradations.calibrate.readers import Read
 from degradations.chance import generator
-from degradations.legibility import LegibilityModel, Print
+from degradations.legibility import LegibilityModel
 from degradations.legibility.frame import Frame, region_around
 from degradations.legibility.observer import Trace, trace
 from degradations.legibility.structure import structure_kept
@@ -30,18 +30,6 @@ from kie_hvqa.ledger import MAX_SEVERITY, Box
 
 _HEAD = 1.3  # the place of a ladder (0 is its foot, 1 its head) up to which strengths are spread at least
 _MIXED = 6  # every sixth trial has two operators
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A printed line of a clean page; ``how`` is None on a real document. ``document`` is what splits are made by."""
-
-    document: str
-    name: str
-    page: Image
-    value: str
-    boxes: tuple[Box, ...]
-    how: Print | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +52,6 @@ class Trial:
     @property
     def operator(self) -> str:
         return self.operators[0] if len(self.operators) == 1 else "mixture"
-
-
-def fit_for_trials(line: Line) -> bool:
-    return len(line.value.replace(" ", "")) >= 3 and "<<" not in line.value
 
 
 def trials(

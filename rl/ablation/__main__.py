@@ -44,7 +44,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         for seeds in run(plan, arguments.out):
             write_json(arguments.out / "ablation.json", results(plan, arguments.out, seeds))
             print(f"{arguments.out / 'ablation.json'}: {len(seeds)} of {len(plan.seeds)} seeds", flush=True)
-        print(f"{len(cells_of(plan, arguments.out))} cells done")
+        cells = cells_of(plan, arguments.out)
+        left = [f"{cell.reward}/seed-{cell.seed}" for cell in cells if not cell.done]
+        print(f"{len(cells) - len(left)} of {len(cells)} cells done")
+        if left:
+            print(f"another process is at {', '.join(left)}")
         return 0
     except (InputError, WorkError) as error:
         print(f"ablation: {error}", file=sys.stderr)

@@ -5,7 +5,8 @@
     OUT/<reward>/seed-<n>         one cell: training.json, history.json and model/ of the training, run.json,
                                   predictions.jsonl and metrics.json of the evaluation, cell.json when it is done
 
-The seeds go round in the outer loop, so that an interrupted ablation is a whole one with fewer seeds.
+The seeds go round in the outer loop, so that an interrupted ablation is a whole one with fewer seeds. The same command
+may run several times at once, with a core or a GPU each: a process takes the first cell that is neither done nor taken.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any
 from kie_hvqa.config import load
 from kie_hvqa.errors import InputError
 from kie_hvqa.files import read_json, write_json
+from rl.ablation.claims import claimed
 from rl.ablation.config import AblationConfig, watched
 from rl.recipes import GrpoRecipe
 
@@ -103,26 +105,28 @@ def estimate(plan: AblationConfig, out: Path) -> Estimate:
 
 
 def run(plan: AblationConfig, out: Path) -> Iterator[list[int]]:
-    """Do what is missing; yields the seeds that are whole, after each that has become so.
+    """Do what is missing and nobody else is doing; yields the seeds that are whole, after each that has become so.
 
     Raises InputError where a finished cell was trained by another recipe than the plan now has for it.
     """
     from rl.stage import StageRun
 
-    prepare(plan, out)
-    for cell in cells_of(plan, out):
-        if cell.done:
-            StageRun("grpo", load(plan.grpo, GrpoRecipe, _overrides(plan, out, cell))).check()
-    for reader in ("base", "no_rl"):
-        if (spec := reader_of(plan, out, reader)) is not None:
-            _evaluate(plan, out, spec, out / reader)
+    with claimed(out, wait=True):
+        prepare(plan, out)
+        for cell in cells_of(plan, out):
+            if cell.done:
+                StageRun("grpo", load(plan.grpo, GrpoRecipe, _overrides(plan, out, cell))).check()
+        for reader in ("base", "no_rl"):
+            if (spec := reader_of(plan, out, reader)) is not None:
+                _evaluate(plan, out, spec, out / reader)
     before = finished_seeds(plan, out)
     if before:
         yield before
     for cell in cells_of(plan, out):
-        if not cell.done:
-            _say(f"{cell.reward}, seed {cell.seed}: {estimate(plan, out)}")
-            _run_cell(plan, out, cell)
+        with claimed(cell.directory) as mine:
+            if mine and not cell.done:
+                _say(f"{cell.reward}, seed {cell.seed}: {estimate(plan, out)}")
+                _run_cell(plan, out, cell)
         if (whole := finished_seeds(plan, out)) != before:
             before = whole
             yield whole

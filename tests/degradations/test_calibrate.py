@@ -12,11 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from degradations.calibrate import readers as reader_room
+from degradations.calibrate.ceiling import TEXTS, forecast, others
 from degradations.calibrate.figure import draw
 from degradations.calibrate.fit import Slots, crossing, fit_observer, fit_structure, fit_thresholds, monotone
+from degradations.calibrate.lines import Line, fit_for_trials, printed_lines
 from degradations.calibrate.readers import Remembered, open_readers
 from degradations.calibrate.summary import auroc, bins, flat, summarise
-from degradations.calibrate.trials import Line, fit_for_trials, read_right, trial, trials
+from degradations.calibrate.trials import read_right, trial, trials
+from degradations.chance import generator
 from degradations.legibility import LegibilityModel
 from degradations.legibility.constants import CALIBRATION
 from degradations.legibility.observer import Trace
@@ -199,3 +202,20 @@ def test_the_shipped_constants_come_with_what_was_measured_and_the_page_says_the
     for row, part in (("**all**", "overall"), ("opaque occluders", "opaque"), ("blur", "blur")):
         said = next(line for line in page.splitlines() if line.startswith(f"| {row} |"))
         assert f"{found[part]['slots']:,}" in said and f"{found[part]['auroc']:.3f}" in said
+
+
+def test_a_forecast_is_the_share_of_other_texts_that_survive():
+    rng = generator(3, "ceiling")
+    line = next(line for line in printed_lines("full", 3, 4, 8) if any(map(str.isdigit, line.value)))
+    found = others(line, lambda _: "", rng)
+    assert len(found) == TEXTS and len({other.value for other in found}) > 1
+    for other in found:
+        assert [c for c in other.value if not c.isalnum()] == [c for c in line.value if not c.isalnum()]
+        assert all(a.isdigit() == b.isdigit() for a, b in zip(other.value, line.value, strict=True))
+        assert other.value == line.value or (other.page != line.page).any()
+        assert (other.page.shape == line.page.shape) and not other.right.any()
+
+    half = [dataclasses.replace(other, right=np.arange(len(other.value)) % 2 == 0) for other in found]
+    answers = iter([other.value for other in half])
+    assert forecast(line, half, Recipe(()), lambda _: next(answers)) == 1.0
+    assert forecast(line, half, Recipe(()), lambda _: "") == 0.0

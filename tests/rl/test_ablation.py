@@ -13,6 +13,7 @@ import yaml
 from kie_hvqa.errors import InputError
 from kie_hvqa.files import read_json, write_json
 from rl.ablation.__main__ import DOCS, main
+from rl.ablation.claims import claimed
 from rl.ablation.config import WATCH, load_plan, watched
 from rl.ablation.curves import curves_svg, smoothed
 from rl.ablation.matching import Draws, Outcomes, mixture, rates, withdrawal
@@ -199,6 +200,9 @@ def test_run_again_it_does_nothing_and_a_lost_cell_alone_is_done_anew(ran, capfd
     results = read_json(out / "ablation.json")
     assert main([*command, "--time"]) == 0
     assert "1 of 4 cells to do" in capfd.readouterr().out
+    with claimed(out / "bold" / "seed-4") as mine:  # as another process would
+        assert mine and main(command) == 0
+        assert "3 of 4 cells done\nanother process is at bold/seed-4" in capfd.readouterr().out
     assert main(command) == 0
     again = {path for path, time in before.items() if path.stat().st_mtime_ns != time}
     assert again == {out / "bold" / "seed-4" / "model" / "model.safetensors"}
