@@ -2,9 +2,10 @@
 
 An operator's parameters run along its ladder, from one end (0) to the other (1) and beyond. Its draws are made with the
 same random numbers at and around the rungs that it has, the ledger says what share of slots is no longer clear at each
-place, and the places where that share meets ``OUT_OF_CLEAR`` are its new rungs (run it again if they moved far). They are
-printed, and copied into the operator's class by hand: a ladder is part of what a dataset means, so nothing changes it
-silently. ``degradations.ladders`` then measures the table on other fields.
+place, and the places where that share meets ``OUT_OF_CLEAR`` are its new rungs (run it again if they moved far). The last
+one goes on to where ``HIDDEN_AT_TOP`` of the slots are hidden. Rungs are printed, and copied into the operator's class by
+hand: a ladder is part of what a dataset means, so nothing changes it silently. ``degradations.ladders`` then measures
+the table on other fields.
 
 Run: ``python -m degradations.rungs --scale tiny full`` (some minutes on one core; ``--operators NAME …`` for some).
 """
@@ -13,18 +14,22 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from degradations.chance import generator
 from degradations.ladders import Field, fields
 from degradations.legibility import LegibilityModel, ledger
 from degradations.operators import OPERATORS, Context, Operator, operator_class
-from degradations.operators.base import OUT_OF_CLEAR, at_place
+from degradations.operators.base import HIDDEN_AT_TOP, OUT_OF_CLEAR, at_place
 from degradations.recipe import Recipe
 from kie_hvqa.ledger import MAX_SEVERITY
+
+_FARTHER = 5  # further places, where nothing is hidden yet
 
 
 def places_of(cls: type[Operator]) -> tuple[float, ...]:
@@ -40,34 +45,69 @@ def draw_at(cls: type[Operator], place: float, field: Field, seed: int) -> Opera
     return at_place(cls, place).draw(MAX_SEVERITY, rng, Context.of(field.page, field.boxes, field.copies))
 
 
-def share_out(model: LegibilityModel, cls: type[Operator], place: float, sample: Sequence[Field], seed: int) -> float:
-    """Share of the scored slots of ``sample`` that are no longer clear."""
-    out = scored = 0
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Shares of the scored slots that are no longer clear (``out``), and hidden."""
+
+    out: float
+    hidden: float
+
+
+def lost(model: LegibilityModel, cls: type[Operator], place: float, sample: Sequence[Field], seed: int) -> Lost:
+    """What the operator does to ``sample`` with its whole ladder at ``place``."""
+    labels: list[str] = []
     for field in sample:
         recipe = Recipe((draw_at(cls, place, field, seed),))
         damaged = recipe.apply(field.page)
         slots = ledger(model, field.value, field.page, damaged, field.boxes, field.copies, recipe=recipe, how=field.how)
-        scored += sum(slot.scored for slot in slots)
-        out += sum(slot.scored and slot.legibility != "clear" for slot in slots)
-    return out / max(1, scored)
+        labels += [slot.legibility for slot in slots if slot.scored]
+    count = max(1, len(labels))
+    return Lost(1 - labels.count("clear") / count, labels.count("hidden") / count)
 
 
-def find_rungs(places: Sequence[float], shares: Sequence[float]) -> list[tuple[float, float]]:
-    """(rung, share there) of each severity, by linear interpolation between ``places``.
+def find_rungs(places: Sequence[float], shares: Sequence[Lost]) -> list[tuple[float, Lost]]:
+    """(rung, shares there) of each severity, by linear interpolation between ``places``."""
+    out, hidden = [share.out for share in shares], [share.hidden for share in shares]
+    rungs = [crossing(places, out, aim) for aim in OUT_OF_CLEAR]
+    rungs[-1] = max(rungs[-1], crossing(places, hidden, HIDDEN_AT_TOP))
+    there = [(rung, [float(np.interp(rung, places, _rising(each))) for each in (out, hidden)]) for rung in rungs]
+    return [(round(rung, 3), Lost(*shares)) for rung, shares in there]
 
-    Shares are first made to rise (the largest so far). Where an aim is above them all, the first place of the largest is taken,
-    where it is below them all the first place.
+
+def crossing(places: Sequence[float], shares: Sequence[float], aim: float) -> float:
+    """Where ``shares``, made to rise (the largest so far), meet ``aim``.
+
+    Where the aim is above them all, the first place of the largest is taken, where it is below them all the first place.
     """
-    rising = np.maximum.accumulate(np.asarray(shares, float))
-    found: list[tuple[float, float]] = []
-    for aim in OUT_OF_CLEAR:
-        place = float(places[0] if rising[0] >= aim else places[int(np.argmax(rising))])
-        for (a, b), (low, high) in zip(pairwise(places), pairwise(rising), strict=True):
-            if low < aim <= high:
-                place = a + (b - a) * float((aim - low) / (high - low))
-                break
-        found.append((round(place, 3), round(float(np.interp(place, places, rising)), 3)))
-    return found
+    rising = _rising(shares)
+    for (a, b), (low, high) in zip(pairwise(places), pairwise(rising), strict=True):
+        if low < aim <= high:
+            return a + (b - a) * float((aim - low) / (high - low))
+    return float(places[0] if rising[0] >= aim else places[int(np.argmax(rising))])
+
+
+def _rising(shares: Sequence[float]) -> NDArray[np.float64]:
+    return np.maximum.accumulate(np.asarray(shares, float))
+
+
+def measured(
+    model: LegibilityModel, cls: type[Operator], samples: Sequence[Sequence[Field]], seed: int
+) -> tuple[list[float], list[Lost]]:
+    """Places along the operator's ladder and the shares there, on average over ``samples``."""
+
+    def at(place: float) -> Lost:
+        found = [lost(model, cls, place, sample, seed) for sample in samples]
+        return Lost(*(float(np.mean([getattr(each, what) for each in found])) for what in ("out", "hidden")))
+
+    places = list(places_of(cls))
+    shares = [at(place) for place in places]
+    step = places[-1] - places[-2]
+    for _ in range(_FARTHER):
+        if max(share.hidden for share in shares) >= HIDDEN_AT_TOP:
+            break
+        places.append(places[-1] + step)
+        shares.append(at(places[-1]))
+    return places, shares
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -81,12 +121,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     model = LegibilityModel()
     samples = [fields(scale, args.fields, args.seed) for scale in args.scale]
     for cls in tqdm(classes, unit="operator", leave=False):
-        places = places_of(cls)
-        shares = [[round(share_out(model, cls, at, sample, args.seed), 3) for at in places] for sample in samples]
-        found = find_rungs(places, np.mean(shares, axis=0).tolist())
-        tqdm.write(
-            f"{cls.name}: rungs = {tuple(rung for rung, _ in found)}  # {[share for _, share in found]} of {shares}"
-        )
+        found = find_rungs(*measured(model, cls, samples, args.seed))
+        out, hidden = ([round(getattr(share, what), 2) for _, share in found] for what in ("out", "hidden"))
+        tqdm.write(f"{cls.name}: rungs = {tuple(rung for rung, _ in found)}  # out of clear {out}, hidden {hidden}")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from degradations.calibrate.fit import Slots
 from degradations.calibrate.lines import Line, printed_lines
 from degradations.calibrate.readers import Read, rapidocr
 from degradations.calibrate.summary import BLUR, auroc
-from degradations.calibrate.trials import Trial, read_right, spread, trial
+from degradations.calibrate.trials import PLACES, Trial, read_right, trial
 from degradations.chance import generator
 from degradations.legibility import LegibilityModel
 from degradations.legibility.rivals import Setting, rivals
@@ -83,7 +83,7 @@ def measured(lines: Iterator[Line], operators: list[str], read: Read, seed: int)
         texts = others(line, read, rng)
         for _ in range(_REPEATS):
             cls = operator_class(operators[int(rng.integers(len(operators)))], field="--operators")
-            at = at_place(cls, float(rng.uniform(*spread(cls))))
+            at = at_place(cls, float(rng.uniform(*PLACES)))
             recipe = Recipe((at.draw(MAX_SEVERITY, rng, Context.of(line.page, line.boxes)),))
             found = trial(line, recipe, {"rapidocr": read}, {"rapidocr": asked}, model)
             yield found, forecast(line, texts, recipe, read)

@@ -28,8 +28,9 @@ HIDDEN_AT = 0.25  # below this he is wrong three times as often as right: to ass
 _LAPSES = (0.005, 0.01, 0.02, 0.04)
 _GUESSES = (0.01, 0.02, 0.04)
 # Where the searches start: fixed, so that what is found does not depend on what was shipped before.
-_OBSERVER = (10.0, 1.0, 1.0)  # efficiency, noise, noise weight
+_OBSERVER = (10.0, 1.0, 1.0, 0.3)  # efficiency, noise, noise weight, masking weight
 _CURVE = (0.5, 4.0)  # half, slope
+_ROUNDING = 12**-0.5  # grey levels: nobody sees below what eight bits round away
 # Φ by table: 1e-7 exact, and quick for a million distances.
 _GRID = np.linspace(-9, 9, 36001)
 _PHI = np.array([0.5 * math.erfc(-x / math.sqrt(2)) for x in _GRID])
@@ -45,6 +46,7 @@ class Slots:
     signal: Floats
     mismatch: Floats
     noise: Floats
+    masking: Floats
     unseen: Floats
     untouched: Bools
     right: Bools
@@ -56,23 +58,23 @@ class Slots:
             for index in np.flatnonzero(trial.asked[reader]).tolist():
                 rows.append(trial.traces[index])
                 right.append(trial.right[reader][index])
-        parts = np.full((3, len(rows), rivals), np.nan)
+        parts = np.full((4, len(rows), rivals), np.nan)
         for index, trace in enumerate(rows):
             if trace is not None:
-                parts[:, index, : len(trace.signal)] = trace.signal, trace.mismatch, trace.noise
+                parts[:, index, : len(trace.signal)] = trace.signal, trace.mismatch, trace.noise, trace.masking
         unseen = np.array([0.0 if trace is None else trace.unseen for trace in rows])
         untouched = np.array([trace is None for trace in rows], bool)
-        return cls(parts[0], parts[1], parts[2], unseen, untouched, np.array(right, bool))
+        signal, mismatch, noise, masking = parts
+        return cls(signal, mismatch, noise, masking, unseen, untouched, np.array(right, bool))
 
     def evidence(self, model: LegibilityModel) -> Floats:
         """What ``Trace.judge`` says of every slot."""
-        distance = np.sqrt(
-            model.efficiency * self.signal / (model.noise**2 + model.noise_weight * self.noise + self.mismatch)
-        )
+        known = model.noise**2 + model.noise_weight * self.noise + model.masking_weight * self.masking
+        distance = np.sqrt(model.efficiency * self.signal / (known + self.mismatch))
         miss = np.interp(-distance / 2, _GRID, _PHI)
         odds = np.sort(miss / (1 - miss), axis=1)  # NaN last
-        known = (~np.isnan(odds)).sum(1)
-        far = np.arange(odds.shape[1]) < np.maximum(1, known // 2)[:, None]
+        count = (~np.isnan(odds)).sum(1)
+        far = np.arange(odds.shape[1]) < np.maximum(1, count // 2)[:, None]
         least = np.where(far, np.nan_to_num(odds), 0.0).sum(1) / far.sum(1)
         found = 1.0 / (1.0 + np.nansum(odds, axis=1) + self.unseen * least)
         return np.where(self.untouched, 1.0, found)
@@ -89,14 +91,15 @@ def loss(evidence: Floats, right: Bools) -> float:
 
 
 def fit_observer(slots: Slots, model: LegibilityModel) -> LegibilityModel:
-    """``model`` with the efficiency, noise and noise weight that make ``slots.right`` most likely."""
+    """``model`` with the efficiency, the noise and the weights of noise and masking that make ``slots.right`` most likely."""
+    names = ("efficiency", "noise", "noise_weight", "masking_weight")
 
     def at(values: Floats) -> LegibilityModel:
-        efficiency, noise, weight = np.exp(values)
-        return dataclasses.replace(model, efficiency=float(efficiency), noise=float(noise), noise_weight=float(weight))
+        constants = dict(zip(names, np.exp(values).tolist(), strict=True))
+        return dataclasses.replace(model, **constants | {"noise": max(_ROUNDING, constants["noise"])})
 
     found = _descend(lambda values: loss(slots.evidence(at(values)), slots.right), np.log(_OBSERVER))
-    return _rounded(at(found), "efficiency", "noise", "noise_weight")
+    return _rounded(at(found), *names)
 
 
 def fit_structure(structure: Floats, right: Bools, model: LegibilityModel) -> LegibilityModel:
@@ -156,5 +159,5 @@ def _descend(cost: Callable[[Floats], float], start: Floats, step: float = 0.8, 
 
 
 def _rounded(model: LegibilityModel, *names: str) -> LegibilityModel:
-    changes: dict[str, Any] = {name: float(f"{getattr(model, name):.3g}") for name in names}
+    changes: dict[str, Any] = {name: float(f"{getattr(model, name):.2g}") for name in names}
     return dataclasses.replace(model, **changes)

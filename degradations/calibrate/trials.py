@@ -1,7 +1,8 @@
 """One trial is one printed line, damaged once and read once: what was measured in every slot, and who read it right.
 
 Lines come from fresh documents. A psychometric curve needs both its ends, so each operator is drawn at strengths spread
-evenly over its ladder and beyond (``spread``); or at the severities of a dataset, which keep to the middle of the curve.
+evenly over its whole ladder and beyond both ends (``PLACES``; not over its rungs, which are set by what is fitted here); or at
+the severities of a dataset.
 A sixth of the trials has two operators at once. A slot counts for a reader only if he reads it in the clean crop: damage
 is not to blame for the rest.
 """
@@ -23,12 +24,12 @@ from degradations.legibility import LegibilityModel
 from degradations.legibility.frame import Frame, region_around
 from degradations.legibility.observer import Trace, trace
 from degradations.legibility.structure import structure_kept
-from degradations.operators import FAMILIES, OPERATORS, Context, Image, Operator
+from degradations.operators import FAMILIES, OPERATORS, Context, Image
 from degradations.operators.base import at_place
 from degradations.recipe import Recipe, draw_recipe
 from kie_hvqa.ledger import MAX_SEVERITY, Box
 
-_HEAD = 1.3  # the place of a ladder (0 is its foot, 1 its head) up to which strengths are spread at least
+PLACES = (-0.4, 1.3)  # of a ladder: 0 is its foot, 1 its head
 _MIXED = 6  # every sixth trial has two operators
 
 
@@ -69,19 +70,13 @@ def trials(
     for _ in range(repeats):
         severity = int(rng.integers(1, MAX_SEVERITY + 1))
         chosen = names[int(rng.integers(len(names)))]
-        place = float(rng.uniform(*spread(OPERATORS[chosen])))
+        place = float(rng.uniform(*PLACES))
         if rng.integers(_MIXED):
             cls = at_place(OPERATORS[chosen], place) if wide else OPERATORS[chosen]
             recipe = Recipe((cls.draw(MAX_SEVERITY if wide else severity, rng, context),))
         else:
             recipe = draw_recipe(severity, rng, context, dict.fromkeys(names, 1.0), {2: 1.0})
         yield trial(line, recipe, readers, asked, model)
-
-
-def spread(cls: type[Operator]) -> tuple[float, float]:
-    """The places of an operator's ladder between which strengths are spread: half its rungs' width beyond them."""
-    first, last = min(cls.rungs), max(cls.rungs)
-    return first - 0.5 * (last - first), max(_HEAD, last + 0.5 * (last - first))
 
 
 def trial(

@@ -32,7 +32,8 @@ class LegibilityModel:
     """Every constant behind a label; the defaults are the shipped calibration's. Lengths are shares of the text height.
 
     The ideal observer (printed text, ``observer``): ``efficiency`` η and equivalent ``noise`` σ₀ (grey levels) of the
-    reader; ``noise_weight``: how much of the recipe's noise variance counts; ``acuity``: standard deviation of the blur that the reader's idea of a letter has; ``working_height``:
+    reader; ``noise_weight`` and ``masking_weight``: how much of the recipe's noise variance and of
+    the structure beside the print counts; ``acuity``: standard deviation of the blur that the reader's idea of a letter has; ``working_height``:
     taller text is reduced to this height in pixels first; ``rivals``: how many candidates beside the printed character;
     ``plausible``: a rival this likely against the printed character is kept in the row.
 
@@ -46,6 +47,7 @@ class LegibilityModel:
     efficiency: float = _default("efficiency")
     noise: float = _default("noise")
     noise_weight: float = _default("noise_weight")
+    masking_weight: float = _default("masking_weight")
     acuity: float = _default("acuity")
     working_height: float = _default("working_height")
     rivals: int = _default("rivals")

@@ -9,10 +9,12 @@ as the reader's acuity leaves it:
     signal   S = <d, t>² / |t|²      the part that looks like the letters' difference
     mismatch M = |d|² - S            the rest: real, but no reader knows it for what it is
     noise    N                       what changes when only the draws of the noise and the sampling phase change
+    masking  C                       structure beside the print: a cover's edges, other print, folds
 
-and the rivals are told apart with d'² = η S / (σ₀² + k N + M), where σ₀ is the reader's own equivalent noise and η his
-efficiency (Pelli, Burns, Farell and Moore-Page, Vision Research 2006; mismatched templates: Burgess, J. Opt. Soc.
-Am. A 1994). S and M are energies per squared text height, so σ₀ does not depend on the scale of the page. With a flat
+and the rivals are told apart with d'² = η S / (σ₀² + k N + c C + M), where σ₀ is the reader's own equivalent noise and η
+his efficiency (Pelli, Burns, Farell and Moore-Page, Vision Research 2006; mismatched templates: Burgess, J. Opt. Soc.
+Am. A 1994; contrast masking: Legge and Foley, J. Opt. Soc. Am. 1980). Without C the observer, who knows the damage, would
+read faint print through a stamp as easily as on bare paper. S and M are energies per squared text height, so σ₀ does not depend on the scale of the page. With a flat
 prior over c and its rivals the chance of identifying c is approximated in closed form by
 
     evidence = 1 / (1 + Σ q_a / (1 - q_a)),    q_a = Φ(-d'_a / 2)
@@ -58,7 +60,7 @@ UNTOUCHED = Judgement(1.0)
 class Trace:
     """What the damage left between one slot's character and each of its ``rivals``, before any constant is applied.
 
-    ``signal`` and ``mismatch`` are energies per squared text height, ``noise`` is a variance; all in grey levels².
+    ``signal`` and ``mismatch`` are energies per squared text height, ``noise`` and ``masking`` variances; all in grey levels².
     ``unseen`` further candidates are in the class, farther than any of ``rivals``.
     """
 
@@ -66,13 +68,14 @@ class Trace:
     signal: tuple[float, ...]
     mismatch: tuple[float, ...]
     noise: tuple[float, ...]
+    masking: tuple[float, ...]
     unseen: int = 0
 
     def distances(self, model: LegibilityModel) -> list[float]:
         """d' between the character and each rival."""
-        own = model.noise**2
-        parts = zip(self.signal, self.mismatch, self.noise, strict=True)
-        return [math.sqrt(model.efficiency * s / (own + model.noise_weight * n + m)) for s, m, n in parts]
+        own, known, beside = model.noise**2, model.noise_weight, model.masking_weight
+        parts = zip(self.signal, self.mismatch, self.noise, self.masking, strict=True)
+        return [math.sqrt(model.efficiency * s / (own + known * n + beside * c + m)) for s, m, n, c in parts]
 
     def judge(self, model: LegibilityModel) -> Judgement:
         shares = [odds(distance) for distance in self.distances(model)]
@@ -118,11 +121,11 @@ def trace(
         wanted = [i for i in wanted if _touched(page, damaged, boxes[i], 0.15 * height)]
     if not wanted:
         return result
-    view = View(model, value, array, wanted, height, how, page, recipe)
+    view = View(model, value, array, wanted, height, how, page, damaged, recipe)
     for index, (names, parts) in zip(wanted, view.compare(), strict=True):
         unseen = min(len(character_class(value[index])), _CANDIDATES) - 1 - len(names)
-        signal, mismatch, noise = (tuple(part) for part in parts.tolist())
-        result[index] = Trace(names, signal, mismatch, noise, max(0, unseen))
+        signal, mismatch, noise, masking = (tuple(part) for part in parts.tolist())
+        result[index] = Trace(names, signal, mismatch, noise, masking, max(0, unseen))
     return result
 
 

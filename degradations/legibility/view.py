@@ -31,6 +31,9 @@ _REACH = (0.05, 0.4)  # text heights beside a slot in which its difference is lo
 _SPACING = (2, 3)  # every second slot is replaced at a time, and every third where the damage spreads
 # Where the page is laid under the sensor instead, in text heights: two of many phases.
 _PHASES = ((0.13, 0.09), (-0.08, 0.17))
+_APRON = 3.0  # text heights around the frame: as far as the filters behind masking reach
+_POOL = 0.2  # text heights over which noise and masking are pooled
+TRACED = ("signal", "mismatch", "noise", "masking")
 _DISPLACED = 0.35  # text heights by which a blur may displace a line: a reader follows it
 
 
@@ -46,14 +49,16 @@ class View:
         height: float,
         how: Print,
         page: Image,
+        damaged: Image,
         recipe: Recipe,
     ) -> None:
         self.model, self.value, self.wanted, self.height, self.recipe = model, value, wanted, height, recipe
+        self.page, self.damaged = page, damaged
         self.spreads = any(operator.stage not in (COVER, LIGHT) for operator in recipe.operators)
-        hit = boxes[list(wanted)]
+        self.hit = hit = boxes[list(wanted)]
         reach = _REACH[self.spreads] * height
-        around = max(reach, _MARGINS[0] * height)  # blurring the template must not meet the frame's edge
-        self.frame = Frame(recipe, region_around(hit, around, around, page.shape))
+        self.margin = max(reach, _MARGINS[0] * height)  # blurring the template must not meet the frame's edge
+        self.frame = Frame(recipe, region_around(hit, self.margin, self.margin, page.shape))
         for margin in _MARGINS[1:] if self.spreads else _MARGINS[:1]:
             self.origin, self.clean = _window(page, hit, margin * height, recipe)
             seen, origin, known = recipe.apply_window(self.clean, self.origin)
@@ -72,18 +77,19 @@ class View:
         self.spans = np.stack([starts, ends])
 
     def compare(self) -> list[tuple[str, NDArray[np.float64]]]:
-        """For each wanted slot its rivals, and float64 [3, rivals]: signal, mismatch, noise (``observer.Trace``)."""
+        """For each wanted slot its rivals, and float64 [4, rivals]: what ``TRACED`` names (``observer.Trace``)."""
         style = self.setting.style
         names = [rivals(style.family, style.weight, self.value[i], self.model.rivals) for i in self.wanted]
-        found = np.zeros((len(self.wanted), 3, max(map(len, names))))
+        found = np.zeros((len(self.wanted), len(TRACED), max(map(len, names))))
         noise = self._noise()
         shift: tuple[int, int] | None = None
         for turn in range(found.shape[2]):
             replaced = list(self._replaced(names, turn))
             if shift is None:
                 shift = self._displacement([pair for _, *pair in replaced])
+                masking = self._masking(shift)
             for chosen, difference, template in replaced:
-                parts = self._split(_moved(difference, -shift[0], -shift[1]), template, noise)
+                parts = self._split(_moved(difference, -shift[0], -shift[1]), template, noise, masking)
                 found[chosen, :, turn] = parts[:, chosen].T
         return [(near, row[:, : len(near)]) for near, row in zip(names, found, strict=True)]
 
@@ -126,10 +132,12 @@ class View:
         row, column = np.unravel_index(int(agreement.argmax()), agreement.shape)
         return int(column) - reach, int(row) - reach
 
-    def _split(self, difference: Floats, template: Floats, noise: Floats | None) -> NDArray[np.float64]:
-        """Signal, mismatch and noise of every wanted slot in one line with replaced characters, [3, n]."""
+    def _split(
+        self, difference: Floats, template: Floats, noise: Floats | None, masking: Floats
+    ) -> NDArray[np.float64]:
+        """What ``TRACED`` names, of every wanted slot in one line with replaced characters, [4, n]."""
         weight = template * template
-        sums = [difference * template, weight, difference * difference]
+        sums = [difference * template, weight, difference * difference, weight * masking]
         if noise is not None:
             sums.append(weight * noise)
         columns = np.zeros((len(sums), difference.shape[1] + 1))
@@ -138,9 +146,33 @@ class View:
         part = np.maximum(columns[:, self.spans[1]] - columns[:, self.spans[0]], 0)
         letters = np.maximum(part[1], 1e-6)
         signal = np.square(part[0]) / letters
-        spread = np.zeros_like(signal) if noise is None else part[3] / letters
+        spread = np.zeros_like(signal) if noise is None else part[4] / letters
         area = self.text**2
-        return np.stack([signal / area, np.maximum(part[2] - signal, 0) / area, spread])
+        return np.stack([signal / area, np.maximum(part[2] - signal, 0) / area, spread, part[3] / letters])
+
+    def _masking(self, shift: tuple[int, int]) -> Floats:
+        """Energy of the structure in the damaged line that is not the print's own, grey levels² [h, w].
+
+        What is left of the print is the clean line times a gain that may change along it; the rest are edges of covers,
+        other print, folds: they mask letters whether or not they hide them. More of the page is looked at than the frame
+        has, so that a slot is judged the same whatever stands in the frame beside it.
+        """
+        detail, window = self.model.detail * self.text, self.model.window * self.text
+        margin = self.margin + _APRON * self.height
+        frame = Frame(self.recipe, region_around(self.hit, margin, margin, self.page.shape))
+        x0, y0, x1, y1 = frame.region
+        seen = _detail(_moved(self._small(frame.take(self.damaged)), -shift[0], -shift[1]), detail)
+        printed = _detail(self._small(self.page[y0:y1, x0:x1]), detail)
+        common = cv2.GaussianBlur(seen * printed, (0, 0), window)
+        gain = common / (cv2.GaussianBlur(printed * printed, (0, 0), window) + 1)
+        rest = seen - gain * printed
+        pooled = cv2.GaussianBlur(rest * rest, (0, 0), _POOL * self.text)
+        starts = [(inner - outer) * self.scale for inner, outer in zip(self.frame.region[:2], (x0, y0), strict=True)]
+        columns, rows = (
+            np.clip(np.arange(count) + round(start), 0, limit - 1)
+            for count, start, limit in zip(self.base.shape[::-1], starts, pooled.shape[::-1], strict=True)
+        )
+        return pooled[rows][:, columns]
 
     def _noise(self) -> Floats | None:
         """Variance of what other draws and other sampling phases change, grey levels² [h, w]; None if nothing does."""
@@ -158,7 +190,7 @@ class View:
                 image = _moved(later.apply_window(_moved(image, x, y), origin)[0], -x, -y)
             change = self._small(self.frame.take(image, origin)) - self.base
             square += change * change
-        return cv2.GaussianBlur(square / (2 * len(_PHASES)), (0, 0), 0.2 * self.text)
+        return cv2.GaussianBlur(square / (2 * len(_PHASES)), (0, 0), _POOL * self.text)
 
 
 def _window(page: Image, boxes: NDArray[np.float64], margin: float, recipe: Recipe) -> tuple[Origin, Image]:
@@ -176,6 +208,11 @@ def _redrawn(operator: Operator, turn: int) -> Operator:
     if not noisy or seed is None:
         return operator
     return dataclasses.replace(operator, seed=(seed + 7919 * turn) % 2**32)  # type: ignore[call-arg]
+
+
+def _detail(image: Floats, coarse: float) -> Floats:
+    """What is finer than ``coarse`` pixels."""
+    return image - cv2.GaussianBlur(image, (0, 0), coarse)
 
 
 def _moved(image: NDArray[A], x: int, y: int) -> NDArray[A]:

@@ -41,6 +41,9 @@ Colour = tuple[Grey, Grey, Grey]
 
 # The share of a field's slots that severities 1 to 6 take out of ``clear``, on average over draws and documents.
 OUT_OF_CLEAR = (0.08, 0.20, 0.36, 0.54, 0.72, 0.90)
+# And the share that severity 6 hides at least. Blur, noise or a coder that leave no character certain may hide none of them:
+# without this the worst severity of a cover would be worse than theirs.
+HIDDEN_AT_TOP = 0.50
 
 # Where in the life of a photograph an effect happens; a recipe is applied in this order.
 WEAR, COVER, LIGHT, GEOMETRY, OPTICS, SENSOR, COMPRESSION = range(7)
@@ -124,7 +127,7 @@ class Operator(ABC):
     # ``Recipe.apply_window``, which says where on the page its result lies.
     moves: ClassVar[bool] = False
     # How far from one end of its ladder to the other severity 1 … 6 takes this operator (below 0 and above 1: beyond the
-    # ends). ``degradations.rungs`` finds them, so that severity k takes ``OUT_OF_CLEAR`` of the slots under every operator.
+    # ends). ``degradations.rungs`` finds them, so that severity k does the same under every operator (``OUT_OF_CLEAR``).
     rungs: ClassVar[tuple[float, ...]] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
 

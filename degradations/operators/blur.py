@@ -121,7 +121,7 @@ class GaussianBlur(Operator):
     """Many small spreads at once: ``sigma`` pixels. Source: the central limit theorem, for spreads that convolve."""
 
     name = "gaussian_blur"
-    rungs = (0.413, 0.43, 0.452, 0.493, 0.544, 0.589)
+    rungs = (0.226, 0.285, 0.363, 0.42, 0.48, 0.988)
     stage = OPTICS
     sigma: Positive
 
@@ -142,7 +142,7 @@ class DefocusBlur(Operator):
     """
 
     name = "defocus_blur"
-    rungs = (0.467, 0.543, 0.593, 0.647, 0.707, 0.776)
+    rungs = (0.323, 0.412, 0.501, 0.562, 0.622, 1.071)
     stage = OPTICS
     radius: Positive
 
@@ -163,7 +163,7 @@ class MotionBlur(Operator):
     """
 
     name = "motion_blur"
-    rungs = (0.105, 0.166, 0.209, 0.256, 0.317, 0.395)
+    rungs = (0.056, 0.095, 0.136, 0.18, 0.253, 0.8)
     stage = OPTICS
     length: Annotated[float, Field(gt=0, le=2000)]
     angle: Finite
@@ -192,7 +192,7 @@ class CameraShake(Operator):
     """
 
     name = "camera_shake"
-    rungs = (-0.085, 0.037, 0.16, 0.243, 0.293, 0.353)
+    rungs = (-0.022, 0.066, 0.124, 0.203, 0.399, 0.859)
     stage = OPTICS
     path: Annotated[tuple[Point, ...], Field(min_length=2, max_length=24)]
 
@@ -224,7 +224,7 @@ class LensFault(Operator):
     """
 
     name = "lens_fault"
-    rungs = (0.115, 0.607, 0.817, 0.874, 0.931, 0.989)
+    rungs = (0.06, 0.38, 0.625, 0.733, 0.833, 1.393)
     stage = OPTICS
     x: Finite
     y: Finite

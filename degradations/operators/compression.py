@@ -70,7 +70,7 @@ class Jpeg(Operator):
     """Reduced to pixels of ``pitch`` (1: not at all), compressed at ``quality``, enlarged. Source: ITU-T T.81 (1992)."""
 
     name = "jpeg"
-    rungs = (0.215, 0.304, 0.392, 0.451, 0.506, 0.576)
+    rungs = (0.407, 0.459, 0.502, 0.555, 0.65, 0.837)
     stage = COMPRESSION
     pitch: Pitch
     quality: Quality
@@ -96,7 +96,7 @@ class JpegTwice(Operator):
     """
 
     name = "jpeg_twice"
-    rungs = (0.18, 0.18, 0.18, 0.283, 0.442, 0.561)
+    rungs = (0.314, 0.377, 0.434, 0.491, 0.597, 0.782)
     stage = COMPRESSION
     pitch: Pitch
     first: Quality
@@ -133,7 +133,7 @@ class WebP(Operator):
     """
 
     name = "webp"
-    rungs = (-0.284, -0.206, -0.101, 0.012, 0.092, 0.172)
+    rungs = (-0.161, -0.091, -0.032, 0.061, 0.214, 0.479)
     stage = COMPRESSION
     exact_windows = False
     pitch: Pitch
@@ -159,7 +159,7 @@ class Messenger(Operator):
     """
 
     name = "messenger"
-    rungs = (-0.231, -0.039, 0.097, 0.218, 0.312, 0.421)
+    rungs = (0.024, 0.099, 0.167, 0.237, 0.418, 0.767)
     stage = COMPRESSION
     pitch: Pitch
     sharpen: NotNegative

@@ -44,7 +44,7 @@ class PageCurl(Moving):
     """
 
     name = "page_curl"
-    rungs = (0.621, 0.791, 0.84, 0.887, 0.934, 0.981)
+    rungs = (0.497, 0.607, 0.704, 0.79, 0.865, 0.935)
 
     gutter: Finite
     side: Annotated[int, Field(ge=-1, le=1)]

@@ -87,7 +87,7 @@ class FoldedEdge(Operator):
     """
 
     name = "folded_edge"
-    rungs = (-0.171, 0.298, 0.556, 0.737, 0.869, 0.979)
+    rungs = (-0.216, 0.2, 0.548, 0.752, 0.884, 1.016)
     stage = COVER
     local = True
     x: Finite
@@ -179,7 +179,7 @@ class CroppedEdge(Operator):
     """
 
     name = "cropped_edge"
-    rungs = (0.077, 0.422, 0.704, 0.857, 0.971, 1.1)
+    rungs = (0.064, 0.452, 0.708, 0.866, 0.969, 1.069)
     stage = COVER
     local = True
     x: Finite

@@ -50,7 +50,7 @@ class Overexposure(Operator):
     """
 
     name = "overexposure"
-    rungs = (0.224, 0.289, 0.377, 0.46, 0.539, 0.657)
+    rungs = (0.317, 0.427, 0.523, 0.615, 0.704, 0.846)
     stage = LIGHT
     stops: Stops
     veil: Share
@@ -89,7 +89,7 @@ class Underexposure(Operator):
     """
 
     name = "underexposure"
-    rungs = (0.52, 0.768, 0.878, 0.974, 1.096, 1.227)
+    rungs = (0.727, 0.815, 0.891, 0.994, 1.116, 1.332)
     stage = LIGHT
     stops: Stops
     black: Share
@@ -121,7 +121,7 @@ class HologramSheen(Operator):
     """
 
     name = "hologram_sheen"
-    rungs = (0.27, 0.392, 0.619, 0.759, 0.854, 0.989)
+    rungs = (0.497, 0.645, 0.77, 0.856, 0.964, 1.236)
     stage = LIGHT
     local = True
     x: Finite

@@ -134,7 +134,7 @@ class Finger(Operator):
     """
 
     name = "finger"
-    rungs = (-0.21, 0.387, 0.632, 0.794, 0.918, 1.034)
+    rungs = (-0.237, 0.372, 0.606, 0.784, 0.906, 1.024)
     stage = COVER
     local = True
     digits: tuple[Digit, ...]

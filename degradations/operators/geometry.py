@@ -279,7 +279,7 @@ class Rotation(Posed):
     """The page turned in the picture, and, held too near, partly outside it. Source: as for ``Posed``."""
 
     name = "rotation"
-    rungs = (-0.073, 0.429, 0.819, 0.961, 1.096, 1.227)
+    rungs = (-0.11, 0.293, 0.567, 0.774, 0.909, 1.04)
 
     @classmethod
     def draw(cls, severity: int, rng: Rng, context: Context) -> Self:
@@ -298,7 +298,7 @@ class Perspective(Posed):
     """The page seen from the side: its far end is small, and out of focus. Source: as for ``Posed``."""
 
     name = "perspective"
-    rungs = (0.55, 0.68, 0.78, 0.88, 0.98, 1.1)
+    rungs = (0.398, 0.427, 0.453, 0.48, 0.511, 0.617)
 
     @classmethod
     def draw(cls, severity: int, rng: Rng, context: Context) -> Self:

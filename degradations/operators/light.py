@@ -66,7 +66,7 @@ class Glare(Operator):
     """
 
     name = "glare"
-    rungs = (-0.086, 0.007, 0.161, 0.341, 0.538, 0.722)
+    rungs = (-0.037, 0.056, 0.204, 0.422, 0.604, 1.156)
     stage = LIGHT
     local = True
     x: Finite
@@ -121,7 +121,7 @@ class Shadow(Operator):
     """
 
     name = "shadow"
-    rungs = (-0.132, 0.0, 0.17, 0.323, 0.433, 0.588)
+    rungs = (0.036, 0.143, 0.243, 0.329, 0.515, 0.863)
     stage = LIGHT
     x: Finite
     y: Finite
@@ -171,7 +171,7 @@ class UnevenLighting(Operator):
     """
 
     name = "uneven_lighting"
-    rungs = (-0.132, -0.053, 0.045, 0.134, 0.235, 0.393)
+    rungs = (-0.087, 0.033, 0.125, 0.279, 0.465, 0.826)
     stage = LIGHT
     x: Finite
     y: Finite
@@ -220,7 +220,7 @@ class LowContrast(Operator):
     """
 
     name = "low_contrast"
-    rungs = (-0.215, -0.116, 0.018, 0.188, 0.372, 0.51)
+    rungs = (-0.075, 0.047, 0.129, 0.299, 0.503, 0.878)
     stage = LIGHT
     level: Grey
     gain: Share

@@ -167,7 +167,7 @@ class Sticker(Operator):
     """
 
     name = "sticker"
-    rungs = (-0.043, 0.212, 0.477, 0.787, 1.0, 1.2)
+    rungs = (-0.292, 0.078, 0.43, 0.71, 0.895, 1.115)
     stage = COVER
     local = True
     labels: tuple[Label, ...]
@@ -270,7 +270,7 @@ class Tape(Operator):
     """
 
     name = "tape"
-    rungs = (0.0, 0.327, 0.572, 0.695, 0.824, 1.1)
+    rungs = (0.161, 0.423, 0.662, 0.822, 1.025, 1.281)
     stage = COVER
     local = True
     strips: tuple[Strip, ...]

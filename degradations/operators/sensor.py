@@ -46,7 +46,7 @@ class Noise(Operator):
     of ``grain_size`` pixels, ``chroma`` of it different by channel. Source: as for ``LowLight``, on grey levels."""
 
     name = "noise"
-    rungs = (-0.405, -0.297, -0.107, 0.059, 0.242, 0.345)
+    rungs = (-0.163, -0.048, 0.071, 0.26, 0.45, 0.838)
     stage = SENSOR
     read: NotNegative
     shot: NotNegative
@@ -89,7 +89,7 @@ class LowLight(Operator):
     """
 
     name = "low_light"
-    rungs = (0.39, 0.438, 0.489, 0.548, 0.613, 0.733)
+    rungs = (0.442, 0.49, 0.534, 0.609, 0.698, 0.871)
     stage = SENSOR
     electrons: Positive
     read: NotNegative
@@ -128,7 +128,7 @@ class LowResolution(Operator):
     """
 
     name = "low_resolution"
-    rungs = (0.154, 0.246, 0.314, 0.378, 0.429, 0.51)
+    rungs = (-0.013, 0.128, 0.245, 0.346, 0.474, 0.901)
     stage = SENSOR
     pitch: Pitch
     smooth: bool
@@ -154,7 +154,7 @@ class Demosaic(Operator):
     """
 
     name = "demosaic"
-    rungs = (-0.156, -0.046, 0.086, 0.174, 0.236, 0.332)
+    rungs = (-0.031, 0.044, 0.11, 0.175, 0.309, 0.64)
     stage = SENSOR
     pitch: Pitch
     filter: Share
@@ -187,7 +187,7 @@ class RollingBands(Operator):
     """
 
     name = "rolling_bands"
-    rungs = (-0.205, -0.062, 0.077, 0.212, 0.6, 1.225)
+    rungs = (-0.146, -0.074, -0.007, 0.098, 0.369, 0.955)
     stage = SENSOR
     x: Finite
     y: Finite

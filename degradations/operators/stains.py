@@ -48,7 +48,7 @@ class WaterStain(Operator):
     """
 
     name = "water_stain"
-    rungs = (0.22, 0.25, 0.291, 0.336, 0.381, 0.503)
+    rungs = (0.157, 0.196, 0.249, 0.301, 0.336, 0.702)
     stage = WEAR
     local = True
     zone: Zone
@@ -114,7 +114,7 @@ class InkBleed(Operator):
     """
 
     name = "ink_bleed"
-    rungs = (0.422, 0.465, 0.522, 0.586, 0.672, 0.763)
+    rungs = (0.257, 0.361, 0.414, 0.468, 0.531, 1.172)
     stage = WEAR
     spread: Positive
     gain: Positive
@@ -156,7 +156,7 @@ class FadedThermal(Operator):
     """
 
     name = "faded_thermal"
-    rungs = (0.208, 0.402, 0.49, 0.588, 0.717, 0.886)
+    rungs = (-0.184, 0.225, 0.434, 0.599, 0.773, 1.138)
     stage = WEAR
     left: Share
     uneven: Share
@@ -209,7 +209,7 @@ class DotMatrix(Operator):
     """
 
     name = "dot_matrix"
-    rungs = (0.111, 0.256, 0.334, 0.448, 0.63, 0.772)
+    rungs = (-0.04, 0.203, 0.353, 0.413, 0.589, 0.97)
     stage = WEAR
     pitch: Positive
     top: Finite

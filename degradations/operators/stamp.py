@@ -192,7 +192,7 @@ class Stamp(Operator):
     """
 
     name = "stamp"
-    rungs = (0.612, 0.813, 0.865, 0.924, 0.982, 1.166)
+    rungs = (0.5, 0.6, 0.743, 0.9, 1.05, 1.233)
     stage = COVER
     local = True
     imprints: tuple[Imprint, ...]
@@ -200,7 +200,7 @@ class Stamp(Operator):
     @classmethod
     def draw(cls, severity: int, rng: Rng, context: Context) -> Self:
         share = cls.ladder(severity, 0.12, 0.95, rng, jitter=0.15)
-        density = cls.ladder(severity, 0.4, 2.6, rng)
+        density = min(4.0, cls.ladder(severity, 0.4, 2.6, rng))
         flood = min(1.0, cls.ladder(severity, 0.08, 0.92, rng))
         imprints = tuple(
             Imprint.over(np.random.default_rng(target.seed), target, context.text_height, density, flood)

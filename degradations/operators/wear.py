@@ -103,7 +103,7 @@ class Scratches(Operator):
     """
 
     name = "scratches"
-    rungs = (0.6, 0.72, 0.84, 0.92, 1.0, 1.08)
+    rungs = (0.363, 0.474, 0.624, 0.83, 1.039, 1.375)
     stage = WEAR
     local = True
     zone: Zone
@@ -123,8 +123,8 @@ class Scratches(Operator):
             zone=zone,
             count=min(5000, round(area * cls.ladder(severity, 0.8, 40.0, rng))),
             angle=number(rng.uniform(-60, 60)),
-            width=number(height * cls.ladder(severity, 0.05, 0.17, rng)),
-            haze=min(1.0, cls.ladder(severity, 0.03, 0.85, rng)),
+            width=number(height * cls.ladder(severity, 0.05, 0.15, rng)),
+            haze=min(1.0, cls.ladder(severity, 0.03, 0.35, rng)),
             seed=draw_seed(rng),
         )
 
@@ -146,7 +146,7 @@ class Scratches(Operator):
         points = middle[:, None] + length[:, None, None] * along[None, :, None] * np.stack(
             [np.cos(local), np.sin(local)], 2
         )
-        deep = rng.beta(1.0, 2.5, n)
+        deep = np.sort(rng.beta(1.0, 1.2, n))  # where grooves cross, the deepest shows
         levels = (60 + 195 * deep).round()
         thickness = np.maximum(1, np.rint(self.width * (0.25 + 0.75 * deep)))
         shape = region.shape[:2]
@@ -161,7 +161,7 @@ class Scratches(Operator):
         result = scaled(region, 1 - 0.32 * dark * uneven)
         scuffed = self.haze * inside * np.clip(0.7 + 0.4 * uneven, 0, 1)
         result = mixed(result, (222, 222, 220), np.clip(scuffed, 0, 1))
-        return mixed(result, (236, 236, 234), np.clip(0.92 * pale * np.clip(1.2 * uneven, 0, 1), 0, 1))
+        return mixed(result, (236, 236, 234), pale * np.clip(1.8 * uneven, 0, 1))
 
 
 @register
@@ -174,7 +174,7 @@ class WornPrint(Operator):
     """
 
     name = "worn_print"
-    rungs = (-0.3, -0.099, 0.169, 0.387, 0.62, 0.826)
+    rungs = (-0.501, -0.141, 0.147, 0.385, 0.703, 1.053)
     stage = WEAR
     local = True
     zone: Zone
@@ -229,7 +229,7 @@ class Crease(Operator):
     """
 
     name = "crease"
-    rungs = (0.456, 0.583, 0.718, 0.817, 0.889, 1.27)
+    rungs = (0.403, 0.524, 0.636, 0.77, 0.936, 1.224)
     stage = WEAR
     local = True
     zone: Zone

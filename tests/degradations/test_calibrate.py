@@ -44,31 +44,33 @@ def test_auroc_of_known_orders():
     assert auroc(np.array([0.9, 0.3]), np.array([True, True])) is None
 
 
-def made_up(count, efficiency, noise, weight, seed=4):
+def made_up(count, efficiency, noise, weight, masking, seed=4):
     """Slots whose reader has exactly these constants."""
     rng = np.random.default_rng(seed)
     signal = np.exp(rng.normal(2, 2.5, (count, 1)) + rng.normal(0, 0.4, (count, 8)))
     spread = np.where(rng.random((count, 1)) < 0.5, 0.0, np.exp(rng.normal(3, 1.5, (count, 1)))) * np.ones((1, 8))
+    beside = np.where(rng.random((count, 1)) < 0.5, 0.0, np.exp(rng.normal(4, 1.5, (count, 1)))) * np.ones((1, 8))
     mismatch = signal * np.exp(rng.normal(-2, 1, (count, 8)))
     unseen = rng.integers(0, 18, count).astype(float)
-    slots = Slots(signal, mismatch, spread, unseen, np.zeros(count, bool), np.zeros(count, bool))
-    model = dataclasses.replace(MODEL, efficiency=efficiency, noise=noise, noise_weight=weight)
+    slots = Slots(signal, mismatch, spread, beside, unseen, np.zeros(count, bool), np.zeros(count, bool))
+    model = dataclasses.replace(MODEL, efficiency=efficiency, noise=noise, noise_weight=weight, masking_weight=masking)
     evidence = slots.evidence(model)
     return dataclasses.replace(slots, right=rng.random(count) < 0.01 + 0.98 * evidence), evidence
 
 
 def test_the_fit_finds_the_reader_that_made_the_data():
-    slots, _ = made_up(12000, 6.0, 2.5, 1.5)
+    slots, _ = made_up(12000, 6.0, 2.5, 1.5, 0.4)
     found = fit_observer(slots, MODEL)
     assert found.efficiency == pytest.approx(6.0, rel=0.15)
     assert found.noise == pytest.approx(2.5, rel=0.2)
     assert found.noise_weight == pytest.approx(1.5, rel=0.3)
+    assert found.masking_weight == pytest.approx(0.4, rel=0.3)
 
 
 def test_vectorised_evidence_is_what_a_trace_says():
-    slots, evidence = made_up(50, MODEL.efficiency, MODEL.noise, MODEL.noise_weight)
+    slots, evidence = made_up(50, MODEL.efficiency, MODEL.noise, MODEL.noise_weight, MODEL.masking_weight)
     for index in range(50):
-        parts = (tuple(values[index].tolist()) for values in (slots.signal, slots.mismatch, slots.noise))
+        parts = (tuple(values[index].tolist()) for values in (slots.signal, slots.mismatch, slots.noise, slots.masking))
         assert Trace("abcdefgh", *parts, unseen=int(slots.unseen[index])).judge(MODEL).evidence == pytest.approx(
             evidence[index], abs=1e-5
         )

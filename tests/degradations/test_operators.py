@@ -94,7 +94,7 @@ def test_mean_evidence_falls_with_severity(name):
     means = [np.mean([PRINTED.evidence(draw(name, k, seed, PRINTED)) for seed in range(6)]) for k in (0, 1, 3, 5, 6)]
     assert means[0] == 1.0
     assert all(later <= earlier + 0.05 for earlier, later in pairwise(means)), means
-    assert means[1] > 0.75 and means[-1] < means[1] - 0.1, means
+    assert means[1] > 0.75 and means[-1] < means[1] - 0.2, means
 
 
 @settings(max_examples=100, deadline=None)
