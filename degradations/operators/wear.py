@@ -174,7 +174,7 @@ class WornPrint(Operator):
     """
 
     name = "worn_print"
-    rungs = (-0.501, -0.141, 0.147, 0.385, 0.703, 1.053)
+    rungs = (-0.501, -0.141, 0.147, 0.385, 0.62, 0.8)
     stage = WEAR
     local = True
     zone: Zone
