@@ -155,7 +155,7 @@ def test_half_an_eight_could_be_a_three():
 
 
 def test_blur_is_seen_where_contrast_alone_does_not_fall():
-    assert all(slot.legibility == "hidden" for slot in Printed(size=30.0).slots(GaussianBlur(6, 10.0)))
+    assert all(slot.legibility == "hidden" for slot in Printed(size=30.0).slots(GaussianBlur(6, 15.0)))
 
 
 def test_paler_ink_without_noise_stays_clear():
