@@ -165,10 +165,14 @@ def test_an_occluder_covers_every_copy_alike(page, seed):
     copy = tuple((x0, y0 + 36, x1, y1 + 36) for x0, y0, x1, y1 in page.boxes)
     context = Context(page.context.size, page.boxes, page.context.text_height, (copy,))
     operator = OpaqueOccluder.draw(6, np.random.default_rng(seed), context)
-    hits = [
+    hits = [  # and not the stray one beside the field
         patch
         for patch in operator.patches
-        if any(abs(patch.y - (b[1] + b[3]) / 2) < 12 for b in (page.boxes[0], copy[0]))
+        for boxes in (page.boxes, copy)
+        if any(
+            abs(patch.y - (y0 + y1) / 2) < 12 and abs(patch.x - (x0 + x1) / 2) < patch.width / 2
+            for x0, y0, x1, y1 in boxes
+        )
     ]
     upper = [(p.x, p.width, p.height, p.colour) for p in hits if p.y < copy[0][1] - 6]
     lower = [(p.x, p.width, p.height, p.colour) for p in hits if p.y >= copy[0][1] - 6]
