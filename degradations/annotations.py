@@ -22,7 +22,7 @@ from rapidfuzz.distance import Levenshtein
 
 from kie_hvqa.config import Config, validate
 from kie_hvqa.errors import InputError
-from kie_hvqa.json_lines import objects, raw_lines
+from kie_hvqa.json_lines import objects
 from kie_hvqa.ledger import Box
 
 _ROW_OVERLAP = 0.5
@@ -78,8 +78,7 @@ class Found:
 def read_annotations(path: Path) -> Iterator[tuple[int, Annotation]]:
     """(line number, annotation) of every document. Raises InputError with file, line, field and remedy."""
     seen: dict[str, int] = {}
-    lines = raw_lines(path, remedy="Name a .jsonl file of annotations.")
-    for number, data in objects(lines, path, what="an annotation"):
+    for number, data in objects(path, what="an annotation", remedy="Name a .jsonl file of annotations."):
         annotation = _annotation(path, number, data)
         stem = document_name(annotation)
         if stem in seen:

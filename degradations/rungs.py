@@ -25,7 +25,7 @@ from degradations.chance import generator
 from degradations.ladders import Field, fields
 from degradations.legibility import LegibilityModel, ledger
 from degradations.operators import OPERATORS, Context, Operator, operator_class
-from degradations.operators.base import HIDDEN_AT_TOP, OUT_OF_CLEAR, at_place
+from degradations.operators.base import HIDDEN_AT_TOP, OUT_OF_CLEAR, draw_at
 from degradations.recipe import Recipe
 from kie_hvqa.ledger import MAX_SEVERITY
 
@@ -37,12 +37,6 @@ def places_of(cls: type[Operator]) -> tuple[float, ...]:
     first, last = min(cls.rungs), max(cls.rungs)
     step = max(0.05, (last - first) / (MAX_SEVERITY - 1))
     return (first - step, *sorted(set(cls.rungs)), last + step, last + 2.5 * step)
-
-
-def draw_at(cls: type[Operator], place: float, field: Field, seed: int) -> Operator:
-    """The operator as ``draw`` gives it with its whole ladder at ``place``."""
-    rng = generator(seed, field.name, cls.name)  # the same numbers at every place
-    return at_place(cls, place).draw(MAX_SEVERITY, rng, Context.of(field.page, field.boxes, field.copies))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +51,8 @@ def lost(model: LegibilityModel, cls: type[Operator], place: float, sample: Sequ
     """What the operator does to ``sample`` with its whole ladder at ``place``."""
     labels: list[str] = []
     for field in sample:
-        recipe = Recipe((draw_at(cls, place, field, seed),))
+        rng = generator(seed, field.name, cls.name)  # the same numbers at every place
+        recipe = Recipe((draw_at(cls, place, rng, Context.of(field.page, field.boxes, field.copies)),))
         damaged = recipe.apply(field.page)
         slots = ledger(model, field.value, field.page, damaged, field.boxes, field.copies, recipe=recipe, how=field.how)
         labels += [slot.legibility for slot in slots if slot.scored]

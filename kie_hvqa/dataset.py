@@ -132,7 +132,7 @@ def _strict(file: Path) -> Iterator[tuple[int, Row]]:
     """(line, row) of a file of ours. InputError naming file, line and field for the first thing wrong."""
     inside = Inside(file.parent)
     lines: dict[str, int] = {}
-    for line, data in objects(raw_lines(file), file, what="a row"):
+    for line, data in objects(file, what="a row"):
         try:
             row = parse_row(data)
             inside.check(row.file_name)

@@ -9,8 +9,10 @@ from typing import Any
 
 from kie_hvqa.errors import InputError
 
+_REMEDY = "Name a dataset directory or a .jsonl file."
 
-def raw_lines(file: Path, *, remedy: str = "Name a dataset directory or a .jsonl file.") -> Iterator[tuple[int, bytes]]:
+
+def raw_lines(file: Path, *, remedy: str = _REMEDY) -> Iterator[tuple[int, bytes]]:
     """(1-based line, bytes) of every line that is not blank. InputError for a file that cannot be opened."""
     try:
         stream = file.open("rb")
@@ -22,9 +24,12 @@ def raw_lines(file: Path, *, remedy: str = "Name a dataset directory or a .jsonl
                 yield line, raw
 
 
-def objects(lines: Iterator[tuple[int, bytes]], file: Path, *, what: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(1-based line, object) of ``lines`` of ``file``. InputError for a line that is no object; ``what`` it should be."""
-    for line, raw in lines:
+def objects(file: Path, *, what: str, remedy: str = _REMEDY) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(1-based line, object) of every line that is not blank.
+
+    InputError for a line that is no object (``what`` it should be) and for a file that cannot be opened (``remedy``).
+    """
+    for line, raw in raw_lines(file, remedy=remedy):
         try:
             data = json.loads(raw.decode("utf-8-sig" if line == 1 else "utf-8"))
         except (ValueError, RecursionError) as error:

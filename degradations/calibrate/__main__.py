@@ -37,8 +37,8 @@ def measure(lines: Iterator[Line], readers: Mapping[str, Read], seed: int, repea
     return [trial for line in lines for trial in trials(line, readers, model, seed, repeats, wide=wide)]
 
 
-def fit(found: list[Trial], real: list[Trial], reader: str) -> LegibilityModel:
-    """The constants from even documents alone. Real documents have a curve of their own, if there are any."""
+def fit(found: list[Trial], reader: str) -> LegibilityModel:
+    """The constants from even documents alone."""
     model = LegibilityModel()
     half = [trial for trial in found if int(trial.document) % 2 == 0]
     slots = Slots.of(half, reader, model.rivals)
@@ -94,7 +94,7 @@ def main() -> None:
             real_lines(args.annotations, args.seed), readers, args.seed, args.repeats * 3, not args.severities
         )
     first = args.readers[0]
-    model = LegibilityModel() if args.check else fit(found, real, first)
+    model = LegibilityModel() if args.check else fit(found, first)
     testing = found if args.check else [trial for trial in found if int(trial.document) % 2 == 1]
     result = {
         "constants": dataclasses.asdict(model),

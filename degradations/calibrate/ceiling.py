@@ -23,14 +23,13 @@ from degradations.calibrate.fit import Slots
 from degradations.calibrate.lines import Line, printed_lines
 from degradations.calibrate.readers import Read, rapidocr
 from degradations.calibrate.summary import BLUR, auroc
-from degradations.calibrate.trials import PLACES, Trial, read_right, trial
+from degradations.calibrate.trials import PLACES, Trial, read_clean, read_right, trial
 from degradations.chance import generator
 from degradations.legibility import LegibilityModel
 from degradations.legibility.rivals import Setting, rivals
 from degradations.operators import Context, Image, operator_class
-from degradations.operators.base import Rng, at_place
+from degradations.operators.base import Rng, draw_at
 from degradations.recipe import Recipe
-from kie_hvqa.ledger import MAX_SEVERITY
 
 TEXTS = 6
 _REPEATS = 3  # damaged versions of each line
@@ -76,15 +75,14 @@ def measured(lines: Iterator[Line], operators: list[str], read: Read, seed: int)
     model = LegibilityModel()
     for line in lines:
         rng = generator(seed, line.document, line.name, "ceiling")
-        printed = np.array([not char.isspace() for char in line.value])
-        asked = read_right(read, line.page, line.value, line.boxes) & printed
+        asked = read_clean(line, read)
         if not asked.any():
             continue
         texts = others(line, read, rng)
         for _ in range(_REPEATS):
             cls = operator_class(operators[int(rng.integers(len(operators)))], field="--operators")
-            at = at_place(cls, float(rng.uniform(*PLACES)))
-            recipe = Recipe((at.draw(MAX_SEVERITY, rng, Context.of(line.page, line.boxes)),))
+            place = float(rng.uniform(*PLACES))
+            recipe = Recipe((draw_at(cls, place, rng, Context.of(line.page, line.boxes)),))
             found = trial(line, recipe, {"rapidocr": read}, {"rapidocr": asked}, model)
             yield found, forecast(line, texts, recipe, read)
 

@@ -25,7 +25,7 @@ from degradations.legibility.frame import Frame, region_around
 from degradations.legibility.observer import Trace, trace
 from degradations.legibility.structure import structure_kept
 from degradations.operators import FAMILIES, OPERATORS, Context, Image
-from degradations.operators.base import at_place
+from degradations.operators.base import draw_at
 from degradations.recipe import Recipe, draw_recipe
 from kie_hvqa.ledger import MAX_SEVERITY, Box
 
@@ -60,9 +60,7 @@ def trials(
 ) -> Iterator[Trial]:
     """``repeats`` damaged versions of ``line``; which operators and strengths they get follows from ``seed``."""
     rng = generator(seed, line.document, line.name, "calibration")
-    clean = {name: read_right(read, line.page, line.value, line.boxes) for name, read in readers.items()}
-    printed = np.array([not char.isspace() for char in line.value])
-    asked = {name: right & printed for name, right in clean.items()}
+    asked = {name: read_clean(line, read) for name, read in readers.items()}
     if not any(slots.any() for slots in asked.values()):
         return
     context = Context.of(line.page, line.boxes)
@@ -72,8 +70,8 @@ def trials(
         chosen = names[int(rng.integers(len(names)))]
         place = float(rng.uniform(*PLACES))
         if rng.integers(_MIXED):
-            cls = at_place(OPERATORS[chosen], place) if wide else OPERATORS[chosen]
-            recipe = Recipe((cls.draw(MAX_SEVERITY if wide else severity, rng, context),))
+            cls = OPERATORS[chosen]
+            recipe = Recipe((draw_at(cls, place, rng, context) if wide else cls.draw(severity, rng, context),))
         else:
             recipe = draw_recipe(severity, rng, context, dict.fromkeys(names, 1.0), {2: 1.0})
         yield trial(line, recipe, readers, asked, model)
@@ -106,6 +104,12 @@ def trial(
         dict(asked),
         {name: read_right(read, upright, line.value, boxes) for name, read in readers.items()},
     )
+
+
+def read_clean(line: Line, read: Read) -> NDArray[np.bool_]:
+    """Which printed characters of ``line`` the reader gets right without damage: those that he can be asked about."""
+    printed = np.array([not char.isspace() for char in line.value])
+    return read_right(read, line.page, line.value, line.boxes) & printed
 
 
 def read_right(read: Read, image: Image, value: str, boxes: Sequence[Box]) -> NDArray[np.bool_]:

@@ -239,9 +239,10 @@ def number(value: float) -> float:
     return round(float(value), 4)
 
 
-def at_place(cls: type[Operator], place: float) -> type[Operator]:
-    """``cls`` with its whole ladder at ``place`` (0 its foot, 1 its head, beyond them too): for calibration, not for data."""
-    return type(cls.__name__, (cls,), {"rungs": (place,) * MAX_SEVERITY})
+def draw_at(cls: type[Operator], place: float, rng: Rng, context: Context) -> Operator:
+    """As ``draw``, with the whole ladder at ``place`` (0 its foot, 1 its head, beyond them too): for calibration, not data."""
+    held: type[Operator] = type(cls.__name__, (cls,), {"rungs": (place,) * MAX_SEVERITY})
+    return held.draw(MAX_SEVERITY, rng, context)
 
 
 def draw_seed(rng: Rng) -> int:

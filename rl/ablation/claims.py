@@ -17,7 +17,7 @@ def claimed(directory: Path, *, wait: bool = False) -> Iterator[bool]:
     with (directory / LOCK).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            mine = True
         except BlockingIOError:
-            yield False
-            return
-        yield True
+            mine = False
+        yield mine
