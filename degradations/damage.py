@@ -83,12 +83,12 @@ def damage(
     for context in contexts[1:]:
         local = [type(o).draw(o.severity, rng, context) for o in recipe.operators if o.local]
         recipe = recipe.then(*local)
+    looked = _Looked(page, model)
     for question in questions:
         if question.planned == "unreadable" and severity > 0:
-            recipe = _hide(page, question, recipe, rng, operators, model)
-    image = recipe.apply(page)
-    slots = tuple(_judge(page, image, question, recipe, model) for question in questions)
-    return Damaged(image, recipe, severity, slots)
+            recipe = _hide(looked, question, recipe, rng, operators)
+    slots = tuple(looked.slots(question, recipe) for question in questions)
+    return Damaged(looked.image(recipe), recipe, severity, slots)
 
 
 def make_row(question: Question, damaged: Damaged, index: int, **identity: Any) -> Row:
@@ -109,28 +109,40 @@ def make_row(question: Question, damaged: Damaged, index: int, **identity: Any) 
     )
 
 
-def _judge(page: Image, image: Image, question: Question, recipe: Recipe, model: LegibilityModel) -> tuple[Slot, ...]:
-    if not question.boxes:
-        return ()
-    value, boxes, copies = question.value, question.boxes, question.copies
-    return ledger(model, value, page, image, boxes, copies, recipe=recipe, how=question.how)
+class _Looked:
+    """What recipes make of one page; a recipe that was tried and kept is not applied and judged again."""
+
+    def __init__(self, page: Image, model: LegibilityModel) -> None:
+        self.page, self._model = page, model
+        self._images: dict[Recipe, Image] = {}
+        self._slots: dict[tuple[Question, Recipe], tuple[Slot, ...]] = {}
+
+    def image(self, recipe: Recipe) -> Image:
+        if recipe not in self._images:
+            self._images[recipe] = recipe.apply(self.page)
+        return self._images[recipe]
+
+    def slots(self, question: Question, recipe: Recipe) -> tuple[Slot, ...]:
+        if not question.boxes:
+            return ()
+        if (question, recipe) not in self._slots:
+            value, boxes, copies, image = question.value, question.boxes, question.copies, self.image(recipe)
+            found = ledger(self._model, value, self.page, image, boxes, copies, recipe=recipe, how=question.how)
+            self._slots[question, recipe] = found
+        return self._slots[question, recipe]
+
+    def hidden(self, question: Question, recipe: Recipe) -> bool:
+        return all(slot.legibility == "hidden" for slot in self.slots(question, recipe) if slot.scored)
 
 
-def _hidden(page: Image, question: Question, recipe: Recipe, model: LegibilityModel) -> bool:
-    slots = _judge(page, recipe.apply(page), question, recipe, model)
-    return all(slot.legibility == "hidden" for slot in slots if slot.scored)
-
-
-def _hide(
-    page: Image, question: Question, recipe: Recipe, rng: Rng, operators: Mapping[str, float], model: LegibilityModel
-) -> Recipe:
+def _hide(looked: _Looked, question: Question, recipe: Recipe, rng: Rng, operators: Mapping[str, float]) -> Recipe:
     """``recipe`` with what it takes to hide all of the question's field, by operators that may be drawn here.
 
     If four attempts leave something to be read, the best recipe stays and the ledger says so.
     """
-    if _hidden(page, question, recipe, model):
+    if looked.hidden(question, recipe):
         return recipe
-    context = Context.of(page, question.boxes, question.copies)
+    context = Context.of(looked.page, question.boxes, question.copies)
     names = sorted(name for name, weight in operators.items() if weight > 0)
     cover = OpaqueOccluder.name in names
     bare = Recipe(tuple(o for o in recipe.operators if not o.local))
@@ -140,7 +152,7 @@ def _hide(
         else:
             name = pick(rng, names, [operators[n] for n in names])
             tried = bare.then(OPERATORS[name].draw(MAX_SEVERITY, rng, context))
-        if _hidden(page, question, tried, model):
+        if looked.hidden(question, tried):
             return tried
     return tried
 

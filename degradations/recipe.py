@@ -6,8 +6,9 @@ recipe read back from JSON is bit-exact.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -19,6 +20,7 @@ from kie_hvqa.errors import InputError
 from kie_hvqa.ledger import Box
 
 T = TypeVar("T")
+Draw = Callable[[Rng, Context], Operator]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +129,20 @@ def draw_recipe(
         name = pick(rng, names, [operators[n] for n in names])
         level = severity if not chosen else int(rng.integers(1, max(1, severity // 2) + 1))
         chosen.append((OPERATORS[name], level))
-        # One camera has one pose: a second moving operator would turn the picture of a picture.
-        names = [n for n in names if n != name and not (OPERATORS[name].moves and OPERATORS[n].moves)]
+        names = beside(name, names)
+    return draw_in_order([(cls, partial(cls.draw, level)) for cls, level in chosen], rng, context)
+
+
+def beside(name: str, names: Iterable[str]) -> list[str]:
+    """Which of ``names`` may be in a recipe with ``name``: one camera has one pose, so at most one of them moves the print."""
+    return [n for n in names if n != name and not (OPERATORS[name].moves and OPERATORS[n].moves)]
+
+
+def draw_in_order(chosen: Iterable[tuple[type[Operator], Draw]], rng: Rng, context: Context) -> Recipe:
+    """Draw each operator at its stage, for the page as those before it leave it."""
     drawn: list[Operator] = []
-    for cls, level in sorted(chosen, key=lambda choice: choice[0].stage):
-        drawn.append(cls.draw(level, rng, context))
+    for _, draw in sorted(chosen, key=lambda choice: choice[0].stage):
+        drawn.append(draw(rng, context))
         context = context.moved(drawn[-1])
     return Recipe(tuple(drawn))
 

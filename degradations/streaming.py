@@ -7,6 +7,9 @@ goes on with the very images that it would have seen.
 
     stream = Stream(config, "train", epochs=3)         # three epochs behind each other
     DataLoader(stream.at(epoch), num_workers=2, …)     # or one at a time
+    stream.at(epoch).up_to(3)                          # with light damage only
+
+Training takes it by ``data: {simulate: configs/simulate/…}`` (``rl.sources``).
 
 A row of a stream replays from its log like a row on disk (``degradations.replay``); its id names the epoch.
 """
@@ -63,6 +66,15 @@ class Stream:
         """The stream of that one epoch, with the pages that this one has drawn already."""
         other = Stream.__new__(Stream)
         other.__dict__.update(self.__dict__, epoch=epoch, epochs=1)
+        return other
+
+    def up_to(self, severity: int) -> Stream:
+        """The same documents and questions with no severity above ``severity``, or the lightest where all are above."""
+        allowed = {s: w for s, w in self.config.severities.items() if s <= severity}
+        if not any(weight > 0 for weight in allowed.values()):
+            allowed = {min(s for s, w in self.config.severities.items() if w > 0): 1.0}
+        other = Stream.__new__(Stream)
+        other.__dict__.update(self.__dict__, config=self.config.model_copy(update={"severities": allowed}))
         return other
 
     @property

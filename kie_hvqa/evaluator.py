@@ -25,7 +25,7 @@ from tqdm import tqdm
 from kie_hvqa.data_issues import DATA_ISSUES, UNREADABLE_IMAGE, Issue, unreadable_truths, write_issues
 from kie_hvqa.dataset import Dataset, image_path, load_image, read_dataset
 from kie_hvqa.errors import InputError, WorkError
-from kie_hvqa.files import sha256, write_json
+from kie_hvqa.files import sha256, sweep, write_json
 from kie_hvqa.ledger import Row
 from kie_hvqa.metrics import score_rows, summarise
 from kie_hvqa.predictions import Prediction, PredictionLog, read_predictions, write_predictions
@@ -59,6 +59,7 @@ def evaluate(
     keys = _keys(opened, tasks)
     claim(out, RunRecord.of(opened.name, opened.identity, data, split=split, limit=limit, suite=suite))
     with PredictionLog(out / PREDICTIONS) as log:
+        sweep(out, (PREDICTIONS, METRICS, DATA_ISSUES))
         done = answered(opened, tasks, log.kept, keys)
         unseen = _check_images(dataset, [task for task in tasks if task.row.id not in done])
         issues += unseen.values()
@@ -70,9 +71,9 @@ def evaluate(
         for issue in issues:
             if issue.kind == UNREADABLE_IMAGE:  # nobody could be asked: it counts as answered wrongly
                 log.append(Prediction(str(issue.id), "", error=f"{UNREADABLE_IMAGE}: {issue.what}"))
-        _in_order(log, rows)
-        kept = log.kept
-    return _write_metrics(out, rows, kept)
+        metrics = _write_metrics(out, rows, log.kept)
+        _in_order(log, rows)  # last: it puts another file in place of the one that is locked
+    return metrics
 
 
 def _write_metrics(out: Path, rows: Sequence[Row], kept: Mapping[str, Prediction]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -29,6 +29,13 @@ def replacing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     except BaseException:
         Path(beside).unlink(missing_ok=True)
         raise
+
+
+def sweep(directory: Path, names: Iterable[str]) -> None:
+    """Remove what a killed process left beside the files ``names``. Only for who holds the lock on ``directory``."""
+    for name in names:
+        for left in directory.glob(f".{name}.*"):
+            left.unlink(missing_ok=True)
 
 
 def write_json(path: Path, data: Any) -> None:

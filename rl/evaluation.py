@@ -7,7 +7,6 @@ checkpoint is the best one; the trainer keeps that one and the last.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,15 +14,13 @@ from accelerate.utils import gather_object
 from trl.models import unwrap_model_for_generation
 
 from kie_hvqa.checkpoint import ReadingContract
-from kie_hvqa.dataset import dataset_root, image_path, load_rows
 from kie_hvqa.errors import InputError
-from kie_hvqa.ledger import Row
 from kie_hvqa.metrics import score_rows
-from kie_hvqa.pixels import load_budgeted
 from kie_hvqa.prompt import messages
 from rl.models import Checkpoint
 from rl.rates import parts, rates
 from rl.recipes import EvaluationConfig, StageRecipe
+from rl.sources import Source, open_source
 
 
 class EvaluatedTrainer:
@@ -53,18 +50,11 @@ class Evaluation:
     """The rows of one split and how to ask them. ``config.limit`` rows, the same in every evaluation."""
 
     def __init__(
-        self, config: EvaluationConfig, data: str, contract: ReadingContract, suppressed: Sequence[int]
+        self, config: EvaluationConfig, source: Source, contract: ReadingContract, suppressed: Sequence[int]
     ) -> None:
         self.config = config
-        self.root = dataset_root(Path(data))
-        self.rows: list[Row] = load_rows(Path(data), split=config.split, limit=config.limit)
-        if not self.rows:
-            raise InputError(
-                f"no rows in split `{config.split}`",
-                file=data,
-                field="evaluation.split",
-                remedy="Name a split that it has.",
-            )
+        self._source = source
+        self.rows = [source.row(index) for index in range(len(source))]
         self._contract = contract
         self._suppressed = list(suppressed)
 
@@ -73,12 +63,17 @@ class Evaluation:
         """What the recipe asks for; None where it asks for none."""
         if recipe.evaluation is None:
             return None
-        return cls(recipe.evaluation, recipe.data.path, checkpoint.contract, checkpoint.suppressed_tokens)
+        asked = recipe.evaluation
+        try:
+            source = open_source(recipe.data, split=asked.split, limit=asked.limit)
+        except InputError as error:
+            raise InputError(error.what, file=error.file, field="evaluation.split", remedy=error.remedy) from None
+        return cls(asked, source, checkpoint.contract, checkpoint.suppressed_tokens)
 
     def rates(self, trainer: Any) -> dict[str, float]:
         """Shares of questions and slots, as in ``metrics.json`` (``kie_hvqa.metrics``), over all processes' rows."""
         accelerator = trainer.accelerator
-        own = self.rows[accelerator.process_index :: accelerator.num_processes]
+        own = range(accelerator.process_index, len(self.rows), accelerator.num_processes)
         size = self.config.batch_size
         batches = -(-len(self.rows) // (accelerator.num_processes * size))
         found: dict[str, str | None] = {}
@@ -89,20 +84,21 @@ class Evaluation:
         ):
             for number in range(batches):
                 # Under ZeRO-3 `generate` waits for the other processes, so all of them call it equally often.
-                batch = own[number * size : (number + 1) * size] or self.rows[:1]
+                batch = own[number * size : (number + 1) * size] or range(1)
                 found |= self._answers(model, trainer.processing_class, batch)
         gathered = dict(gather_object(list(found.items())))
         scored = score_rows(self.rows, gathered)
         return rates(parts(score.counts for score in scored if score.counts is not None))
 
-    def _answers(self, model: Any, processor: Any, rows: Sequence[Row]) -> dict[str, str | None]:
+    def _answers(self, model: Any, processor: Any, batch: range) -> dict[str, str | None]:
+        rows = [self.rows[index] for index in batch]
         asked = [
             processor.apply_chat_template(
                 messages(row, self._contract.prompt), tokenize=False, add_generation_prompt=True
             )
             for row in rows
         ]
-        images = [load_budgeted(image_path(self.root, row), self._contract.budget) for row in rows]
+        images = [self._source.image(index, self._contract.budget) for index in batch]
         inputs = processor(text=asked, images=images, padding=True, padding_side="left", return_tensors="pt")
         inputs = {name: value.to(model.device) for name, value in inputs.items()}
         output = model.generate(

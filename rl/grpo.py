@@ -63,13 +63,15 @@ def build(recipe: GrpoRecipe, arguments: GRPOConfig, rewards: Sequence[Any]) -> 
     checkpoint = open_checkpoint(recipe)
     quicken(checkpoint.model)
     sharing = recipe.sharing
+    rows = training_rows(recipe, checkpoint)
     trainer = GroupTrainer(
         store=feature_store(recipe, checkpoint.model) if sharing.features and not recipe.train_vision else None,
         share_prompts=sharing.prompts,
         share_generation=sharing.generation,
         rollouts=Path(recipe.output_dir) / "rollouts" if recipe.rollouts else None,
         evaluation=Evaluation.of(recipe, checkpoint),
-        **_common(recipe, arguments, rewards, checkpoint),
+        rows=rows,
+        **_common(recipe, arguments, rewards, checkpoint, rows),
     )
     return trainer, checkpoint
 
@@ -77,13 +79,17 @@ def build(recipe: GrpoRecipe, arguments: GRPOConfig, rewards: Sequence[Any]) -> 
 def build_plain(recipe: GrpoRecipe, arguments: GRPOConfig, rewards: Sequence[Any]) -> tuple[GRPOTrainer, Checkpoint]:
     """TRL's own trainer over the same recipe: what ``rl.bench`` and the tests compare with."""
     checkpoint = open_checkpoint(recipe)
-    return GRPOTrainer(**_common(recipe, arguments, rewards, checkpoint)), checkpoint
+    rows = training_rows(recipe, checkpoint)
+    return GRPOTrainer(**_common(recipe, arguments, rewards, checkpoint, rows)), checkpoint
+
+
+def training_rows(recipe: GrpoRecipe, checkpoint: Checkpoint) -> TrainingRows:
+    return TrainingRows(recipe.data, checkpoint.contract, with_completion=False)
 
 
 def _common(
-    recipe: GrpoRecipe, arguments: GRPOConfig, rewards: Sequence[Any], checkpoint: Checkpoint
+    recipe: GrpoRecipe, arguments: GRPOConfig, rewards: Sequence[Any], checkpoint: Checkpoint, rows: TrainingRows
 ) -> dict[str, Any]:
-    rows = TrainingRows(recipe.data, checkpoint.contract, with_completion=False)
     barred = never_sampled(checkpoint.suppressed_tokens, arguments.use_vllm)
     arguments.generation_kwargs = {**barred, **(arguments.generation_kwargs or {})}
     return {

@@ -8,17 +8,17 @@ completions (``ledger/…``) and the share of groups whose completions all earne
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate.utils import gather_object
-from torch.utils.data import Sampler
 
 from kie_hvqa.answer import parse
 from kie_hvqa.scores import count
 from rewards.contract import completion_text, ledger
+from rl.data_order import OrderedTrainer
 from rl.evaluation import EvaluatedTrainer
 from rl.keeping import KeptTrainer
 from rl.phases import TimedTrainer
@@ -28,7 +28,7 @@ from rl.rollouts import file_name, rollout_table, write_rollouts
 from rl.sharing.trainer import SharingGRPOTrainer
 
 
-class GroupTrainer(TimedTrainer, EvaluatedTrainer, KeptTrainer, SharingGRPOTrainer):
+class GroupTrainer(OrderedTrainer, TimedTrainer, EvaluatedTrainer, KeptTrainer, SharingGRPOTrainer):
     """``rollouts`` is where every completion is written; None keeps none."""
 
     def __init__(self, *args: Any, rollouts: Path | None = None, **kwargs: Any) -> None:
@@ -103,33 +103,6 @@ class GroupTrainer(TimedTrainer, EvaluatedTrainer, KeptTrainer, SharingGRPOTrain
         name = file_name(step, self._part[step], process, self.accelerator.num_processes)
         write_rollouts(self._rollouts, name, table)
         self._part = Counter({step: self._part[step] + 1})
-
-    # --- data order
-
-    def _get_train_sampler(self, dataset: Any = None) -> Sampler:
-        return EpochOrder(super()._get_train_sampler(dataset), lambda: int(self.state.epoch or 0))
-
-
-class EpochOrder(Sampler):
-    """TRL's RepeatSampler, in the order that it has in the epoch at hand.
-
-    It draws a new order for every epoch from one generator, so after a resume it would begin again with the first
-    epoch's. Drawing the earlier ones first gives each epoch the order that an uninterrupted run has.
-    """
-
-    def __init__(self, sampler: Any, epoch: Callable[[], int]) -> None:
-        self._sampler = sampler
-        self._epoch = epoch
-
-    def __iter__(self) -> Iterator[int]:
-        if self._sampler.shuffle:
-            self._sampler.generator.manual_seed(self._sampler.seed)
-            for _ in range(self._epoch()):
-                torch.randperm(self._sampler.num_samples, generator=self._sampler.generator)
-        return iter(self._sampler)
-
-    def __len__(self) -> int:
-        return len(self._sampler)
 
 
 def zero_variance(severities: Sequence[int | None], rewards: torch.Tensor, group: int) -> dict[str, float]:

@@ -82,7 +82,9 @@ def licence_of(base: Path) -> str | None:
 
 
 def _data(recipe: StageRecipe) -> list[str]:
-    lines = [f"- Data: `{recipe.data.path}`, split `{recipe.data.split}`."]
+    lines = [f"- Data: `{recipe.data.name}`, split `{recipe.data.split}`."]
+    if recipe.data.path is None:
+        return [*lines, "- Documents were damaged while it trained, anew in every epoch."]
     try:
         about = read_json(dataset_root(Path(recipe.data.path)) / "dataset.json")
     except InputError:

@@ -11,20 +11,38 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from kie_hvqa.config import Config, nearest
 from kie_hvqa.errors import InputError
 from rewards.sandbox import SandboxConfig
 from rewards.spec import RewardSpec
+from rl.curriculum import Curriculum
 
 
 class DataConfig(Config):
-    """A dataset directory, and which of its rows to train on."""
+    """What to train on: a dataset directory, or a recipe whose documents are damaged while the model trains."""
 
-    path: str
+    path: str | None = None
+    """A dataset that ``kie-hvqa simulate`` or ``degrade`` wrote, or a file of rows."""
+    simulate: str | None = None
+    """A recipe of configs/simulate instead: the same documents, questioned and damaged anew in every epoch."""
     split: str = "train"
     limit: int | None = Field(default=None, ge=1)
+    curriculum: Curriculum | None = None
+    """Light damage first; None draws all severities from the beginning."""
+
+    @model_validator(mode="after")
+    def _one(self) -> DataConfig:
+        if (self.path is None) == (self.simulate is None):
+            raise ValueError(
+                "name either path (a dataset) or simulate (a recipe to damage by), and set the other to null"
+            )
+        return self
+
+    @property
+    def name(self) -> str:
+        return str(self.path if self.simulate is None else self.simulate)
 
 
 class LoraSettings(Config):

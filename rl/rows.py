@@ -1,19 +1,16 @@
-"""Dataset rows as TRL takes them: loaded one by one, so that a run keeps paths in memory and not decoded images."""
+"""Dataset rows as TRL takes them: made one by one, so that a run keeps paths in memory and not decoded images."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
 
 from kie_hvqa.checkpoint import ReadingContract
-from kie_hvqa.dataset import dataset_root, image_path, load_rows
-from kie_hvqa.errors import InputError
-from kie_hvqa.ledger import Row
-from kie_hvqa.pixels import load_budgeted
 from kie_hvqa.prompt import messages
+from rl.curriculum import Curriculum
 from rl.recipes import DataConfig
+from rl.sources import open_source
 
 
 class TrainingRows:
@@ -25,24 +22,20 @@ class TrainingRows:
     """
 
     def __init__(self, data: DataConfig, contract: ReadingContract, *, with_completion: bool) -> None:
-        self.root = dataset_root(Path(data.path))
-        self.rows: list[Row] = load_rows(Path(data.path), split=data.split, limit=data.limit)
-        if not self.rows:
-            raise InputError(
-                f"no rows in split `{data.split}`", file=data.path, remedy="Name a split that the dataset has."
-            )
+        self.source = open_source(data, split=data.split, limit=data.limit)
+        self.curriculum: Curriculum | None = data.curriculum
         self._contract = contract
         self._with_completion = with_completion
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.source)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        row = self.rows[index]
+        row = self.source.row(index)
         item: dict[str, Any] = row.to_json()
         del item["file_name"]
         item["prompt"] = messages(row, self._contract.prompt)
-        item["image"] = load_budgeted(image_path(self.root, row), self._contract.budget)
+        item["image"] = self.source.image(index, self._contract.budget)
         if self._with_completion:
             item["completion"] = [{"role": "assistant", "content": f"<answer>{row.answer}</answer>"}]
         return item

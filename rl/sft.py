@@ -13,6 +13,7 @@ from pathlib import Path
 from trl import SFTConfig, SFTTrainer
 
 from kie_hvqa.config import load
+from rl.data_order import OrderedTrainer
 from rl.evaluation import EvaluatedTrainer, Evaluation
 from rl.keeping import KeptTrainer
 from rl.models import Checkpoint, adapter, open_checkpoint
@@ -24,7 +25,7 @@ from rl.stage import StageRun, common_arguments
 from rl.vision_tower import quicken
 
 
-class WarmStartTrainer(TimedTrainer, EvaluatedTrainer, KeptTrainer, SFTTrainer):
+class WarmStartTrainer(OrderedTrainer, TimedTrainer, EvaluatedTrainer, KeptTrainer, SFTTrainer):
     """TRL's trainer with timed phases, ledger scores and whole checkpoints."""
 
 
@@ -53,6 +54,7 @@ def build(recipe: SftRecipe, arguments: SFTConfig) -> tuple[WarmStartTrainer, Ch
     trainer = WarmStartTrainer(
         model=checkpoint.model,
         args=arguments,
+        rows=rows,
         train_dataset=rows.as_dataset(),
         processing_class=checkpoint.processor,
         peft_config=adapter(recipe),

@@ -1,16 +1,16 @@
 """One trial is one printed line, damaged once and read once: what was measured in every slot, and who read it right.
 
 Lines come from fresh documents. A psychometric curve needs both its ends, so each operator is drawn at strengths spread
-evenly over its whole ladder and beyond both ends (``PLACES``; not over its rungs, which are set by what is fitted here); or at
-the severities of a dataset.
-A sixth of the trials has two operators at once. A slot counts for a reader only if he reads it in the clean crop: damage
-is not to blame for the rest.
+evenly over its whole ladder and beyond both ends (``PLACES``; not over its rungs, which are set by what is fitted here);
+or at the severities of a dataset. A sixth of the trials has two operators at once. A slot counts for a reader only if he
+reads it in the clean crop: damage is not to blame for the rest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -25,8 +25,8 @@ from degradations.legibility.frame import Frame, region_around
 from degradations.legibility.observer import Trace, trace
 from degradations.legibility.structure import structure_kept
 from degradations.operators import FAMILIES, OPERATORS, Context, Image
-from degradations.operators.base import draw_at
-from degradations.recipe import Recipe, draw_recipe
+from degradations.operators.base import Rng, draw_at
+from degradations.recipe import Recipe, beside, draw_in_order, draw_recipe
 from kie_hvqa.ledger import MAX_SEVERITY, Box
 
 PLACES = (-0.4, 1.3)  # of a ladder: 0 is its foot, 1 its head
@@ -64,17 +64,31 @@ def trials(
     if not any(slots.any() for slots in asked.values()):
         return
     context = Context.of(line.page, line.boxes)
-    names = sorted(OPERATORS)
+    draw = drawn_wide if wide else drawn_as_data
     for _ in range(repeats):
-        severity = int(rng.integers(1, MAX_SEVERITY + 1))
-        chosen = names[int(rng.integers(len(names)))]
-        place = float(rng.uniform(*PLACES))
-        if rng.integers(_MIXED):
-            cls = OPERATORS[chosen]
-            recipe = Recipe((draw_at(cls, place, rng, context) if wide else cls.draw(severity, rng, context),))
-        else:
-            recipe = draw_recipe(severity, rng, context, dict.fromkeys(names, 1.0), {2: 1.0})
-        yield trial(line, recipe, readers, asked, model)
+        yield trial(line, draw(rng, context), readers, asked, model)
+
+
+def drawn_wide(rng: Rng, context: Context) -> Recipe:
+    """One operator anywhere on its ladder, or two: the second in the lower half of its own, as in a dataset."""
+    names = sorted(OPERATORS)
+    low, high = PLACES
+    chosen: list[tuple[str, float]] = []
+    for top in (high, (low + high) / 2)[: _how_many(rng)]:
+        chosen.append((names[int(rng.integers(len(names)))], float(rng.uniform(low, top))))
+        names = beside(chosen[-1][0], names)
+    classes = [(OPERATORS[name], place) for name, place in chosen]
+    return draw_in_order([(cls, partial(draw_at, cls, place)) for cls, place in classes], rng, context)
+
+
+def drawn_as_data(rng: Rng, context: Context) -> Recipe:
+    """One or two operators at severities 1 to 6."""
+    counts = {_how_many(rng): 1.0}
+    return draw_recipe(int(rng.integers(1, MAX_SEVERITY + 1)), rng, context, dict.fromkeys(OPERATORS, 1.0), counts)
+
+
+def _how_many(rng: Rng) -> int:
+    return 1 if rng.integers(_MIXED) else 2
 
 
 def trial(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import cv2
@@ -24,6 +24,8 @@ from degradations.recipe import Recipe
 
 Floats = NDArray[np.float32]
 A = TypeVar("A", np.uint8, np.float32)
+# Of a slot (index into the value), its nearest rivals and what was found of them (float64 [4, rivals]): is that enough?
+Settled = Callable[[int, str, NDArray[np.float64]], bool]
 
 # Text heights around the slots: enough where nothing spreads, enough for blur, and for slots that move away.
 _MARGINS = (0.25, 1.2, 4.0, 12.0, math.inf)
@@ -34,6 +36,7 @@ _PHASES = ((0.13, 0.09), (-0.08, 0.17))
 _APRON = 3.0  # text heights around the frame: as far as the filters behind masking reach
 _POOL = 0.2  # text heights over which noise and masking are pooled
 TRACED = ("signal", "mismatch", "noise", "masking")
+_LEAST = 3  # rivals that a slot is compared with before it may be settled
 _DISPLACED = 0.35  # text heights by which a blur may displace a line: a reader follows it
 
 
@@ -76,30 +79,41 @@ class View:
         ends = np.clip(np.ceil(across[:, 1]), starts + 1, width).astype(int)
         self.spans = np.stack([starts, ends])
 
-    def compare(self) -> list[tuple[str, NDArray[np.float64]]]:
-        """For each wanted slot its rivals, and float64 [4, rivals]: what ``TRACED`` names (``observer.Trace``)."""
+    def compare(self, settled: Settled | None = None) -> list[tuple[str, NDArray[np.float64]]]:
+        """For each wanted slot its rivals, and float64 [4, rivals]: what ``TRACED`` names (``observer.Trace``).
+
+        A slot of which ``settled`` says so is not compared with the farther ones of its rivals: what comes back has the
+        nearer ones alone.
+        """
         style = self.setting.style
         names = [rivals(style.family, style.weight, self.value[i], self.model.rivals) for i in self.wanted]
         found = np.zeros((len(self.wanted), len(TRACED), max(map(len, names))))
+        turns = [len(near) for near in names]
         noise = self._noise()
         shift: tuple[int, int] | None = None
         for turn in range(found.shape[2]):
-            replaced = list(self._replaced(names, turn))
+            replaced = list(self._replaced(names, turns, turn))
             if shift is None:
                 shift = self._displacement([pair for _, *pair in replaced])
                 masking = self._masking(shift)
             for chosen, difference, template in replaced:
                 parts = self._split(_moved(difference, -shift[0], -shift[1]), template, noise, masking)
                 found[chosen, :, turn] = parts[:, chosen].T
-        return [(near, row[:, : len(near)]) for near, row in zip(names, found, strict=True)]
+                if settled is not None and turn + 1 >= _LEAST:
+                    for k in chosen:
+                        if settled(self.wanted[k], names[k][: turn + 1], found[k, :, : turn + 1]):
+                            turns[k] = turn + 1
+        return [(near[:count], row[:, :count]) for near, count, row in zip(names, turns, found, strict=True)]
 
-    def _replaced(self, names: Sequence[str], turn: int) -> Iterator[tuple[list[int], Floats, Floats]]:
+    def _replaced(
+        self, names: Sequence[str], turns: Sequence[int], turn: int
+    ) -> Iterator[tuple[list[int], Floats, Floats]]:
         """The wanted slots that get their rival number ``turn``, a few at a time: what that changes in the damaged
         line, and what it changes in the clean one as the reader's acuity leaves it."""
         plain = self._small(self._crop(self.clean))
         step = _SPACING[self.spreads]
         for phase in range(step):
-            chosen = [k for k, i in enumerate(self.wanted) if i % step == phase and turn < len(names[k])]
+            chosen = [k for k, i in enumerate(self.wanted) if i % step == phase and turn < turns[k]]
             if chosen:
                 changed = self.setting.printed({self.wanted[k]: names[k][turn] for k in chosen})
                 template = self._small(self._crop(changed)) - plain

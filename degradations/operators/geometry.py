@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Self
 
 import cv2
@@ -108,19 +109,33 @@ class Moving(Operator):
 
     def view(self, image: Image, known: Mask, origin: Origin) -> tuple[Image, Mask, Origin]:
         height, width = image.shape[:2]
-        # The border of the window, not its corners alone: a straight edge may come out bent.
-        t = np.linspace(0, 1, 17)
-        edge = np.concatenate([np.stack(p, 1) for p in ((t, 0 * t), (t, 0 * t + 1), (0 * t, t), (0 * t + 1, t))])
-        box = bounds_of(self.map_points(edge * (width, height) + origin), self.page)
-        if box is None:
+        found = _seen_of(self, (width, height), origin)
+        if found is None:
             # Nothing of the window is in the picture: one pixel that says so.
             return np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1), bool), (0, 0)
-        x, y = self.source(box)
-        left, top = x - np.float32(origin[0]), y - np.float32(origin[1])
-        column = np.clip(left.astype(int), 0, width - 1)
-        row = np.clip(top.astype(int), 0, height - 1)
-        inside = (left >= 0) & (left < width) & (top >= 0) & (top < height) & known[row, column]
+        box, inside = found
+        if not known.all():
+            x, y = self.source(box)
+            column = np.clip((x - np.float32(origin[0])).astype(int), 0, width - 1)
+            row = np.clip((y - np.float32(origin[1])).astype(int), 0, height - 1)
+            inside = inside & known[row, column]
         return self.rendered(image, origin, box), inside, (box[0], box[1])
+
+
+# An observer damages the same window again and again, with other characters in it: what does not depend on them is kept.
+@lru_cache(maxsize=2)
+def _seen_of(operator: Moving, size: Size, origin: Origin) -> tuple[Rect, Mask] | None:
+    """The part of the picture around what a window of ``size`` (width, height) at ``origin`` becomes, and where in it the
+    window is seen; None if it is not in the picture."""
+    # The border of the window, not its corners alone: a straight edge may come out bent.
+    t = np.linspace(0, 1, 17)
+    edge = np.concatenate([np.stack(p, 1) for p in ((t, 0 * t), (t, 0 * t + 1), (0 * t, t), (0 * t + 1, t))])
+    box = bounds_of(operator.map_points(edge * size + origin), operator.page)
+    if box is None:
+        return None
+    x, y = operator.source(box)
+    left, top = x - np.float32(origin[0]), y - np.float32(origin[1])
+    return box, (left >= 0) & (left < size[0]) & (top >= 0) & (top < size[1])
 
 
 def grid(box: Rect) -> tuple[Floats, Floats]:
@@ -178,50 +193,57 @@ class Posed(Moving):
             shown = cv2.warpPerspective(picture, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
             return np.asarray(shown, np.uint8)
 
-        return self._on_table(spot_blurred(image, origin, self._spots(box), look), box)
+        picture = spot_blurred(image, origin, _spots(self, box), look)
+        table = _table(self, box)
+        return picture if table is None else mixed(picture, *table)
 
-    def _spots(self, box: Rect) -> Floats:
-        """How wide a spot of the page each pixel in ``box`` averages: it changes slowly, so every eighth is looked at."""
-        x0, y0 = box[0] // _COARSE, box[1] // _COARSE
-        x1, y1 = -(-box[2] // _COARSE), -(-box[3] // _COARSE)
-        px = (np.arange(x0, x1, dtype=np.float64)[None, :] + 0.5) * _COARSE
-        py = (np.arange(y0, y1, dtype=np.float64)[:, None] + 0.5) * _COARSE
-        m = np.linalg.inv(self.matrix)
-        m /= m[2, 2]
-        depth = np.maximum(m[2, 0] * px + m[2, 1] * py + m[2, 2], 0.05)
-        x = (m[0, 0] * px + m[0, 1] * py + m[0, 2]) / depth
-        y = (m[1, 0] * px + m[1, 1] * py + m[1, 2]) / depth
-        # Page pixels to one picture pixel, along the axis of the picture on which they crowd most.
-        xx, xy = (m[0, 0] - m[2, 0] * x) / depth, (m[0, 1] - m[2, 1] * x) / depth
-        yx, yy = (m[1, 0] - m[2, 0] * y) / depth, (m[1, 1] - m[2, 1] * y) / depth
-        step = np.sqrt(np.maximum(xx * xx + yx * yx, xy * xy + yy * yy))
-        # Out of focus, a spot grows with the distance from the plane in focus, here told by its magnification.
-        defocus = 2 * self.aperture * np.abs(1 - 1 / np.maximum(step * self.focus, 0.1))
-        spot = np.sqrt(0.16 * np.maximum(step * step - 1, 0) + np.square(defocus * step))
-        coarse = np.minimum(spot, 0.6 * self.unit).astype(np.float32)
-        large = cv2.resize(coarse, None, fx=_COARSE, fy=_COARSE, interpolation=cv2.INTER_LINEAR)
-        left, top = box[0] - x0 * _COARSE, box[1] - y0 * _COARSE
-        return np.asarray(large, np.float32)[top : top + box[3] - box[1], left : left + box[2] - box[0]]
 
-    def _on_table(self, picture: Image, box: Rect) -> Image:
-        """What lies beyond the page's four sides shows the table, darker where the page stands on it."""
-        width, height = self.page
-        corners = self.map_points(np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64))
-        px, py = grid(box)
-        beyond = np.full((box[3] - box[1], box[2] - box[0]), -1e6, np.float32)
-        turn = np.sign(np.linalg.det(self.matrix[:2, :2]))
-        for start, stop in zip(corners, np.roll(corners, -1, axis=0), strict=True):
-            normal = turn * np.array([stop[1] - start[1], start[0] - stop[0]]) / max(1e-6, math.dist(start, stop))
-            offset = np.float32(normal @ start)
-            np.maximum(beyond, np.float32(normal[0]) * px + (np.float32(normal[1]) * py - offset), out=beyond)
-        if float(beyond.max()) < -1:
-            return picture
-        table = surface(self.material, self.colour, picture.shape[:2], (box[0], box[1]), self.seed, self.unit)
-        near = np.clip(beyond, 0, None) * np.float32(-1 / self.unit)
-        table = scaled(
-            table, 1 - np.float32(0.55) * np.exp(near * 3) - np.float32(0.1) * np.exp(near * np.float32(0.25))
-        )
-        return mixed(picture, table, np.clip(beyond + np.float32(0.5), 0, 1))
+@lru_cache(maxsize=2)
+def _spots(posed: Posed, box: Rect) -> Floats:
+    """How wide a spot of the page each pixel in ``box`` averages: it changes slowly, so every eighth is looked at."""
+    x0, y0 = box[0] // _COARSE, box[1] // _COARSE
+    x1, y1 = -(-box[2] // _COARSE), -(-box[3] // _COARSE)
+    px = (np.arange(x0, x1, dtype=np.float64)[None, :] + 0.5) * _COARSE
+    py = (np.arange(y0, y1, dtype=np.float64)[:, None] + 0.5) * _COARSE
+    m = np.linalg.inv(posed.matrix)
+    m /= m[2, 2]
+    depth = np.maximum(m[2, 0] * px + m[2, 1] * py + m[2, 2], 0.05)
+    x = (m[0, 0] * px + m[0, 1] * py + m[0, 2]) / depth
+    y = (m[1, 0] * px + m[1, 1] * py + m[1, 2]) / depth
+    # Page pixels to one picture pixel, along the axis of the picture on which they crowd most.
+    xx, xy = (m[0, 0] - m[2, 0] * x) / depth, (m[0, 1] - m[2, 1] * x) / depth
+    yx, yy = (m[1, 0] - m[2, 0] * y) / depth, (m[1, 1] - m[2, 1] * y) / depth
+    step = np.sqrt(np.maximum(xx * xx + yx * yx, xy * xy + yy * yy))
+    # Out of focus, a spot grows with the distance from the plane in focus, here told by its magnification.
+    defocus = 2 * posed.aperture * np.abs(1 - 1 / np.maximum(step * posed.focus, 0.1))
+    spot = np.sqrt(0.16 * np.maximum(step * step - 1, 0) + np.square(defocus * step))
+    coarse = np.minimum(spot, 0.6 * posed.unit).astype(np.float32)
+    large = cv2.resize(coarse, None, fx=_COARSE, fy=_COARSE, interpolation=cv2.INTER_LINEAR)
+    left, top = box[0] - x0 * _COARSE, box[1] - y0 * _COARSE
+    return np.asarray(large, np.float32)[top : top + box[3] - box[1], left : left + box[2] - box[0]]
+
+
+@lru_cache(maxsize=2)
+def _table(posed: Posed, box: Rect) -> tuple[Image, Floats] | None:
+    """What lies beyond the page's four sides: the table, darker where the page stands on it, and its share of each pixel.
+
+    None where the page fills ``box``.
+    """
+    width, height = posed.page
+    corners = posed.map_points(np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64))
+    px, py = grid(box)
+    beyond = np.full((box[3] - box[1], box[2] - box[0]), -1e6, np.float32)
+    turn = np.sign(np.linalg.det(posed.matrix[:2, :2]))
+    for start, stop in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        normal = turn * np.array([stop[1] - start[1], start[0] - stop[0]]) / max(1e-6, math.dist(start, stop))
+        offset = np.float32(normal @ start)
+        np.maximum(beyond, np.float32(normal[0]) * px + (np.float32(normal[1]) * py - offset), out=beyond)
+    if float(beyond.max()) < -1:
+        return None
+    table = surface(posed.material, posed.colour, beyond.shape, (box[0], box[1]), posed.seed, posed.unit)
+    near = np.clip(beyond, 0, None) * np.float32(-1 / posed.unit)
+    shade = 1 - np.float32(0.55) * np.exp(near * 3) - np.float32(0.1) * np.exp(near * np.float32(0.25))
+    return scaled(table, shade), np.clip(beyond + np.float32(0.5), 0, 1)
 
 
 def pose(page: Size, turn: float, tilt: float, towards: float, distance: float) -> NDArray[np.float64]:

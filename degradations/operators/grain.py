@@ -34,7 +34,7 @@ def _spread(tile: Floats, shape: tuple[int, int], origin: Origin) -> Floats:
     return spread.reshape(*shape, -1)
 
 
-# The observer damages the same window a few dozen times with one seed: the last tiles are kept.
+# The observer damages the same window a few dozen times with one seed: the last tiles and fields are kept.
 @lru_cache(maxsize=8)
 def _tile(seed: int, channels: int, size: float) -> Floats:
     """One period of noise of unit variance with grains of ``size`` pixels, float32 [n, n, channels]; not to be written to."""
@@ -59,10 +59,12 @@ def grain(shape: tuple[int, int], origin: Origin, seed: int, channels: int, size
     return _spread(_tile(seed, channels, max(1.0, size)), shape, origin)
 
 
+@lru_cache(maxsize=8)
 def clouds(
     shape: tuple[int, int], origin: Origin, seed: int, cell: float | tuple[float, float], *, step: int = 1
 ) -> Floats:
-    """A smooth field of about unit variance, float32 [H, W]; ``cell`` is the size of its lumps in pixels (x, y).
+    """A smooth field of about unit variance, float32 [H, W], not to be written to; ``cell`` is the size of its lumps in
+    pixels (x, y).
 
     ``step`` above 1 gives every ``step``-th pixel of the page (those at page coordinates divisible by it, from the
     first one at or before ``origin``): enough for what will be enlarged again.
@@ -82,7 +84,9 @@ def clouds(
     )
     flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
     field = cv2.warpAffine(lattice, matrix, shape[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(field, np.float32) * np.float32(1.25)  # interpolation averages some of the variance away
+    field = np.asarray(field, np.float32) * np.float32(1.25)  # interpolation averages some of the variance away
+    field.setflags(write=False)
+    return field
 
 
 def _lattice(shape: tuple[int, int], origin: Origin, seed: int) -> Floats:

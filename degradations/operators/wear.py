@@ -209,7 +209,7 @@ class WornPrint(Operator):
         # A standard normal field: the threshold that leaves ``1 - loss`` of it, softly.
         bound = np.float32(_normal_quantile(1 - self.loss))
         gone = smooth_step((wear - bound) / np.float32(0.45)) * self.zone.mask(shape, corner)
-        return mixed(region, paper_of(region, self.text_height, corner), np.float32(0.97) * gone)
+        return mixed(region, paper_of(region, self.text_height, corner), gone)
 
 
 def _normal_quantile(share: float) -> float:

@@ -144,7 +144,7 @@ def _check(place: Placement, arguments: argparse.Namespace, *, quiet: bool) -> C
     if place.rank == 0:
         assert place.port is not None
         commands.probe(place.port)
-    data = Path(_recipe(arguments).data.path)
+    data = Path(_recipe(arguments).data.name)
     return card(arguments.stage, arguments.config, arguments.overrides, data, place.layout)
 
 

@@ -61,7 +61,7 @@ def _checks(
 ) -> Iterator[Finding]:
     world = World(nodes, world_size // nodes, device(gpu, world_size // nodes))
     recipe, arguments, rewards = _recipe(stage, file, overrides, world_size)
-    yield Finding("recipe", f"{file}: {stage} of {recipe.model} on {recipe.data.path}, split {recipe.data.split}")
+    yield Finding("recipe", f"{file}: {stage} of {recipe.model} on {recipe.data.name}, split {recipe.data.split}")
     yield Finding("output", _output(stage, recipe))
     together = recipe.deepspeed is not None and (world_size > 1 or world.device.cuda)
     if together or world_size > 1:
@@ -79,16 +79,15 @@ def _checks(
     else:
         yield Finding("checkpoint", whole_weights(directory, contract))
     rows = TrainingRows(recipe.data, contract, with_completion=stage == "sft")
-    documents = len({row.document_id for row in rows.rows})
-    yield Finding("dataset", f"{len(rows)} questions about {documents} documents")
+    yield Finding("dataset", said_of(rows))
     made = batches(stage, arguments, len(rows), world_size, file)
     yield Finding("batches", made.text)
     processor = None if bare else open_processor(directory, contract)
     found = lengths(rows, contract, processor)
     completion = arguments.max_completion_length if stage == "grpo" else None
-    yield Finding("tokens", fits_context(found, completion, rows.rows, directory, exact=not bare))
+    yield Finding("tokens", fits_context(found, completion, rows, directory, exact=not bare))
     if processor is not None:
-        yield Finding("processor", processor_agrees(rows, found.image, processor, contract))
+        yield Finding("processor", processor_agrees(rows, found, processor, contract))
     for reward in rewards:
         assert isinstance(recipe, GrpoRecipe)
         yield Finding("reward", checked_reward(reward, file.parent, recipe.sandbox.deadline_s))
@@ -101,6 +100,14 @@ def _checks(
     here = gpu is None and not bare
     yield Finding("disk", room(arguments, Path(recipe.output_dir), one, made.steps, here=here))
     yield from plan.findings(file)
+
+
+def said_of(rows: TrainingRows) -> str:
+    """What the run will read. A dataset is counted; of a stream some rows are drawn, as the other checks need them."""
+    looked_at = [rows.source.row(index) for index in rows.source.examples()]
+    if len(looked_at) < len(rows):
+        return f"{len(rows)} questions an epoch, damaged while it trains; {len(looked_at)} of them drawn here"
+    return f"{len(rows)} questions about {len({row.document_id for row in looked_at})} documents"
 
 
 def plan_of(stage: str, file: Path, overrides: Sequence[str] = (), *, world_size: int = 1) -> Plan:

@@ -8,14 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from kie_hvqa.checkpoint import ReadingContract
-from kie_hvqa.dataset import image_path
 from kie_hvqa.errors import InputError
 from kie_hvqa.files import read_json
 from kie_hvqa.ledger import Row
-from kie_hvqa.pixels import image_tokens, load_budgeted
 from kie_hvqa.prompt import fill, messages, question
 from rl.rows import TrainingRows
 
@@ -24,8 +21,12 @@ _TURNS = 32  # tokens: what the chat template writes around a question, at most
 
 @dataclass(frozen=True)
 class Lengths:
-    """Tokens of every row, int [rows] each: its image, its prompt without the image, and its true answer."""
+    """Tokens of every row, int [rows] each: its image, its prompt without the image, and its true answer.
 
+    ``index`` says which rows of the source they are: all, or of a stream some.
+    """
+
+    index: Sequence[int]
     image: np.ndarray
     prompt: np.ndarray
     answer: np.ndarray
@@ -37,9 +38,11 @@ class Lengths:
 
 def lengths(rows: TrainingRows, contract: ReadingContract, processor: Any | None) -> Lengths:
     """Without a processor, text counts by its bytes: a byte-level tokenizer never makes more tokens of it."""
-    image = [_image_tokens(image_path(rows.root, row), contract) for row in rows.rows]
-    questions = {row.problem: row for row in rows.rows}  # questions repeat: each is tokenised once
-    answers = [f"<answer>{row.answer}</answer>" for row in rows.rows]
+    index = rows.source.examples()
+    image = [rows.source.tokens(i, contract.budget) for i in index]
+    looked_at = [rows.source.row(i) for i in index]
+    questions = {row.problem: row for row in looked_at}  # questions repeat: each is tokenised once
+    answers = [f"<answer>{row.answer}</answer>" for row in looked_at]
     if processor is None:
         asked = [len(fill(contract.prompt, question(row)).encode()) + _TURNS for row in questions.values()]
         answered = [len(text.encode()) for text in answers]
@@ -49,12 +52,12 @@ def lengths(rows: TrainingRows, contract: ReadingContract, processor: Any | None
         asked = [len(ids) - 1 for ids in processor.tokenizer(texts)["input_ids"]]
         answered = [len(ids) for ids in processor.tokenizer(answers)["input_ids"]]
     of_question = dict(zip(questions, asked, strict=True))
-    prompt = [of_question[row.problem] for row in rows.rows]
-    return Lengths(np.array(image), np.array(prompt), np.array(answered) + 2)  # the end of the turn
+    prompt = [of_question[row.problem] for row in looked_at]
+    return Lengths(index, np.array(image), np.array(prompt), np.array(answered) + 2)  # the end of the turn
 
 
 def fits_context(
-    found: Lengths, completion: int | None, rows: Sequence[Row], directory: Path, *, exact: bool = True
+    found: Lengths, completion: int | None, rows: TrainingRows, directory: Path, *, exact: bool = True
 ) -> str:
     """Image, prompt and answer together must fit the model's context: an image prompt must never be cut.
 
@@ -63,7 +66,7 @@ def fits_context(
     totals, context = found.total(completion), context_of(directory)
     longest = int(totals.max())
     if context is not None and longest > context:
-        row = rows[int(totals.argmax())]
+        row = rows.source.row(found.index[int(totals.argmax())])
         raise InputError(
             f"row {row.id} takes {longest} tokens ({found.image.max()} of the largest image), "
             f"and the context has {context}",
@@ -86,19 +89,19 @@ def context_of(directory: Path) -> int | None:
     return text.get("max_position_embeddings") or config.get("max_position_embeddings")
 
 
-def processor_agrees(rows: TrainingRows, sizes: np.ndarray, processor: Any, contract: ReadingContract) -> str:
+def processor_agrees(rows: TrainingRows, lengths: Lengths, processor: Any, contract: ReadingContract) -> str:
     """The processor must make of the largest and the smallest image as many tokens as the budget says."""
-    for index in {int(sizes.argmax()), int(sizes.argmin())}:
-        row = rows.rows[index]
-        path = image_path(rows.root, row)
-        image = load_budgeted(path, contract.budget)
+    sizes = lengths.image
+    for place in {int(sizes.argmax()), int(sizes.argmin())}:
+        index = lengths.index[place]
+        row, image = rows.source.row(index), rows.source.image(index, contract.budget)
         inputs = processor(text=[template(processor, row, contract)], images=[image], return_tensors="pt")
         pad = processor.tokenizer.convert_tokens_to_ids(processor.image_token)
         found = int((inputs["input_ids"] == pad).sum())
-        if found != sizes[index]:
+        if found != sizes[place]:
             raise InputError(
-                f"the processor makes {found} tokens of this image, and the pixel budget {sizes[index]}",
-                file=path,
+                f"the processor makes {found} tokens of this image, and the pixel budget {sizes[place]}",
+                file=rows.source.file(index),
                 remedy="The processor resizes by other bounds or patches than reading.json says: mend either.",
             )
     return f"makes {sizes.max()} tokens of the largest image, as expected"
@@ -106,16 +109,3 @@ def processor_agrees(rows: TrainingRows, sizes: np.ndarray, processor: Any, cont
 
 def template(processor: Any, row: Row, contract: ReadingContract) -> str:
     return processor.apply_chat_template(messages(row, contract.prompt), tokenize=False, add_generation_prompt=True)
-
-
-def _image_tokens(path: Path, contract: ReadingContract) -> int:
-    """The tokens of the image at ``path``, from its header alone."""
-    try:
-        with Image.open(path) as header:
-            return image_tokens(*header.size, contract.budget)
-    except InputError as error:
-        raise InputError(error.what, file=path, remedy=error.remedy) from None
-    except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(
-            f"unreadable image ({error})", file=path, remedy="Replace the file with a whole one."
-        ) from None

@@ -18,13 +18,13 @@ from degradations.calibrate.fit import Slots, crossing, fit_observer, fit_struct
 from degradations.calibrate.lines import Line, fit_for_trials, printed_lines
 from degradations.calibrate.readers import Remembered, open_readers
 from degradations.calibrate.summary import auroc, bins, flat, summarise
-from degradations.calibrate.trials import read_right, trial, trials
+from degradations.calibrate.trials import drawn_wide, read_right, trial, trials
 from degradations.chance import generator
 from degradations.legibility import LegibilityModel
 from degradations.legibility.constants import CALIBRATION
 from degradations.legibility.observer import Trace
 from degradations.legibility.structure import curve
-from degradations.operators import GaussianBlur, Noise
+from degradations.operators import OPERATORS, Context, GaussianBlur, Noise
 from degradations.recipe import Recipe
 from kie_hvqa.files import read_json
 
@@ -129,6 +129,22 @@ def test_trials_hold_only_what_is_read_clean(make_page):
     assert set(table["by_operator"]) == {each.operator for each in found}
     again = trials(line_of(page), {"it": lambda _: "AB XD"}, MODEL, 1, 13)
     assert [each.operators for each in again] == [each.operators for each in found], "the same seed, the same damage"
+
+
+def test_what_is_fitted_does_not_move_the_trials_it_is_fitted_on(page, monkeypatch):
+    """Rungs follow from the constants: trials that knew them would give other constants at every fit."""
+    context = Context.of(page.image, page.boxes)
+
+    def drawn():
+        rng = generator(3, "wide")
+        return [drawn_wide(rng, context).to_json() for _ in range(120)]
+
+    before = drawn()
+    for cls in OPERATORS.values():
+        monkeypatch.setattr(cls, "rungs", (0.5, 0.6, 0.7, 0.8, 0.9, 2.0))
+    assert drawn() == before
+    assert {len(steps) for steps in before} == {1, 2}
+    assert all(sum(OPERATORS[step["operator"]].moves for step in steps) < 2 for steps in before)
 
 
 def test_nothing_is_tried_on_what_no_reader_reads_clean(make_page):

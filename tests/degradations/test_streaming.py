@@ -112,3 +112,12 @@ def test_what_cannot_be():
             Stream(CONFIG, "train", epoch, epochs=epochs)
     with pytest.raises(IndexError):
         Stream(CONFIG, "train").sample(len(Stream(CONFIG, "train")))
+
+
+def test_lighter_damage_on_the_same_pages():
+    stream = Stream(CONFIG.model_copy(update={"severities": {1: 1.0, 4: 1.0, 6: 1.0}}), None)
+    rows = [stream.up_to(4).sample(i)[0] for i in range(len(stream))]
+    assert {row.severity for row in rows} == {1, 4}
+    assert [row.document_id for row in rows] == [stream.sample(i)[0].document_id for i in range(len(stream))]
+    assert same(stream.up_to(6).sample(3), stream.sample(3))
+    assert {stream.up_to(0).sample(i)[0].severity for i in range(4)} == {1}

@@ -275,9 +275,9 @@ SPAM += [
 ]
 
 
-# The bar of 50 ms for a megabyte is `python -m kie_hvqa.answer_bench`; here ten times that, which no busy machine
-# reaches and which everything that is not linear passes by far.
-PATIENCE = 0.5
+# The bar of 50 ms for a megabyte is `python -m kie_hvqa.answer_bench`; here forty times that, which no busy machine
+# reaches (ten times was reached by one) and which everything that is not linear passes by far.
+PATIENCE = 2.0
 
 
 @pytest.mark.parametrize("length", [MAX_BODY, MAX_CHARS])

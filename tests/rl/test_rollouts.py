@@ -6,10 +6,9 @@ import json
 import math
 
 import pandas as pd
-import pytest
 import torch
 
-from rl.grpo_trainer import EpochOrder, zero_variance
+from rl.grpo_trainer import zero_variance
 from rl.rollouts import file_name, rollout_table, write_rollouts
 
 ROW = {
@@ -64,18 +63,3 @@ def test_groups_that_teach_nothing_are_counted_by_severity():
     rewards = torch.tensor([1.0, 1.0, 0.0, 2.0, 3.0, 3.0, 0.5, 0.5])
     severities = [0, 0, 2, 2, 2, 2, None, None]
     assert zero_variance(severities, rewards, 2) == {"zero_variance/severity_0": 1.0, "zero_variance/severity_2": 0.5}
-
-
-@pytest.mark.parametrize("seed", [0, 1])
-def test_every_epoch_has_the_order_of_an_uninterrupted_run(seed):
-    from trl.trainer.utils import RepeatSampler
-
-    def sampler():
-        return RepeatSampler(list(range(10)), mini_repeat_count=2, batch_size=3, repeat_count=1, seed=seed)
-
-    uninterrupted = sampler()
-    expected = [list(uninterrupted) for _ in range(3)]
-    assert expected[0] != expected[1]
-    for epoch in range(3):
-        assert list(EpochOrder(sampler(), lambda epoch=epoch: epoch)) == expected[epoch]
-    assert len(EpochOrder(sampler(), lambda: 0)) == len(expected[0])

@@ -1,0 +1,168 @@
+"""Where a run's rows come from: a dataset on the disk, or a recipe whose documents are damaged while the model trains."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
+
+import numpy as np
+
+from degradations.config import SPLITS, SimulateConfig
+from degradations.streaming import Stream
+from kie_hvqa.config import load, nearest
+from kie_hvqa.dataset import dataset_root, image_path, load_rows
+from kie_hvqa.errors import InputError
+from kie_hvqa.ledger import Row
+from kie_hvqa.pixels import PixelBudget, budgeted, image_tokens, load_budgeted
+from rl.recipes import DataConfig
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_LOOKED_AT = 64  # rows of a stream that a preflight draws
+
+
+class Source(Protocol):
+    """Rows by number, ``len()`` of them in an epoch. ``name`` is what messages call it."""
+
+    name: str
+
+    def __len__(self) -> int: ...
+
+    def row(self, index: int) -> Row: ...
+
+    def image(self, index: int, budget: PixelBudget) -> Image:
+        """The row's image, RGB, resized under ``budget``."""
+        ...
+
+    def tokens(self, index: int, budget: PixelBudget) -> int:
+        """How many image tokens that makes."""
+        ...
+
+    def file(self, index: int) -> str:
+        """Where the image lies, for messages."""
+        ...
+
+    def examples(self) -> range:
+        """The rows from which the rest is judged before a run: all of them where that is quick."""
+        ...
+
+
+def open_source(data: DataConfig, *, split: str, limit: int | None = None) -> Source:
+    """Raises InputError for what cannot be read, and for a split without rows."""
+    if data.simulate is not None:
+        return Streamed(data.simulate, split, limit)
+    return Written(str(data.path), split, limit)
+
+
+class Written:
+    """The rows of a dataset directory or row file."""
+
+    def __init__(self, path: str, split: str, limit: int | None) -> None:
+        self.name = path
+        self._root = dataset_root(Path(path))
+        self._rows = load_rows(Path(path), split=split, limit=limit)
+        if not self._rows:
+            raise InputError(f"no rows in split `{split}`", file=path, remedy="Name a split that the dataset has.")
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def row(self, index: int) -> Row:
+        return self._rows[index]
+
+    def image(self, index: int, budget: PixelBudget) -> Image:
+        return load_budgeted(self.file(index), budget)
+
+    def tokens(self, index: int, budget: PixelBudget) -> int:
+        """From the file's header alone."""
+        from PIL import Image
+
+        path = self.file(index)
+        try:
+            with Image.open(path) as header:
+                return image_tokens(*header.size, budget)
+        except InputError as error:
+            raise InputError(error.what, file=path, remedy=error.remedy) from None
+        except (OSError, SyntaxError, ValueError) as error:
+            raise InputError(
+                f"unreadable image ({error})", file=path, remedy="Replace the file with a whole one."
+            ) from None
+
+    def file(self, index: int) -> str:
+        return str(image_path(self._root, self._rows[index]))
+
+    def examples(self) -> range:
+        return range(len(self))
+
+    def severities(self) -> list[int]:
+        """Raises InputError for a row without a severity."""
+        found = [row.severity for row in self._rows]
+        if None in found:
+            raise InputError(
+                f"row {self._rows[found.index(None)].id} carries no severity",
+                file=self.name,
+                field="data.curriculum",
+                remedy="Leave the curriculum out: it orders rows by their severity.",
+            )
+        return cast(list[int], found)
+
+
+class Streamed:
+    """The documents of a simulate recipe, damaged anew in every epoch (``degradations.streaming``).
+
+    ``turn`` says which epoch it is; a worker process that was started after it draws the same as this one. The last
+    samples are kept, up to ``cache_mib`` MiB: TRL asks for a generation's rows once a gradient step.
+    """
+
+    def __init__(self, path: str, split: str, limit: int | None, *, cache_mib: int = 256) -> None:
+        self.name = path
+        if split not in SPLITS:
+            raise InputError(f"unknown split `{split}`", field="data.split", remedy=nearest(split, SPLITS))
+        self._stream = Stream(load(path, SimulateConfig), split)
+        self._length = min(limit or len(self._stream), len(self._stream))
+        self._epoch = 0
+        self._ceilings: Mapping[int, int] = {}
+        self._kept: OrderedDict[tuple[int, int | None, int], tuple[Row, np.ndarray]] = OrderedDict()
+        self._room = cache_mib << 20
+
+    def turn(self, epoch: int, ceilings: Mapping[int, int]) -> None:
+        """``epoch`` begins; ``ceilings`` are the highest severities of the rows that have one."""
+        self._epoch, self._ceilings = epoch, ceilings
+
+    def __len__(self) -> int:
+        return self._length
+
+    def row(self, index: int) -> Row:
+        return self._sample(index)[0]
+
+    def image(self, index: int, budget: PixelBudget) -> Image:
+        from PIL import Image
+
+        return budgeted(Image.fromarray(self._sample(index)[1]), budget)
+
+    def tokens(self, index: int, budget: PixelBudget) -> int:
+        height, width = self._sample(index)[1].shape[:2]
+        return image_tokens(width, height, budget)
+
+    def file(self, index: int) -> str:
+        return f"{self.name}, row {self._sample(index)[0].id}"
+
+    def examples(self) -> range:
+        return range(0, self._length, -(-self._length // _LOOKED_AT))
+
+    def _sample(self, index: int) -> tuple[Row, np.ndarray]:
+        ceiling = self._ceilings.get(index)
+        key = (self._epoch, ceiling, index)
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key]
+        stream = self._stream.at(self._epoch)
+        found = (stream if ceiling is None else stream.up_to(ceiling)).sample(index)
+        self._kept[key] = found
+        self._room -= found[1].nbytes
+        while self._room < 0 and len(self._kept) > 1:
+            self._room += self._kept.popitem(last=False)[1][1].nbytes
+        return found
