@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Self
 
 import cv2
@@ -132,36 +133,42 @@ class Scratches(Operator):
         return change_part(image, origin, self.zone.part(image, origin), self._scratched)
 
     def _scratched(self, region: Image, corner: Origin) -> Image:
-        rng = np.random.default_rng(self.seed)
-        n, zone = self.count, self.zone
-        radius, turn = np.sqrt(rng.random(n)) * 1.3, rng.uniform(0, 2 * math.pi, n)
-        middle = np.stack(
-            [zone.x + zone.width * radius * np.cos(turn), zone.y + zone.height * radius * np.sin(turn)], 1
-        )
-        heading = np.radians(self.angle + np.where(rng.random(n) < 0.8, rng.normal(0, 9, n), rng.uniform(-90, 90, n)))
-        length = 22 * self.width * rng.lognormal(0.3, 0.8, n)
-        bend = rng.normal(0, 0.12, n)
-        along = np.linspace(-0.5, 0.5, 7)
-        local = heading[:, None] + bend[:, None] * along * 2
-        points = middle[:, None] + length[:, None, None] * along[None, :, None] * np.stack(
-            [np.cos(local), np.sin(local)], 2
-        )
-        deep = np.sort(rng.beta(1.0, 1.2, n))  # where grooves cross, the deepest shows
-        levels = (60 + 195 * deep).round()
-        thickness = np.maximum(1, np.rint(self.width * (0.25 + 0.75 * deep)))
-        shape = region.shape[:2]
-        groove = strokes(shape, corner, points, levels, thickness)
-        side = math.radians(self.angle) + math.pi / 2
-        off = max(0.8, 0.6 * self.width) * np.array([math.cos(side), math.sin(side)])
-        flank = strokes(shape, corner, points + off, levels, thickness)
-        pale = cv2.GaussianBlur(groove, (0, 0), 0.6).astype(np.float32) / 255
-        dark = cv2.GaussianBlur(flank, (0, 0), 0.8).astype(np.float32) / 255
-        inside = zone.mask(shape, corner)
-        uneven = np.clip(0.8 + 0.3 * clouds(shape, corner, self.seed, 8 * self.width + 4), 0, 1.5) * np.sqrt(inside)
-        result = scaled(region, 1 - 0.32 * dark * uneven)
-        scuffed = self.haze * inside * np.clip(0.7 + 0.4 * uneven, 0, 1)
-        result = mixed(result, (222, 222, 220), np.clip(scuffed, 0, 1))
-        return mixed(result, (236, 236, 234), pale * np.clip(1.8 * uneven, 0, 1))
+        dark, scuffed, pale = _grooves(self, region.shape[:2], corner)
+        result = mixed(scaled(region, dark), (222, 222, 220), scuffed)
+        return mixed(result, (236, 236, 234), pale)
+
+
+# An observer damages one window again and again, with other characters in it: the marks on it stay, and are kept.
+@lru_cache(maxsize=2)
+def _grooves(scratched: Scratches, shape: tuple[int, int], corner: Origin) -> tuple[Floats, Floats, Floats]:
+    """The gain in the grooves' flanks, the share of scattered light, and the share of the grooves; [H, W] each."""
+    rng = np.random.default_rng(scratched.seed)
+    n, zone = scratched.count, scratched.zone
+    radius, turn = np.sqrt(rng.random(n)) * 1.3, rng.uniform(0, 2 * math.pi, n)
+    middle = np.stack([zone.x + zone.width * radius * np.cos(turn), zone.y + zone.height * radius * np.sin(turn)], 1)
+    heading = np.radians(scratched.angle + np.where(rng.random(n) < 0.8, rng.normal(0, 9, n), rng.uniform(-90, 90, n)))
+    length = 22 * scratched.width * rng.lognormal(0.3, 0.8, n)
+    bend = rng.normal(0, 0.12, n)
+    along = np.linspace(-0.5, 0.5, 7)
+    local = heading[:, None] + bend[:, None] * along * 2
+    points = middle[:, None] + length[:, None, None] * along[None, :, None] * np.stack(
+        [np.cos(local), np.sin(local)], 2
+    )
+    deep = np.sort(rng.beta(1.0, 1.2, n))  # where grooves cross, the deepest shows
+    levels = (60 + 195 * deep).round()
+    thickness = np.maximum(1, np.rint(scratched.width * (0.25 + 0.75 * deep)))
+    groove = strokes(shape, corner, points, levels, thickness)
+    side = math.radians(scratched.angle) + math.pi / 2
+    off = max(0.8, 0.6 * scratched.width) * np.array([math.cos(side), math.sin(side)])
+    flank = strokes(shape, corner, points + off, levels, thickness)
+    pale = cv2.GaussianBlur(groove, (0, 0), 0.6).astype(np.float32) / 255
+    dark = cv2.GaussianBlur(flank, (0, 0), 0.8).astype(np.float32) / 255
+    inside = zone.mask(shape, corner)
+    uneven = np.clip(0.8 + 0.3 * clouds(shape, corner, scratched.seed, 8 * scratched.width + 4), 0, 1.5) * np.sqrt(
+        inside
+    )
+    scuffed = scratched.haze * inside * np.clip(0.7 + 0.4 * uneven, 0, 1)
+    return 1 - 0.32 * dark * uneven, np.clip(scuffed, 0, 1), pale * np.clip(1.8 * uneven, 0, 1)
 
 
 @register
@@ -258,27 +265,11 @@ class Crease(Operator):
         return change_part(image, origin, self.zone.part(image, origin), self._folded)
 
     def _folded(self, region: Image, corner: Origin) -> Image:
-        shape = region.shape[:2]
-        points, level = self._folds()
-        count = len(points)
-        core = strokes(shape, corner, points, level, np.full(count, max(1, round(0.5 * self.width))))
-        band = strokes(shape, corner, points, level, np.full(count, max(1, round(2.2 * self.width))))
-        flakes = grain(shape, corner, self.seed, 1, max(1.0, 0.35 * self.width))[:, :, 0]
-        near = cv2.GaussianBlur(band, (0, 0), 0.7 * self.width).astype(np.float32) / 255
-        line = cv2.GaussianBlur(core, (0, 0), 0.6).astype(np.float32) / 255
-        broken = np.clip(line * (0.85 + 0.35 * flakes) + smooth_step((near * 2.2 + flakes - 2.1) / 0.5) * near, 0, 1)
-        # Facets: on one side of a fold the sheet turns to the lamp, on the other away from it.
-        side = self.width * np.array([0.9, 0.5])
-        lit = strokes(shape, corner, points - side, level, np.full(count, max(1, round(1.5 * self.width))))
-        dark = strokes(shape, corner, points + side, level, np.full(count, max(1, round(1.5 * self.width))))
-        slope = cv2.GaussianBlur(lit, (0, 0), 1.1 * self.width).astype(np.float32)
-        slope -= cv2.GaussianBlur(dark, (0, 0), 1.1 * self.width)
-        facets = clouds(shape, corner, self.seed ^ 13, 2.5 * self.text_height) * self.zone.mask(shape, corner)
-        light = 1 + np.float32(self.relief) * (slope / np.float32(190) + np.float32(0.11) * facets)
+        broken, light = _folds_over(self, region.shape[:2], corner)
         pale = mixed(region, paper_of(region, self.text_height, corner), np.float32(0.95) * broken)
         return scaled(added(pale, 10 * broken), light)
 
-    def _folds(self) -> tuple[NDArray[np.float64], NDArray]:
+    def folds(self) -> tuple[NDArray[np.float64], NDArray]:
         """Pieces of ragged lines across the zone [n, 3, 2] in page pixels, and how sharp each is (0..255)."""
         rng = np.random.default_rng(self.seed)
         n, zone = self.lines, self.zone
@@ -305,3 +296,25 @@ class Crease(Operator):
             levels.append(sharp * (1 - np.abs(along[first + 1]) ** 2.5))
         order = np.argsort(np.concatenate(levels), kind="stable")
         return np.concatenate(pieces)[order], np.concatenate(levels)[order].round()
+
+
+@lru_cache(maxsize=2)
+def _folds_over(sheet: Crease, shape: tuple[int, int], corner: Origin) -> tuple[Floats, Floats]:
+    """Where the print is broken off, and the light on the facets; [H, W] each."""
+    points, level = sheet.folds()
+    count = len(points)
+    core = strokes(shape, corner, points, level, np.full(count, max(1, round(0.5 * sheet.width))))
+    band = strokes(shape, corner, points, level, np.full(count, max(1, round(2.2 * sheet.width))))
+    flakes = grain(shape, corner, sheet.seed, 1, max(1.0, 0.35 * sheet.width))[:, :, 0]
+    near = cv2.GaussianBlur(band, (0, 0), 0.7 * sheet.width).astype(np.float32) / 255
+    line = cv2.GaussianBlur(core, (0, 0), 0.6).astype(np.float32) / 255
+    broken = np.clip(line * (0.85 + 0.35 * flakes) + smooth_step((near * 2.2 + flakes - 2.1) / 0.5) * near, 0, 1)
+    # Facets: on one side of a fold the sheet turns to the lamp, on the other away from it.
+    side = sheet.width * np.array([0.9, 0.5])
+    lit = strokes(shape, corner, points - side, level, np.full(count, max(1, round(1.5 * sheet.width))))
+    dark = strokes(shape, corner, points + side, level, np.full(count, max(1, round(1.5 * sheet.width))))
+    slope = cv2.GaussianBlur(lit, (0, 0), 1.1 * sheet.width).astype(np.float32)
+    slope -= cv2.GaussianBlur(dark, (0, 0), 1.1 * sheet.width)
+    facets = clouds(shape, corner, sheet.seed ^ 13, 2.5 * sheet.text_height) * sheet.zone.mask(shape, corner)
+    light = 1 + np.float32(sheet.relief) * (slope / np.float32(190) + np.float32(0.11) * facets)
+    return broken, light
