@@ -121,7 +121,7 @@ class GaussianBlur(Operator):
     """Many small spreads at once: ``sigma`` pixels. Source: the central limit theorem, for spreads that convolve."""
 
     name = "gaussian_blur"
-    rungs = (0.226, 0.285, 0.363, 0.42, 0.48, 0.988)
+    rungs = (0.35, 0.395, 0.44, 0.517, 0.701, 0.984)
     stage = OPTICS
     sigma: Positive
 
@@ -142,7 +142,7 @@ class DefocusBlur(Operator):
     """
 
     name = "defocus_blur"
-    rungs = (0.323, 0.412, 0.501, 0.562, 0.622, 1.071)
+    rungs = (0.435, 0.495, 0.562, 0.625, 0.799, 0.997)
     stage = OPTICS
     radius: Positive
 
@@ -163,7 +163,7 @@ class MotionBlur(Operator):
     """
 
     name = "motion_blur"
-    rungs = (0.056, 0.095, 0.136, 0.18, 0.253, 0.8)
+    rungs = (0.032, 0.124, 0.169, 0.21, 0.25, 0.675)
     stage = OPTICS
     length: Annotated[float, Field(gt=0, le=2000)]
     angle: Finite
@@ -192,7 +192,7 @@ class CameraShake(Operator):
     """
 
     name = "camera_shake"
-    rungs = (-0.022, 0.066, 0.124, 0.203, 0.399, 0.859)
+    rungs = (-0.001, 0.092, 0.177, 0.259, 0.339, 0.815)
     stage = OPTICS
     path: Annotated[tuple[Point, ...], Field(min_length=2, max_length=24)]
 
@@ -224,7 +224,7 @@ class LensFault(Operator):
     """
 
     name = "lens_fault"
-    rungs = (0.06, 0.38, 0.625, 0.733, 0.833, 1.393)
+    rungs = (0.22, 0.602, 0.739, 0.825, 1.043, 1.312)
     stage = OPTICS
     x: Finite
     y: Finite

@@ -70,7 +70,7 @@ class Jpeg(Operator):
     """Reduced to pixels of ``pitch`` (1: not at all), compressed at ``quality``, enlarged. Source: ITU-T T.81 (1992)."""
 
     name = "jpeg"
-    rungs = (0.407, 0.459, 0.502, 0.555, 0.65, 0.837)
+    rungs = (0.408, 0.449, 0.501, 0.543, 0.59, 0.773)
     stage = COMPRESSION
     pitch: Pitch
     quality: Quality
@@ -96,7 +96,7 @@ class JpegTwice(Operator):
     """
 
     name = "jpeg_twice"
-    rungs = (0.314, 0.377, 0.434, 0.491, 0.597, 0.782)
+    rungs = (0.323, 0.379, 0.437, 0.487, 0.539, 0.73)
     stage = COMPRESSION
     pitch: Pitch
     first: Quality
@@ -133,7 +133,7 @@ class WebP(Operator):
     """
 
     name = "webp"
-    rungs = (-0.161, -0.091, -0.032, 0.061, 0.214, 0.479)
+    rungs = (-0.159, -0.099, -0.027, 0.037, 0.114, 0.439)
     stage = COMPRESSION
     exact_windows = False
     pitch: Pitch
@@ -159,7 +159,7 @@ class Messenger(Operator):
     """
 
     name = "messenger"
-    rungs = (0.024, 0.099, 0.167, 0.237, 0.418, 0.767)
+    rungs = (0.032, 0.125, 0.189, 0.255, 0.335, 0.685)
     stage = COMPRESSION
     pitch: Pitch
     sharpen: NotNegative

@@ -206,7 +206,7 @@ class OpaqueOccluder(Operator):
     """Patches through which nothing is seen. Source: Porter and Duff, Compositing digital images, SIGGRAPH 1984 (over)."""
 
     name = "opaque_occluder"
-    rungs = (-0.13, 0.181, 0.468, 0.714, 0.894, 1.043)
+    rungs = (-0.085, 0.233, 0.533, 0.77, 0.924, 1.055)
     stage = COVER
     local = True
     patches: tuple[Patch, ...]
@@ -236,7 +236,7 @@ class TranslucentOccluder(Operator):
     """Patches of ``opacity`` below 1 (film, a smear): the ink under them stays, paler. Source: as for opaque ones."""
 
     name = "translucent_occluder"
-    rungs = (-0.06, 0.096, 0.282, 0.546, 0.806, 1.1)
+    rungs = (0.04, 0.23, 0.421, 0.65, 0.997, 1.68)
     stage = COVER
     local = True
     patches: tuple[Patch, ...]

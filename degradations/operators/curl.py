@@ -44,7 +44,7 @@ class PageCurl(Moving):
     """
 
     name = "page_curl"
-    rungs = (0.497, 0.607, 0.704, 0.79, 0.865, 0.935)
+    rungs = (0.5, 0.606, 0.701, 0.785, 0.865, 0.931)
 
     gutter: Finite
     side: Annotated[int, Field(ge=-1, le=1)]

@@ -87,7 +87,7 @@ class FoldedEdge(Operator):
     """
 
     name = "folded_edge"
-    rungs = (-0.216, 0.2, 0.548, 0.752, 0.884, 1.016)
+    rungs = (-0.208, 0.248, 0.564, 0.752, 0.884, 0.987)
     stage = COVER
     local = True
     x: Finite
@@ -179,7 +179,7 @@ class CroppedEdge(Operator):
     """
 
     name = "cropped_edge"
-    rungs = (0.064, 0.452, 0.708, 0.866, 0.969, 1.069)
+    rungs = (0.056, 0.445, 0.7, 0.857, 0.966, 1.06)
     stage = COVER
     local = True
     x: Finite

@@ -50,7 +50,7 @@ class Overexposure(Operator):
     """
 
     name = "overexposure"
-    rungs = (0.317, 0.427, 0.523, 0.615, 0.704, 0.846)
+    rungs = (0.283, 0.414, 0.508, 0.596, 0.682, 0.827)
     stage = LIGHT
     stops: Stops
     veil: Share
@@ -89,7 +89,7 @@ class Underexposure(Operator):
     """
 
     name = "underexposure"
-    rungs = (0.727, 0.815, 0.891, 0.994, 1.116, 1.332)
+    rungs = (0.747, 0.83, 0.901, 0.973, 1.048, 1.288)
     stage = LIGHT
     stops: Stops
     black: Share
@@ -121,7 +121,7 @@ class HologramSheen(Operator):
     """
 
     name = "hologram_sheen"
-    rungs = (0.497, 0.645, 0.77, 0.856, 0.964, 1.236)
+    rungs = (0.542, 0.68, 0.801, 0.877, 0.979, 1.212)
     stage = LIGHT
     local = True
     x: Finite

@@ -134,7 +134,7 @@ class Finger(Operator):
     """
 
     name = "finger"
-    rungs = (-0.237, 0.372, 0.606, 0.784, 0.906, 1.024)
+    rungs = (-0.185, 0.4, 0.632, 0.794, 0.922, 1.104)
     stage = COVER
     local = True
     digits: tuple[Digit, ...]

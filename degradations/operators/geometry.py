@@ -301,7 +301,7 @@ class Rotation(Posed):
     """The page turned in the picture, and, held too near, partly outside it. Source: as for ``Posed``."""
 
     name = "rotation"
-    rungs = (-0.11, 0.293, 0.567, 0.774, 0.909, 1.04)
+    rungs = (-0.08, 0.357, 0.607, 0.787, 0.921, 1.032)
 
     @classmethod
     def draw(cls, severity: int, rng: Rng, context: Context) -> Self:
@@ -320,7 +320,7 @@ class Perspective(Posed):
     """The page seen from the side: its far end is small, and out of focus. Source: as for ``Posed``."""
 
     name = "perspective"
-    rungs = (0.398, 0.427, 0.453, 0.48, 0.511, 0.617)
+    rungs = (0.408, 0.439, 0.469, 0.496, 0.537, 0.611)
 
     @classmethod
     def draw(cls, severity: int, rng: Rng, context: Context) -> Self:

@@ -66,7 +66,7 @@ class Glare(Operator):
     """
 
     name = "glare"
-    rungs = (-0.037, 0.056, 0.204, 0.422, 0.604, 1.156)
+    rungs = (-0.033, 0.062, 0.193, 0.42, 0.6, 1.135)
     stage = LIGHT
     local = True
     x: Finite
@@ -121,7 +121,7 @@ class Shadow(Operator):
     """
 
     name = "shadow"
-    rungs = (0.036, 0.143, 0.243, 0.329, 0.515, 0.863)
+    rungs = (0.059, 0.153, 0.246, 0.334, 0.452, 0.781)
     stage = LIGHT
     x: Finite
     y: Finite
@@ -171,7 +171,7 @@ class UnevenLighting(Operator):
     """
 
     name = "uneven_lighting"
-    rungs = (-0.087, 0.033, 0.125, 0.279, 0.465, 0.826)
+    rungs = (-0.105, 0.04, 0.135, 0.219, 0.318, 0.719)
     stage = LIGHT
     x: Finite
     y: Finite
@@ -220,7 +220,7 @@ class LowContrast(Operator):
     """
 
     name = "low_contrast"
-    rungs = (-0.075, 0.047, 0.129, 0.299, 0.503, 0.878)
+    rungs = (-0.046, 0.061, 0.135, 0.222, 0.314, 0.81)
     stage = LIGHT
     level: Grey
     gain: Share

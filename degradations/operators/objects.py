@@ -167,7 +167,7 @@ class Sticker(Operator):
     """
 
     name = "sticker"
-    rungs = (-0.292, 0.078, 0.43, 0.71, 0.895, 1.115)
+    rungs = (-0.287, 0.153, 0.451, 0.726, 0.917, 1.082)
     stage = COVER
     local = True
     labels: tuple[Label, ...]
@@ -270,7 +270,7 @@ class Tape(Operator):
     """
 
     name = "tape"
-    rungs = (0.161, 0.423, 0.662, 0.822, 1.025, 1.281)
+    rungs = (0.204, 0.611, 0.844, 0.998, 1.136, 1.325)
     stage = COVER
     local = True
     strips: tuple[Strip, ...]

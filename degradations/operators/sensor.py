@@ -46,7 +46,7 @@ class Noise(Operator):
     of ``grain_size`` pixels, ``chroma`` of it different by channel. Source: as for ``LowLight``, on grey levels."""
 
     name = "noise"
-    rungs = (-0.163, -0.048, 0.071, 0.26, 0.45, 0.838)
+    rungs = (-0.179, -0.059, 0.036, 0.131, 0.222, 0.747)
     stage = SENSOR
     read: NotNegative
     shot: NotNegative
@@ -89,7 +89,7 @@ class LowLight(Operator):
     """
 
     name = "low_light"
-    rungs = (0.442, 0.49, 0.534, 0.609, 0.698, 0.871)
+    rungs = (0.44, 0.493, 0.535, 0.575, 0.62, 0.831)
     stage = SENSOR
     electrons: Positive
     read: NotNegative
@@ -128,7 +128,7 @@ class LowResolution(Operator):
     """
 
     name = "low_resolution"
-    rungs = (-0.013, 0.128, 0.245, 0.346, 0.474, 0.901)
+    rungs = (-0.029, 0.182, 0.303, 0.392, 0.461, 0.832)
     stage = SENSOR
     pitch: Pitch
     smooth: bool
@@ -154,7 +154,7 @@ class Demosaic(Operator):
     """
 
     name = "demosaic"
-    rungs = (-0.031, 0.044, 0.11, 0.175, 0.309, 0.64)
+    rungs = (0.017, 0.086, 0.145, 0.205, 0.265, 0.577)
     stage = SENSOR
     pitch: Pitch
     filter: Share
@@ -187,7 +187,7 @@ class RollingBands(Operator):
     """
 
     name = "rolling_bands"
-    rungs = (-0.146, -0.074, -0.007, 0.098, 0.369, 0.955)
+    rungs = (-0.134, -0.063, 0.006, 0.095, 0.347, 0.949)
     stage = SENSOR
     x: Finite
     y: Finite

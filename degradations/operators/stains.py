@@ -48,7 +48,7 @@ class WaterStain(Operator):
     """
 
     name = "water_stain"
-    rungs = (0.157, 0.196, 0.249, 0.301, 0.336, 0.702)
+    rungs = (0.244, 0.279, 0.315, 0.381, 0.507, 0.686)
     stage = WEAR
     local = True
     zone: Zone
@@ -114,7 +114,7 @@ class InkBleed(Operator):
     """
 
     name = "ink_bleed"
-    rungs = (0.257, 0.361, 0.414, 0.468, 0.531, 1.172)
+    rungs = (0.376, 0.436, 0.487, 0.558, 0.798, 1.172)
     stage = WEAR
     spread: Positive
     gain: Positive
@@ -156,7 +156,7 @@ class FadedThermal(Operator):
     """
 
     name = "faded_thermal"
-    rungs = (-0.184, 0.225, 0.434, 0.599, 0.773, 1.138)
+    rungs = (-0.297, 0.153, 0.424, 0.547, 0.666, 1.03)
     stage = WEAR
     left: Share
     uneven: Share
@@ -209,7 +209,7 @@ class DotMatrix(Operator):
     """
 
     name = "dot_matrix"
-    rungs = (-0.04, 0.203, 0.353, 0.413, 0.589, 0.97)
+    rungs = (-0.076, 0.309, 0.379, 0.413, 0.635, 0.892)
     stage = WEAR
     pitch: Positive
     top: Finite

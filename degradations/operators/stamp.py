@@ -112,7 +112,7 @@ class Stamp(Operator):
     """
 
     name = "stamp"
-    rungs = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+    rungs = (0.548, 0.666, 0.765, 0.862, 0.952, 1.2)
     stage = COVER
     local = True
     imprints: tuple[Imprint, ...]

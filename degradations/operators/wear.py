@@ -104,7 +104,7 @@ class Scratches(Operator):
     """
 
     name = "scratches"
-    rungs = (0.363, 0.474, 0.624, 0.83, 1.039, 1.375)
+    rungs = (0.436, 0.563, 0.759, 0.928, 1.115, 1.375)
     stage = WEAR
     local = True
     zone: Zone
@@ -181,7 +181,7 @@ class WornPrint(Operator):
     """
 
     name = "worn_print"
-    rungs = (-0.501, -0.141, 0.147, 0.385, 0.62, 0.8)
+    rungs = (-0.551, -0.135, 0.158, 0.394, 0.607, 0.838)
     stage = WEAR
     local = True
     zone: Zone
