@@ -1,7 +1,8 @@
 """Makes the damaged image of one row again, bit for bit, from the row alone: no dataset, no recipe file.
 
 Run: ``kie-hvqa simulate --replay ROW --out FILE.png``, where ROW is a file that holds one row as JSON, or
-``DIR#id`` (or ``FILE.jsonl#id``) for one row of many. Where the image lies beside the row, the two are compared.
+``DIR#id`` (or ``FILE.jsonl#id``) for one row of many, the rollouts of a training run included (``OUT/rollouts#id``).
+Where the image lies beside the row, the two are compared.
 
 The row says which page was drawn and every parameter of its damage. The same pixels are promised for the same
 versions (``dataset.json`` names them); other versions of OpenCV or of a font may draw another page.
@@ -73,6 +74,8 @@ def find_row(spec: str) -> tuple[Path, Row]:
     path = Path(spec)
     if hash_ and not path.exists():
         path = Path(name)
+        if path.suffix == ".parquet" or any(path.glob("*.parquet")):
+            return path, _logged_row(path, wanted)
         file = path / METADATA if path.is_dir() else path
         for row in load_rows(file):
             if row.id == wanted:
@@ -95,6 +98,24 @@ def find_row(spec: str) -> tuple[Path, Row]:
         return path, parse_row(data)
     except InputError as error:
         raise InputError(error.what, file=path, field=error.field, remedy=error.remedy) from None
+
+
+def _logged_row(path: Path, wanted: str) -> Row:
+    """The row of which completions with the id ``wanted`` are in the rollouts at ``path``, a folder or one of its files."""
+    from pyarrow import ArrowException, compute  # type: ignore[import-untyped]
+    from pyarrow.parquet import read_table  # type: ignore[import-untyped]
+
+    try:
+        table = read_table(path, filters=compute.field("id") == wanted).slice(0, 1)
+        logged = {name: column[0] for name, column in table.to_pydict().items() if column}
+    except (ArrowException, OSError, ValueError) as error:
+        raise InputError(
+            f"not a log of rollouts ({str(error)[:200]})", file=path, remedy="Name OUT/rollouts."
+        ) from None
+    if not logged:
+        raise InputError(f"there is no row {wanted!r}", file=path, remedy="Name an id of its column `id`.")
+    logged |= {name: json.loads(logged[name]) for name in ("page", "recipe") if logged.get(name)}
+    return parse_row({"file_name": "", **logged})
 
 
 def _other_versions(file: Path) -> str:

@@ -1,7 +1,8 @@
 """Every completion of a GRPO run, in ``OUT/rollouts/step_*.parquet``: one file a generation, one row a completion.
 
 A row holds what was asked and said, every part of the reward, the advantage, why the completion ended, and the damage
-recipe of its image, so that the image can be drawn again from the log. A file is named by the optimiser step that it
+recipe of its image and what its page was drawn from, so that the image can be made again from the log
+(``kie-hvqa simulate --replay OUT/rollouts#ID``). A file is named by the optimiser step that it
 is generated for and is written beside and renamed; a run that was killed goes on from a checkpoint and writes the
 files of the steps after it anew, so that no row is lost and none stands twice.
 
@@ -22,7 +23,8 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 from kie_hvqa.files import replacing
 from rewards.contract import completion_text
 
-COPIED = ("id", "document_id", "document_type", "field", "question_kind", "severity", "template")
+COPIED = ("id", "document_id", "document_type", "split", "field", "question_kind", "severity", "template", "problem")
+AS_JSON = ("page", "recipe")  # of any shape: a table wants one
 
 
 def rollout_table(
@@ -47,7 +49,7 @@ def rollout_table(
             [None if math.isnan(value) else value for value in values], type=pa.float64()
         )
     columns["advantage"] = list(advantages)
-    columns["recipe"] = [json.dumps(row.get("recipe"), ensure_ascii=False) for row in rows]
+    columns |= {name: [json.dumps(row.get(name), ensure_ascii=False) for row in rows] for name in AS_JSON}
     return pa.table(columns)
 
 

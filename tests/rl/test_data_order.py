@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from trl.trainer.utils import RepeatSampler
 
+from degradations.config import SimulateConfig
+from degradations.replay import replay_file
+from degradations.streaming import Stream
 from kie_hvqa.checkpoint import read_contract
 from kie_hvqa.config import load
+from kie_hvqa.dataset import load_image
 from kie_hvqa.errors import InputError
 from kie_hvqa.files import read_json
 from rl import grpo, sft
@@ -157,6 +162,13 @@ def test_a_run_damages_while_it_trains(small, stream, tmp_path, stage, text, tra
             rollouts = pd.read_parquet(folder / "out" / "rollouts").sort_values("step")
             assert rollouts[rollouts.step <= 1].severity.max() <= 1 and rollouts.severity.max() > 2
             assert {name.split("-e")[1][0] for name in rollouts.id} == {"0", "1"}
+            again = replay_file(f"{folder / 'out' / 'rollouts'}#{rollouts.id.iloc[-1]}", folder / "again.png")
+            last = Stream(load(stream, SimulateConfig), "train", 1)
+            found = next(image for row, image in map(last.sample, range(len(last))) if row.id == again.row.id)
+            # The ceiling is 6 by then.
+            assert np.array_equal(again.image, found) and np.array_equal(
+                np.asarray(load_image(folder / "again.png")), found
+            )
     assert seen[0] == seen[1]
 
 
