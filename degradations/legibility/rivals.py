@@ -138,9 +138,10 @@ class Setting:
         x, y = origin
         ground = how.ground[y : y + window.shape[0], x : x + window.shape[1]]
         self._bare = window.copy()
-        coverage = self._coverage(self.places)
-        printed = coverage > 0
-        self._bare[printed] = ground[printed]
+        line = self._line(self.places)
+        rows = slice(line.top, line.top + len(line.coverage))
+        printed = line.coverage > 0
+        self._bare[rows][printed] = ground[rows][printed]
 
     def _place(self, char: str, pen: float) -> _Place:
         if char.isspace():
@@ -164,23 +165,28 @@ class Setting:
         first, last = max(0, left - place.x), min(place.mask.shape[1], right - place.x)
         return _Place(place.mask[:, first : max(first, last)], place.x + first, place.y)
 
-    def _coverage(self, places: Sequence[_Place]) -> NDArray[np.uint8]:
+    def _line(self, places: Sequence[_Place]) -> Line:
+        """The rows of the window that ``places`` print on."""
         height, width = self.window.shape[:2]
-        coverage = np.zeros((height, width), np.uint8)
-        for place in places:
+        inked = [place for place in places if place.mask.size]
+        around = self._margin + 1  # blurred rows must not see themselves mirrored in the border
+        top = max(0, min((place.y for place in inked), default=0) - around)
+        bottom = min(height, max((place.y + place.mask.shape[0] for place in inked), default=0) + around)
+        coverage = np.zeros((max(0, bottom - top), width), np.uint8)
+        for place in inked:
             h, w = place.mask.shape
-            x0, y0, x1, y1 = max(place.x, 0), max(place.y, 0), min(place.x + w, width), min(place.y + h, height)
+            x0, y0, x1, y1 = max(place.x, 0), max(place.y, top), min(place.x + w, width), min(place.y + h, bottom)
             if x0 < x1 and y0 < y1:
-                view = coverage[y0:y1, x0:x1]
+                view = coverage[y0 - top : y1 - top, x0:x1]
                 np.maximum(view, place.mask[y0 - place.y : y1 - place.y, x0 - place.x : x1 - place.x], out=view)
-        if self.style.softness > 0:
+        if self.style.softness > 0 and coverage.size:
             side = 2 * self._margin + 1
             coverage = cv2.GaussianBlur(coverage, (side, side), self.style.softness)
-        return coverage
+        return Line(coverage, 0, top, ())
 
     def printed(self, changes: dict[int, str]) -> Image:
         """The clean window with the slots in ``changes`` replaced by those characters."""
         places = [self.rival(i, changes[i]) if i in changes else place for i, place in enumerate(self.places)]
         image = self._bare.copy()
-        ink(image, Line(self._coverage(places), 0, 0, ()), self.style.colour, opaque=self.style.opaque)
+        ink(image, self._line(places), self.style.colour, opaque=self.style.opaque)
         return image

@@ -27,8 +27,9 @@ A = TypeVar("A", np.uint8, np.float32)
 # Of a slot (index into the value), its nearest rivals and what was found of them (float64 [4, rivals]): is that enough?
 Settled = Callable[[int, str, NDArray[np.float64]], bool]
 
-# Text heights around the slots: enough where nothing spreads, enough for blur, and for slots that move away.
-_MARGINS = (0.25, 1.2, 4.0, 12.0, math.inf)
+# Text heights around the slots: enough where nothing spreads, for a coder, for blur, and for slots that move away.
+_MARGINS = (0.25, 0.5, 1.2, 4.0, 12.0, math.inf)
+_BLUR = 1.2
 _REACH = (0.05, 0.4)  # text heights beside a slot in which its difference is looked for; more where the damage spreads
 _SPACING = (2, 3)  # every second slot is replaced at a time, and every third where the damage spreads
 # Where the page is laid under the sensor instead, in text heights: two of many phases.
@@ -65,7 +66,9 @@ class View:
         for margin in _MARGINS[1:] if self.spreads else _MARGINS[:1]:
             self.origin, self.clean = _window(page, hit, margin * height, recipe)
             seen, origin, known = recipe.apply_window(self.clean, self.origin)
-            if self.frame.known(known, origin) or self.clean.shape == page.shape:
+            if self.clean.shape == page.shape or (
+                self.frame.known(known, origin) and (margin >= _BLUR or self._as_damaged(seen, origin))
+            ):
                 break
         self.setting = Setting(value, self.clean, self.origin, how)
         # Everything is compared at a text height that a reader would reduce the line to anyhow.
@@ -78,6 +81,10 @@ class View:
         starts = np.clip(np.floor(across[:, 0]), 0, width - 1).astype(int)
         ends = np.clip(np.ceil(across[:, 1]), starts + 1, width).astype(int)
         self.spans = np.stack([starts, ends])
+
+    def _as_damaged(self, seen: Image, origin: Origin) -> bool:
+        """Whether the window is wide enough: its part of the picture is that of the damaged page."""
+        return int(cv2.absdiff(self.frame.take(seen, origin), self.frame.take(self.damaged)).max(initial=0)) <= 1
 
     def compare(self, settled: Settled | None = None) -> list[tuple[str, NDArray[np.float64]]]:
         """For each wanted slot its rivals, and float64 [4, rivals]: what ``TRACED`` names (``observer.Trace``).

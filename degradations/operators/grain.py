@@ -30,8 +30,9 @@ def _spread(tile: Floats, shape: tuple[int, int], origin: Origin) -> Floats:
     n = len(tile)
     tile = np.roll(tile, (-origin[1] % n, -origin[0] % n), (0, 1))[: shape[0], : shape[1]]
     below, right = max(0, shape[0] - tile.shape[0]), max(0, shape[1] - tile.shape[1])
-    spread = cv2.copyMakeBorder(tile, 0, below, 0, right, cv2.BORDER_WRAP)
-    return spread.reshape(*shape, -1)
+    spread = cv2.copyMakeBorder(tile, 0, below, 0, right, cv2.BORDER_WRAP).reshape(*shape, -1)
+    spread.setflags(write=False)
+    return spread
 
 
 # The observer damages the same window a few dozen times with one seed: the last tiles and fields are kept.
@@ -49,13 +50,17 @@ def _tile(seed: int, channels: int, size: float) -> Floats:
     return np.asarray(smooth.reshape(PERIOD, PERIOD, channels) / np.float32(np.square(kernel).sum()), np.float32)
 
 
+@lru_cache(maxsize=2)
 def noise_field(shape: tuple[int, int], origin: Origin, seed: int, channels: int) -> Floats:
-    """Standard normal noise, float32 [H, W, channels], that depends on page coordinates and ``seed`` only."""
+    """Standard normal noise, float32 [H, W, channels], that depends on page coordinates and ``seed`` only; not to be
+    written to."""
     return _spread(_tile(seed, channels, 1.0), shape, origin)
 
 
+@lru_cache(maxsize=2)
 def grain(shape: tuple[int, int], origin: Origin, seed: int, channels: int, size: float) -> Floats:
-    """Noise of unit variance whose grains are ``size`` pixels wide (1: white), float32 [H, W, channels]."""
+    """Noise of unit variance whose grains are ``size`` pixels wide (1: white), float32 [H, W, channels]; not to be
+    written to."""
     return _spread(_tile(seed, channels, max(1.0, size)), shape, origin)
 
 
