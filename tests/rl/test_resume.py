@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 COMMON = "save_total_limit: 2, dataloader_num_workers: 0, report_to: [], seed: 5"
 STEPS = 7
 ROWS = {"sft": 24, "grpo": 8}  # the second epoch begins after three steps of SFT, and after four of GRPO
+STREAM = "{seed: 2, count: 12, templates: {us_licence: 1}, questions_per_document: 2}"
 STAGES = {
     "sft": ("", f"per_device_train_batch_size: 8, {COMMON}"),
     "grpo": (
@@ -32,7 +33,9 @@ STAGES = {
 
 
 def _start(stage: str, recipe: Path) -> subprocess.Popen:
+    stream = recipe.parent / "stream.yaml"  # there if documents are to be damaged while it trains
     overrides = [
+        *(["data.path=null", f"data.simulate={stream}", "data.curriculum={start: 2, steps: 6}"] * stream.exists()),
         f"data.limit={ROWS[stage]}",
         f"training.max_steps={STEPS}",
         "training.save_strategy=steps",
@@ -55,8 +58,11 @@ def _finish(stage: str, recipe: Path) -> None:
     assert ended.returncode == 0, said[-3000:]
 
 
-def _recipe(small, folder: Path, stage: str) -> Path:
+def _recipe(small, folder: Path, stage: str, damaging: bool) -> Path:
+    folder.mkdir()
     text, training = STAGES[stage]
+    if damaging:
+        (folder / "stream.yaml").write_text(STREAM)
     (folder / "spread.py").write_text(
         "def spread(prompts, completions, completion_ids, **columns):\n"
         "    return [float(sum(ids) % 17) for ids in completion_ids]\n"
@@ -64,15 +70,14 @@ def _recipe(small, folder: Path, stage: str) -> Path:
     return small.recipe(folder / f"{stage}.yaml", text, training)
 
 
+@pytest.mark.parametrize("damaging", [False, True], ids=["dataset", "stream"])
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(small, tmp_path, stage):
-    (tmp_path / "whole").mkdir()
-    whole = _recipe(small, tmp_path / "whole", stage)
+def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(small, tmp_path, stage, damaging):
+    whole = _recipe(small, tmp_path / "whole", stage, damaging)
     _finish(stage, whole)
     expected = load_file(whole.parent / "out" / "model" / "model.safetensors")
 
-    (tmp_path / "killed").mkdir()
-    killed = _recipe(small, tmp_path / "killed", stage)
+    killed = _recipe(small, tmp_path / "killed", stage, damaging)
     out = killed.parent / "out"
     moment = random.Random()  # a new moment in every run of the tests
     for awaited in ("checkpoint-2", "checkpoint-4"):
