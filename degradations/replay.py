@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,10 +22,14 @@ from degradations.operators import Image
 from degradations.pages import PageKey
 from degradations.png import encode_png
 from degradations.recipe import Recipe
+from kie_hvqa import rollout_log
 from kie_hvqa.dataset import METADATA, load_image, load_rows, parse_row
 from kie_hvqa.errors import InputError, WorkError
 from kie_hvqa.files import read_json, replacing
 from kie_hvqa.ledger import Row
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,16 @@ def replay(row: Row) -> Image:
     if row.recipe is None:
         raise InputError("this row has no recipe", field="recipe", remedy="Only damaged rows can be replayed.")
     return Recipe.from_json(row.recipe).apply(PageKey.of(row).render().image)
+
+
+def picture(row: Row) -> Picture | None:
+    """As ``replay``, as a PIL image; None for a row whose image cannot be made again."""
+    from PIL import Image as Pictures
+
+    try:
+        return Pictures.fromarray(replay(row))
+    except InputError:
+        return None
 
 
 def replay_file(spec: str, out: Path) -> Replayed:
@@ -74,8 +89,10 @@ def find_row(spec: str) -> tuple[Path, Row]:
     path = Path(spec)
     if hash_ and not path.exists():
         path = Path(name)
-        if path.suffix == ".parquet" or any(path.glob("*.parquet")):
-            return path, _logged_row(path, wanted)
+        if rollout_log.is_log(path):
+            for entry in rollout_log.read(path, wanted):
+                return path, rollout_log.row_of(entry)
+            raise InputError(f"there is no row {wanted!r}", file=path, remedy="Name an id of its column `id`.")
         file = path / METADATA if path.is_dir() else path
         for row in load_rows(file):
             if row.id == wanted:
@@ -98,24 +115,6 @@ def find_row(spec: str) -> tuple[Path, Row]:
         return path, parse_row(data)
     except InputError as error:
         raise InputError(error.what, file=path, field=error.field, remedy=error.remedy) from None
-
-
-def _logged_row(path: Path, wanted: str) -> Row:
-    """The row of which completions with the id ``wanted`` are in the rollouts at ``path``, a folder or one of its files."""
-    from pyarrow import ArrowException, compute  # type: ignore[import-untyped]
-    from pyarrow.parquet import read_table  # type: ignore[import-untyped]
-
-    try:
-        table = read_table(path, filters=compute.field("id") == wanted).slice(0, 1)
-        logged = {name: column[0] for name, column in table.to_pydict().items() if column}
-    except (ArrowException, OSError, ValueError) as error:
-        raise InputError(
-            f"not a log of rollouts ({str(error)[:200]})", file=path, remedy="Name OUT/rollouts."
-        ) from None
-    if not logged:
-        raise InputError(f"there is no row {wanted!r}", file=path, remedy="Name an id of its column `id`.")
-    logged |= {name: json.loads(logged[name]) for name in ("page", "recipe") if logged.get(name)}
-    return parse_row({"file_name": "", **logged})
 
 
 def _other_versions(file: Path) -> str:

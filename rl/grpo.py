@@ -15,6 +15,7 @@ from trl import GRPOConfig, GRPOTrainer
 from kie_hvqa.config import load
 from rewards.sandbox import Sandbox
 from rewards.spec import load_rewards
+from rl.completion_table import CompletionTable
 from rl.evaluation import Evaluation
 from rl.grpo_trainer import GroupTrainer
 from rl.models import Checkpoint, adapter, open_checkpoint
@@ -69,6 +70,7 @@ def build(recipe: GrpoRecipe, arguments: GRPOConfig, rewards: Sequence[Any]) -> 
         share_prompts=sharing.prompts,
         share_generation=sharing.generation,
         rollouts=Path(recipe.output_dir) / "rollouts" if recipe.rollouts else None,
+        table=CompletionTable(recipe.completion_table_steps),
         evaluation=Evaluation.of(recipe, checkpoint),
         rows=rows,
         **_common(recipe, arguments, rewards, checkpoint, rows),

@@ -18,6 +18,7 @@ from accelerate.utils import gather_object
 from kie_hvqa.answer import parse
 from kie_hvqa.scores import count
 from rewards.contract import completion_text, ledger
+from rl.completion_table import CompletionTable, tensorboard_of
 from rl.data_order import OrderedTrainer
 from rl.evaluation import EvaluatedTrainer
 from rl.keeping import KeptTrainer
@@ -29,10 +30,13 @@ from rl.sharing.trainer import SharingGRPOTrainer
 
 
 class GroupTrainer(OrderedTrainer, TimedTrainer, EvaluatedTrainer, KeptTrainer, SharingGRPOTrainer):
-    """``rollouts`` is where every completion is written; None keeps none."""
+    """``rollouts`` is where every completion is written; None keeps none. ``table`` shows some in TensorBoard."""
 
-    def __init__(self, *args: Any, rollouts: Path | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, rollouts: Path | None = None, table: CompletionTable | None = None, **kwargs: Any
+    ) -> None:
         self._rollouts = rollouts
+        self._table = table or CompletionTable(0)
         self._scored: dict[str, Any] = {}
         self._part: Counter[int] = Counter()
         super().__init__(*args, **kwargs)
@@ -70,9 +74,14 @@ class GroupTrainer(OrderedTrainer, TimedTrainer, EvaluatedTrainer, KeptTrainer, 
                 metrics[name].append(value)
         for name, value in self._zero_variance(inputs, scored["rewards"]).items():
             metrics[name].append(value)
-        if mode == "train" and self._rollouts is not None:
-            self._write_rollouts(inputs, scored, output["advantages"].tolist())
+        if mode == "train":
+            self._keep(inputs, scored, output["advantages"].tolist())
         return output
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        super().log(logs, *args, **kwargs)
+        if (writer := tensorboard_of(self)) is not None:
+            self._table.write(writer, self.state.global_step)
 
     def _ledger_rates(self, inputs: Sequence[dict[str, Any]], completions: Sequence[Any]) -> dict[str, float]:
         counted = []
@@ -92,14 +101,18 @@ class GroupTrainer(OrderedTrainer, TimedTrainer, EvaluatedTrainer, KeptTrainer, 
         weights = self.reward_weights.to(rewards.device)
         return zero_variance(severities, (rewards * weights).nansum(dim=1), self.num_generations)
 
-    def _write_rollouts(self, inputs: list[dict[str, Any]], scored: dict[str, Any], advantages: list[float]) -> None:
+    def _keep(self, inputs: list[dict[str, Any]], scored: dict[str, Any], advantages: list[float]) -> None:
         step, process = self.state.global_step + 1, self.accelerator.process_index
         own = scored["rewards"][process * len(inputs) : (process + 1) * len(inputs)]
+        if self._table.due(step) and tensorboard_of(self) is not None:
+            whole = (own * self.reward_weights.to(own.device)).nansum(dim=1).tolist()
+            self._table.hold(inputs, scored["completions"], whole, advantages, self.num_generations)
+        if self._rollouts is None:
+            return
         rewards = {name: own[:, index].tolist() for index, name in enumerate(self.reward_func_names)}
         table = rollout_table(
             step, inputs, scored["completions"], scored["ids"], rewards, advantages, set(self.eos_token_ids)
         )
-        assert self._rollouts is not None
         name = file_name(step, self._part[step], process, self.accelerator.num_processes)
         write_rollouts(self._rollouts, name, table)
         self._part = Counter({step: self._part[step] + 1})

@@ -117,6 +117,8 @@ class GrpoRecipe(StageRecipe):
     sharing: Sharing = Sharing()
     rollouts: bool = True
     """Keep every completion in OUT/rollouts/step_*.parquet."""
+    completion_table_steps: int = Field(default=20, ge=0)
+    """Every so many steps TensorBoard gets some questions with their damaged images and completions; 0: never."""
     sandbox: SandboxConfig = SandboxConfig()
     """Deadline, memory and quarantine of the processes that the rewards run in."""
 

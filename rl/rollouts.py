@@ -21,10 +21,10 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from kie_hvqa.files import replacing
+from kie_hvqa.rollout_log import AS_JSON
 from rewards.contract import completion_text
 
 COPIED = ("id", "document_id", "document_type", "split", "field", "question_kind", "severity", "template", "problem")
-AS_JSON = ("page", "recipe")  # of any shape: a table wants one
 
 
 def rollout_table(

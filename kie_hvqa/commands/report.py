@@ -29,7 +29,8 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 
 def run(args: argparse.Namespace) -> None:
+    from degradations.replay import picture
     from kie_hvqa.report import write_report
 
-    write_report(args.runs, args.out, samples=args.samples, pictures=args.pictures)
+    write_report(args.runs, args.out, samples=args.samples, pictures=args.pictures, replay=picture)
     print(f"wrote {args.out} ({args.out.stat().st_size / 1e6:.1f} MB)")

@@ -4,7 +4,7 @@
 
 Scores with intervals, paired differences and what the data can tell apart; the same by severity, document type, question
 kind and operator; risk against coverage; suites; training curves; and every sample with its ledger over the picture. Its
-parts: ``sources`` (what is shown), ``headline`` (tables), ``where`` (charts), ``suites``, ``training``, ``gallery`` with ``pictures``
+parts: ``sources`` (what is shown), ``headline`` (tables), ``where`` (charts), ``suites``, ``training``, ``rollouts``, ``gallery`` with ``pictures``
 and ``marking`` (samples), ``page`` (the document); ``charts`` draws and ``markup`` has the common pieces. Style and scripts
 are the files beside them.
 """
@@ -19,6 +19,7 @@ from kie_hvqa.files import write_text
 from kie_hvqa.report.gallery import gallery
 from kie_hvqa.report.headline import ledger_section, official_section, paired, tiles
 from kie_hvqa.report.page import assemble
+from kie_hvqa.report.rollouts import Replay, rollouts_section
 from kie_hvqa.report.sources import load_sources
 from kie_hvqa.report.suites import suite_sections
 from kie_hvqa.report.training import training_section
@@ -30,10 +31,17 @@ __all__ = ["PICTURES", "SAMPLES", "write_report"]
 SAMPLES, PICTURES = 10_000, 100
 
 
-def write_report(directories: Sequence[Path], out: Path, *, samples: int = SAMPLES, pictures: int = PICTURES) -> None:
+def write_report(
+    directories: Sequence[Path],
+    out: Path,
+    *,
+    samples: int = SAMPLES,
+    pictures: int = PICTURES,
+    replay: Replay = lambda row: None,
+) -> None:
     """Write the report about ``directories`` (runs, suites, training runs) to ``out``; differences are against the first run.
 
-    ``samples`` bounds the gallery and ``pictures`` those of its pictures that go into the file, which decide its size. Raises
+    ``replay`` makes the image of a rollout's row again, None where it cannot. ``samples`` bounds the gallery and ``pictures`` those of its pictures that go into the file, which decide its size. Raises
     InputError for a directory with nothing to show, and for runs that were not asked the same questions.
     """
     for option, value in (("--samples", samples), ("--pictures", pictures)):
@@ -59,6 +67,7 @@ def write_report(directories: Sequence[Path], out: Path, *, samples: int = SAMPL
     sections += [
         ("suite-0", "Suites", suite_sections(sources.suites)),
         ("training", "Training", training_section(sources.trainings, sources.names)),
+        ("rollouts", "Rollouts", rollouts_section(sources.trainings, sources.names, replay)),
     ]
     if runs:
         sections.append(("gallery", "Samples", shown))

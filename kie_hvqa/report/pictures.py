@@ -63,7 +63,7 @@ class Album:
         key = (path, part)
         if key not in self._numbers:
             self._numbers[key] = len(self.pictures)
-            self.pictures.append(_data_uri(image.crop(part)))
+            self.pictures.append(data_uri(image.crop(part)))
         return found | {"p": self._numbers[key]}
 
 
@@ -91,7 +91,8 @@ def _size(path: Path) -> tuple[int, int]:
         raise InputError(f"unreadable image ({error})", file=path, remedy="Replace the file.") from None
 
 
-def _data_uri(image: Image.Image) -> str:
+def data_uri(image: Image.Image) -> str:
+    """The picture as the page carries it, no wider than a dense screen shows."""
     if image.width > _WIDEST:
         image = image.resize((_WIDEST, max(1, round(image.height * _WIDEST / image.width))), Image.Resampling.LANCZOS)
     stream = io.BytesIO()

@@ -5,7 +5,7 @@ file             written by                                  becomes
 ===============  ==========================================  =================================================
 ``run.json``     ``kie-hvqa eval``, ``kie-hvqa score``       scores, charts, the gallery
 ``suite.json``   ``kie-hvqa eval --suite``                   the suite's tables
-``history.json`` ``kie-hvqa sft``, ``kie-hvqa grpo``         curves over steps
+``history.json`` ``kie-hvqa sft``, ``kie-hvqa grpo``         curves over steps, and what ``rollouts/`` holds
 ===============  ==========================================  =================================================
 
 A directory may be several of them: a stage of the demo is trained and evaluated in one place.
@@ -20,6 +20,7 @@ from typing import Any
 
 from kie_hvqa.errors import InputError
 from kie_hvqa.files import read_json
+from kie_hvqa.rollout_log import ROLLOUTS, is_log
 from kie_hvqa.runs import RUN, Run, load_run
 from kie_hvqa.suites import read_suite
 
@@ -28,10 +29,11 @@ HISTORY = "history.json"
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """What a stage logged: one mapping a logging step, each with its ``step``."""
+    """What a stage logged: one mapping a logging step, each with its ``step``; ``rollouts`` is where GRPO kept its own."""
 
     name: str
     log: tuple[Mapping[str, Any], ...]
+    rollouts: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,4 +90,5 @@ def _training(directory: Path, name: str) -> Training | None:
             field="log",
             remedy=f"Remove the file, or name a directory without {HISTORY}.",
         )
-    return Training(name, tuple(log))
+    rollouts = directory / ROLLOUTS
+    return Training(name, tuple(log), rollouts if is_log(rollouts) else None)

@@ -32,7 +32,7 @@ def test_every_scalar_of_a_grpo_run_is_in_tensorboard(small, tmp_path):
     rewards = "rewards: [{function: faithful}, {function: format, weight: 0.1}]"
     training = "per_device_train_batch_size: 4, num_generations: 2, max_completion_length: 8, beta: 0.1"
     recipe = small.recipe(tmp_path / "grpo.yaml", rewards, training)
-    grpo.run(recipe, ["training.max_steps=1"])
+    grpo.run(recipe, ["training.max_steps=1", "completion_table_steps=1"])
     events = list((tmp_path / "out").rglob("events.out.tfevents.*"))
     assert events
     found: dict[str, list[float]] = {}
@@ -41,6 +41,10 @@ def test_every_scalar_of_a_grpo_run_is_in_tensorboard(small, tmp_path):
         for tag in reader.Tags()["scalars"]:
             found[tag.removeprefix("train/")] = [one.value for one in reader.Scalars(tag)]
     assert set(found) >= WANTED, WANTED - set(found)
+    assert len(reader.Images("completions/1")) == 1 and reader.Images("completions/1")[0].width > 100
+    texts = [tag for tag in reader.Tags()["tensors"] if tag.startswith("completions/1")]
+    table = reader.Tensors(texts[0])[0].tensor_proto.string_val[0].decode()
+    assert "Truth: `{" in table and table.count("\n| ") == 3  # the head and a group of two
     severities = [value for tag, value in found.items() if tag.startswith("zero_variance/severity_")]
     assert severities and all(0 <= share <= 1 for values in severities for share in values)
     shares = [values[0] for tag, values in found.items() if tag.startswith("share/")]
