@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal, Self
 
 import numpy as np
@@ -36,6 +37,7 @@ from degradations.operators.base import (
 )
 from kie_hvqa.ledger import MAX_SEVERITY, Box
 
+Span = tuple[int, int]  # from, to
 Fill = Literal["solid", "stripes", "dots", "checks", "gradient", "speckle"]
 FILLS: tuple[Fill, ...] = ("solid", "stripes", "dots", "checks", "gradient", "speckle")
 
@@ -80,9 +82,11 @@ def turned(rows: slice, columns: slice, origin: Origin, x: float, y: float, angl
     return dx * cos + dy * sin, dy * cos - dx * sin
 
 
-def patch_pixels(patch: Patch, rows: slice, columns: slice, origin: Origin) -> tuple[NDArray, NDArray]:
-    """Coverage [h, w, 1] in 0..1 and colour [h, w, 3] in 0..255 of the patch over that window, float32."""
-    u, v = turned(rows, columns, origin, patch.x, patch.y, patch.angle)
+@lru_cache(maxsize=8)  # an observer lays the same patches over one window again and again
+def patch_pixels(patch: Patch, rows: Span, columns: Span, origin: Origin) -> tuple[NDArray, NDArray]:
+    """Coverage [h, w, 1] in 0..1 and colour [h, w, 3] in 0..255 of the patch over that window, float32; not to be written
+    to."""
+    u, v = turned(slice(*rows), slice(*columns), origin, patch.x, patch.y, patch.angle)
     half_width, half_height = patch.width / 2, patch.height / 2
     distance = rounded_box(u, v, half_width, half_height, patch.corner * min(half_width, half_height))
     if patch.ripple > 0:
@@ -128,7 +132,8 @@ def paint(image: Image, patches: Sequence[Patch], opacity: float, origin: Origin
         reach = math.hypot(patch.width, patch.height) / 2 + patch.ripple + 2
         part = window(patch.x, patch.y, reach, image, origin)
         if part is not None:
-            coverage, colour = patch_pixels(patch, *part, origin)
+            rows, columns = ((span.start, span.stop) for span in part)
+            coverage, colour = patch_pixels(patch, rows, columns, origin)
             below = result[part]
             result[part] = to_uint8(below + (colour - below) * (coverage * np.float32(opacity)))
     return result
