@@ -29,7 +29,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal
 
@@ -43,6 +43,7 @@ from rewards.wire import pack, receive, send, unpack
 
 logger = logging.getLogger(__name__)
 
+_COUNTERS = ("failures", "failures_in_a_row", "cut", "quarantined", "last_failure")
 ON_DEMAND = frozenset({"image", "images", "trainer_state", "environments", "completion_ids"})
 
 
@@ -248,6 +249,17 @@ class SandboxedReward(LoadedReward):
         if all(reward.quarantined or not reward.weight for reward in self.all):
             raise WorkError(f"{message}. No other reward is left, so there is nothing to train for")
         logger.error("%s. It is left out from here on: every one of its rewards is None.", message)
+
+    def counters(self) -> dict[str, Any]:
+        """What a checkpoint has to know of this reward, as JSON."""
+        return {name: getattr(self, name) for name in _COUNTERS}
+
+    def restore(self, counters: Mapping[str, Any]) -> None:
+        """Go on where ``counters`` (of ``counters()``) left off; a quarantined reward gets no worker."""
+        for name in _COUNTERS:
+            setattr(self, name, counters[name])
+        if self.quarantined:
+            self.worker.kill()
 
     def __reduce__(self) -> tuple[Any, ...]:
         raise TypeError("a sandboxed reward lives in the process that started its worker")

@@ -20,6 +20,7 @@ from rl.evaluation import Evaluation
 from rl.grpo_trainer import GroupTrainer
 from rl.models import Checkpoint, adapter, open_checkpoint
 from rl.recipes import GrpoRecipe, training_arguments
+from rl.reward_counters import RewardCounters
 from rl.rollout_trust import check_sampling, never_sampled
 from rl.rows import TrainingRows
 from rl.running import train
@@ -75,6 +76,7 @@ def build(recipe: GrpoRecipe, arguments: GRPOConfig, rewards: Sequence[Any]) -> 
         rows=rows,
         **_common(recipe, arguments, rewards, checkpoint, rows),
     )
+    trainer.add_callback(RewardCounters(rewards))
     return trainer, checkpoint
 
 
