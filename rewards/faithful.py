@@ -40,6 +40,11 @@ Marking beats leaving out by o, always. Every slot is paid by itself, so the rul
 as the floor is out of reach: below a mean of -w nothing more can be lost. ``tests/rewards/test_faithful_policy.py``
 finds these policies by enumeration.
 
+**A target that rises.** A reader that samples is wrong more often than the same reader at its best, and under a high t
+wrong characters are dear from the first step on: it soon marks everything, every completion of a group earns the same,
+and nothing is learnt any more. ``rise_steps`` n lets t rise evenly from 0.5 (or from t where that is lower) over the
+first n steps of the optimiser, while the reader's sampling grows sharp; prices follow t.
+
 ``outcome_weight`` v adds v where the whole answer is hallucination-free as the evaluator counts it
 (``kie_hvqa.scores``). It bends the rule: with R the chance that the rest of the field is hallucination-free and
 n scored slots, the bar is (w/n + vR) / ((1 + w)/n + vR) on a partial slot (higher than t: a mark is free there)
@@ -61,6 +66,8 @@ from kie_hvqa.ledger import QuestionKind, Slot
 from kie_hvqa.scores import Counts
 from rewards.contract import Completion, LogMetric, Rewards, checked_by, completion_text, each, ledger
 from rewards.straight import Ledger, count_fast
+
+_START = 0.5  # where a target that rises begins: a mistake costs as much as a right character earns
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,30 +200,46 @@ def unlisted(reading: Reading) -> int:
     return (Counter(listed) - Counter(final)).total()
 
 
-@checked_by(Prices.of)
+def risen(target: float, step: int, steps: int) -> float:
+    """The confidence target at ``step``, on its way from 0.5 (or from ``target``, where that is lower) over ``steps``."""
+    start = min(_START, target)
+    return target if step >= steps else start + (target - start) * step / steps
+
+
+def _check(rise_steps: int = 0, **prices: Any) -> None:
+    Prices.of(**prices)
+
+
+@checked_by(_check)
 def faithful(
     prompts: Sequence[Any],
     completions: Sequence[Completion],
     slots: Sequence[Any] | None = None,
     question_kind: Sequence[QuestionKind | None] | None = None,
     log_metric: LogMetric | None = None,
+    trainer_state: Any = None,
     confidence_target: Annotated[float, Field(gt=0, lt=1)] = 0.8,
     hidden_mark: Annotated[float, Field(ge=0, le=1)] = 1.0,
     over_refusal: Annotated[float, Field(ge=0)] | None = None,
     omission: Annotated[float, Field(ge=0)] | None = None,
     surplus: Annotated[float, Field(ge=0)] | None = None,
     outcome_weight: Annotated[float, Field(ge=0)] = 0.0,
+    rise_steps: Annotated[int, Field(ge=0)] = 0,
     **columns: Any,
 ) -> Rewards:
     """Pays what the ledger supports: right +1, wrong or invented −t/(1−t), marks by legibility. Range [−t/(1−t), 1].
 
     ``confidence_target`` is t; the other prices are those of the module's table (``outcome_weight`` raises the
-    top of the range by as much). None for a sample without a ledger. Logs the batch's ledger rates through the
+    top of the range by as much). With ``rise_steps`` t begins at 0.5 and gets there by that step. None for a sample without a ledger. Logs the batch's ledger rates through the
     trainer's ``log_metric`` where there is one.
 
     Raises InputError for prices under which guessing would pay.
     """
-    prices = Prices.of(confidence_target, hidden_mark, over_refusal, omission, surplus, outcome_weight)
+    step = getattr(trainer_state, "global_step", None)
+    target = confidence_target if step is None else risen(confidence_target, step, rise_steps)
+    if target < confidence_target and over_refusal is not None:  # it may not cost more than a mistake does by now
+        over_refusal = min(over_refusal, target / (1.0 - target))
+    prices = Prices.of(target, hidden_mark, over_refusal, omission, surplus, outcome_weight)
     rewards: Rewards = []
     counted: list[Counts] = []
     known: dict[tuple[str, int, QuestionKind | None], tuple[float, Counts]] = {}  # a group repeats itself

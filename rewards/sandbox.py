@@ -30,7 +30,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
+from types import SimpleNamespace, TracebackType
 from typing import Any, Literal
 
 from pydantic import Field
@@ -211,6 +211,7 @@ class SandboxedReward(LoadedReward):
             "prompts": prompts,
             "completions": short,
             **{name: value for name, value in columns.items() if name not in ON_DEMAND or name in self._named},
+            **({"trainer_state": _numbers(columns)} if "trainer_state" in self._named & columns.keys() else {}),
             "log_metric": log_metric is not None,
             "log_extra": log_extra is not None,
         }
@@ -330,6 +331,15 @@ def cut_completions(completions: Sequence[Completion], most: int) -> tuple[list[
             cut += 1
         short.append(completion)
     return short, cut
+
+
+def _numbers(columns: Mapping[str, Any]) -> Any:
+    """The trainer's state as far as it is numbers and words: its log grows with the run, and a worker that had to read
+    its class would have to load transformers."""
+    state = columns["trainer_state"]
+    if not hasattr(state, "global_step"):
+        return state
+    return SimpleNamespace(**{k: v for k, v in vars(state).items() if isinstance(v, int | float | str | None)})
 
 
 def _names(function: Callable[..., Any]) -> list[str]:

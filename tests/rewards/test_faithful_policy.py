@@ -6,16 +6,17 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from kie_hvqa.answer import Reading, render, truth
+from kie_hvqa.answer import MARK, Reading, parse, render, truth
 from kie_hvqa.errors import InputError
 from kie_hvqa.ledger import Slot
 from kie_hvqa.scores import Counts, count
-from rewards.faithful import Prices, faithful, kind_of, pay, score, unlisted
+from rewards.faithful import Prices, faithful, kind_of, pay, risen, score, unlisted
 from rewards.golden import make_slots
 
 VALUE = "abcd"
@@ -355,3 +356,27 @@ def test_the_row_decides_not_the_neighbours():
     assert faithful(
         prompts=[None] * 2, completions=[text] * 2, slots=[columns[0]] * 2, question_kind=kinds, outcome_weight=1.0
     ) == [2.0, 1.0]
+
+
+def test_a_target_that_rises_begins_at_one_half_and_stays_where_it_was_to_go():
+    assert [risen(0.8, step, 100) for step in (0, 50, 100, 500)] == pytest.approx([0.5, 0.65, 0.8, 0.8])
+    assert [risen(0.3, step, 100) for step in (0, 50)] == [0.3, 0.3] and risen(0.95, 0, 0) == 0.95
+
+
+def test_prices_follow_the_target_as_it_rises():
+    slots = make_slots("ab", "cc")
+    rows = [[slot.to_json() for slot in slots]]
+    answer = render(Reading("a" + WRONG, "", "a" + WRONG, 2, 0), tags=True)
+
+    def paid(step, text=answer, **kwargs):
+        state = SimpleNamespace(global_step=step)
+        return faithful(["p"], [text], slots=rows, trainer_state=state, rise_steps=10, **kwargs)[0]
+
+    for step, target in ((0, 0.5), (5, 0.65), (10, 0.8)):
+        expected, _ = score(parse(answer).reading, slots, Prices.of(target))
+        assert paid(step, confidence_target=0.8) == pytest.approx(expected)
+    assert paid(0) > paid(5) > paid(10)
+    # An over-refusal price that is only allowed at the end is cut to a mistake's price until then.
+    refused = render(Reading("", "", MARK * 2, 0, 0), tags=True)
+    assert paid(0, refused, over_refusal=3.0) == pytest.approx(-1.0)
+    assert paid(10, refused, over_refusal=3.0) == pytest.approx(-3.0)
