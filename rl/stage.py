@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from kie_hvqa.errors import InputError, WorkError
 from kie_hvqa.files import read_json, write_json
 from rl.engine import engine_arguments, is_first_process
@@ -28,6 +30,7 @@ class StageRun:
         self.name = name
         self.out = Path(recipe.output_dir)
         self.model = self.out / "model"
+        self._recipe = recipe
         self._owner = {"stage": name, "recipe": recipe.model_dump(mode="json")}
         self._training = self.out / "training.json"
         self._history = self.out / "history.json"
@@ -51,7 +54,7 @@ class StageRun:
                     remedy="Choose another output_dir.",
                 )
             return "free"
-        if read_json(self._training) != self._owner:
+        if not self._owns(read_json(self._training)):
             raise InputError(
                 "this directory holds another run (its training.json names another recipe)",
                 file=self._training,
@@ -61,6 +64,15 @@ class StageRun:
             return "finished"
         last = self.last_checkpoint()
         return "started" if last is None else Path(last).name
+
+    def _owns(self, owner: Any) -> bool:
+        """Whether ``owner``, out of a training.json, is this stage and recipe; keys that came later are at their defaults."""
+        if not isinstance(owner, dict) or owner.get("stage") != self.name:
+            return False
+        try:
+            return type(self._recipe).model_validate(owner.get("recipe")) == self._recipe
+        except ValidationError:
+            return False
 
     @property
     def finished(self) -> bool:

@@ -11,7 +11,7 @@ from trl import GRPOConfig, SFTConfig
 
 from kie_hvqa.config import load
 from kie_hvqa.errors import InputError
-from kie_hvqa.files import write_json
+from kie_hvqa.files import read_json, write_json
 from rewards.spec import load_rewards
 from rl.deepspeed_json import agreed_json
 from rl.keeping import COMPLETE
@@ -118,6 +118,16 @@ def test_a_directory_that_holds_another_run_is_refused_and_left_alone(tmp_path):
     with pytest.raises(InputError, match="another run"):
         StageRun("grpo", _recipe(tmp_path)).claim()
     assert (tmp_path / "training.json").read_bytes() == before
+
+
+def test_a_run_of_an_earlier_version_goes_on_where_new_keys_are_at_their_defaults(tmp_path):
+    StageRun("sft", _recipe(tmp_path)).claim()
+    written = read_json(tmp_path / "training.json")
+    del written["recipe"]["data"]["curriculum"], written["recipe"]["stall_seconds"]
+    write_json(tmp_path / "training.json", written)
+    assert StageRun("sft", _recipe(tmp_path)).check() == "started"
+    with pytest.raises(InputError, match="another run"):
+        StageRun("sft", _recipe(tmp_path, stall_seconds=5)).claim()
 
 
 def test_the_same_run_may_go_on_where_it_stopped(tmp_path):
