@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from kie_hvqa.ledger import Row
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -29,8 +35,14 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 
 def run(args: argparse.Namespace) -> None:
-    from degradations.replay import picture
     from kie_hvqa.report import write_report
 
-    write_report(args.runs, args.out, samples=args.samples, pictures=args.pictures, replay=picture)
+    write_report(args.runs, args.out, samples=args.samples, pictures=args.pictures, replay=_replay)
     print(f"wrote {args.out} ({args.out.stat().st_size / 1e6:.1f} MB)")
+
+
+def _replay(row: Row) -> Image | None:
+    """The image of a rollout's row, made again; what draws pages is loaded for it alone."""
+    from degradations.replay import picture
+
+    return picture(row)
