@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from transformers.integrations import TensorBoardCallback
 
+from kie_hvqa.rollout_log import spread
 from rewards.contract import completion_text
 
 QUESTIONS = 3
@@ -37,8 +38,6 @@ class CompletionTable:
         group: int,
     ) -> None:
         """Keep some groups of ``group`` neighbours each, from the first to the last of the batch."""
-        starts = list(range(0, len(rows), group))
-        some = sorted({starts[round(k * (len(starts) - 1) / max(1, QUESTIONS - 1))] for k in range(QUESTIONS)})
         self._groups = [
             {
                 "row": rows[start],
@@ -47,7 +46,7 @@ class CompletionTable:
                     for i in range(start, min(start + group, len(rows)))
                 ],
             }
-            for start in some
+            for start in spread(range(0, len(rows), group), QUESTIONS)
         ]
 
     def write(self, writer: Any, step: int) -> None:

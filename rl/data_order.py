@@ -36,10 +36,11 @@ class EpochOrder(Sampler):
         self._severities = source.severities() if self._curriculum and isinstance(source, Written) else None
 
     def __iter__(self) -> Iterator[int]:
-        drawn = self._shuffled(self._epoch())
-        taken = dict(zip(drawn, self.order(self._epoch()), strict=True))
+        epoch = self._epoch()
+        drawn = self._shuffled(epoch)
+        taken = dict(zip(drawn, self._arranged(drawn, epoch), strict=True))
         if self._sampler.shuffle:  # where its generator has to stand for it to draw the same
-            self._rewind(self._epoch())
+            self._rewind(epoch)
         return (taken[index] for index in self._sampler)
 
     def __len__(self) -> int:
@@ -47,7 +48,9 @@ class EpochOrder(Sampler):
 
     def order(self, epoch: int) -> list[int]:
         """The rows of ``epoch`` as they are drawn, each once; those that fill no batch are its last."""
-        drawn = self._shuffled(epoch)
+        return self._arranged(self._shuffled(epoch), epoch)
+
+    def _arranged(self, drawn: list[int], epoch: int) -> list[int]:
         if self._severities is None:
             return drawn
         return easy_first(drawn, self._severities, self._ceilings(epoch))

@@ -14,7 +14,6 @@ from accelerate.utils import gather_object
 from trl.models import unwrap_model_for_generation
 
 from kie_hvqa.checkpoint import ReadingContract
-from kie_hvqa.errors import InputError
 from kie_hvqa.metrics import score_rows
 from kie_hvqa.prompt import messages
 from rl.models import Checkpoint
@@ -64,10 +63,7 @@ class Evaluation:
         if recipe.evaluation is None:
             return None
         asked = recipe.evaluation
-        try:
-            source = open_source(recipe.data, split=asked.split, limit=asked.limit)
-        except InputError as error:
-            raise InputError(error.what, file=error.file, field="evaluation.split", remedy=error.remedy) from None
+        source = open_source(recipe.data, split=asked.split, limit=asked.limit, field="evaluation.split")
         return cls(asked, source, checkpoint.contract, checkpoint.suppressed_tokens)
 
     def rates(self, trainer: Any) -> dict[str, float]:

@@ -50,22 +50,24 @@ class Source(Protocol):
         ...
 
 
-def open_source(data: DataConfig, *, split: str, limit: int | None = None) -> Source:
-    """Raises InputError for what cannot be read, and for a split without rows."""
+def open_source(data: DataConfig, *, split: str, limit: int | None = None, field: str | None = None) -> Source:
+    """Raises InputError for what cannot be read, and for a split without rows, which ``field`` of the recipe names."""
     if data.simulate is not None:
-        return Streamed(data.simulate, split, limit)
-    return Written(str(data.path), split, limit)
+        return Streamed(data.simulate, split, limit, field=field)
+    return Written(str(data.path), split, limit, field=field)
 
 
 class Written:
     """The rows of a dataset directory or row file."""
 
-    def __init__(self, path: str, split: str, limit: int | None) -> None:
+    def __init__(self, path: str, split: str, limit: int | None, *, field: str | None = None) -> None:
         self.name = path
         self._root = dataset_root(Path(path))
         self._rows = load_rows(Path(path), split=split, limit=limit)
         if not self._rows:
-            raise InputError(f"no rows in split `{split}`", file=path, remedy="Name a split that the dataset has.")
+            raise InputError(
+                f"no rows in split `{split}`", file=path, field=field, remedy="Name a split that the dataset has."
+            )
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -117,10 +119,12 @@ class Streamed:
     samples are kept, up to ``cache_mib`` MiB: TRL asks for a generation's rows once a gradient step.
     """
 
-    def __init__(self, path: str, split: str, limit: int | None, *, cache_mib: int = 256) -> None:
+    def __init__(
+        self, path: str, split: str, limit: int | None, *, field: str | None = None, cache_mib: int = 256
+    ) -> None:
         self.name = path
         if split not in SPLITS:
-            raise InputError(f"unknown split `{split}`", field="data.split", remedy=nearest(split, SPLITS))
+            raise InputError(f"unknown split `{split}`", field=field or "data.split", remedy=nearest(split, SPLITS))
         self._stream = Stream(load(path, SimulateConfig), split)
         self._length = min(limit or len(self._stream), len(self._stream))
         self._epoch = 0

@@ -9,7 +9,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
-from typing import Any, TypeVar
+from typing import Any
 
 from PIL.Image import Image
 
@@ -24,7 +24,6 @@ from kie_hvqa.report.sources import Training
 STEPS, QUESTIONS, ANSWERS = 4, 3, 5  # shown of a run, of a step, of a group
 _LONGEST = 160  # characters of an answer that cannot be parsed
 
-T = TypeVar("T")
 Replay = Callable[[Row], Image | None]
 Entries = Sequence[Mapping[str, Any]]
 
@@ -47,7 +46,7 @@ def _run(training: Training, replay: Replay) -> str:
     assert training.rollouts is not None
     found = rollout_log.steps(training.rollouts)
     cards = []
-    for step in spread(list(found), STEPS):
+    for step in rollout_log.spread(list(found), STEPS):
         groups: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
         for path in found[step]:
             for entry in rollout_log.read(path):
@@ -56,15 +55,8 @@ def _run(training: Training, replay: Replay) -> str:
         order = sorted(
             groups.values(), key=lambda entries: (entries[0].get("severity") or 0, str(entries[0].get("id")))
         )
-        cards += [_card(step, entries, replay) for entries in spread(order, QUESTIONS)]
+        cards += [_card(step, entries, replay) for entries in rollout_log.spread(order, QUESTIONS)]
     return f'<div class="rollouts">{"".join(cards)}</div>'
-
-
-def spread(values: Sequence[T], most: int) -> list[T]:
-    """At most ``most`` of ``values``, evenly spread from the first to the last."""
-    if len(values) <= most:
-        return list(values)
-    return [values[round(k * (len(values) - 1) / (most - 1))] for k in range(most)]
 
 
 def _card(step: int, entries: Entries, replay: Replay) -> str:

@@ -12,7 +12,8 @@ from pyarrow.parquet import write_table
 
 from kie_hvqa.errors import InputError
 from kie_hvqa.report import write_report
-from kie_hvqa.report.rollouts import QUESTIONS, STEPS, spread
+from kie_hvqa.report.rollouts import QUESTIONS, STEPS
+from kie_hvqa.rollout_log import spread
 
 
 def answer(final: str) -> str:
