@@ -30,7 +30,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from types import SimpleNamespace, TracebackType
+from types import TracebackType
 from typing import Any, Literal
 
 from pydantic import Field
@@ -39,7 +39,7 @@ from kie_hvqa.config import Config
 from kie_hvqa.errors import InputError, WorkError
 from rewards.contract import Completion, Rewards
 from rewards.spec import LoadedReward
-from rewards.wire import pack, receive, send, unpack
+from rewards.wire import TRAINER_NUMBERS, pack, receive, send, unpack
 
 logger = logging.getLogger(__name__)
 
@@ -211,10 +211,12 @@ class SandboxedReward(LoadedReward):
             "prompts": prompts,
             "completions": short,
             **{name: value for name, value in columns.items() if name not in ON_DEMAND or name in self._named},
-            **({"trainer_state": _numbers(columns)} if "trainer_state" in self._named & columns.keys() else {}),
             "log_metric": log_metric is not None,
             "log_extra": log_extra is not None,
         }
+        if hasattr(state := arguments.get("trainer_state"), "global_step"):
+            arguments["trainer_state"] = None
+            arguments[TRAINER_NUMBERS] = _numbers(state)
         failed = False
         try:
             rewards, replay = self.worker.call(arguments)
@@ -333,13 +335,11 @@ def cut_completions(completions: Sequence[Completion], most: int) -> tuple[list[
     return short, cut
 
 
-def _numbers(columns: Mapping[str, Any]) -> Any:
-    """The trainer's state as far as it is numbers and words: its log grows with the run, and a worker that had to read
-    its class would have to load transformers."""
-    state = columns["trainer_state"]
-    if not hasattr(state, "global_step"):
-        return state
-    return SimpleNamespace(**{k: v for k, v in vars(state).items() if isinstance(v, int | float | str | None)})
+def _numbers(state: Any) -> dict[str, Any]:
+    """The trainer's state as far as it is numbers and words. Its log grows with the run, a worker that had to read its class
+    would have to load transformers, and what is plain keeps the whole call off pickle (``rewards.wire``)."""
+    kept = {name: value for name, value in vars(state).items() if isinstance(value, int | float | str | None)}
+    return {name: float(value) if isinstance(value, float) else value for name, value in kept.items()}
 
 
 def _names(function: Callable[..., Any]) -> list[str]:

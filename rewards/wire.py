@@ -14,6 +14,7 @@ import struct
 import time
 from typing import Any
 
+TRAINER_NUMBERS = "trainer numbers"  # no argument can be called so: the worker makes ``trainer_state`` of it
 _LENGTH = struct.Struct("<Q")
 _MARSHAL, _PICKLE = b"m", b"p"
 _MARSHAL_VERSION = 2  # later ones look for shared objects, at a third of the speed

@@ -15,11 +15,12 @@ import socket
 import sys
 import traceback
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from rewards.contract import Rewards
 from rewards.spec import LoadedReward, RewardSpec, load_reward
-from rewards.wire import pack, receive, send, unpack
+from rewards.wire import TRAINER_NUMBERS, pack, receive, send, unpack
 
 ORPHAN_GRACE_S = 2.0
 
@@ -52,6 +53,8 @@ def main(descriptor: int) -> None:
 def _answer(reward: LoadedReward, arguments: dict[str, Any], runner: asyncio.Runner) -> tuple[Any, ...]:
     replay: list[tuple[str, tuple[Any, ...]]] = []
     # Only what the trainer offered: a reward may skip the work of logging where nobody listens.
+    if (numbers := arguments.pop(TRAINER_NUMBERS, None)) is not None:
+        arguments["trainer_state"] = SimpleNamespace(**numbers)
     if arguments.pop("log_metric", False):
         arguments["log_metric"] = lambda name, value: replay.append(("log_metric", (str(name), float(value))))
     if arguments.pop("log_extra", False):

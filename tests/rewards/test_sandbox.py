@@ -13,7 +13,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from transformers import TrainerState
 
 from kie_hvqa.answer import render, truth
 from kie_hvqa.errors import InputError, WorkError
@@ -326,3 +328,17 @@ def test_check_survives_a_plugin_that_hangs(tmp_path):
     (tmp_path / "hangs.py").write_text("def f(completions, **columns):\n    while True:\n        pass\n")
     report = check_spec("./hangs.py:f", base=tmp_path, deadline_s=0.2)
     assert not report.ok and any("no answer within 0.2 s" in failure for failure in report.failures)
+
+
+def test_a_trainers_state_arrives_as_plain_numbers_and_keeps_the_call_off_pickle(tmp_path, monkeypatch):
+    (tmp_path / "step.py").write_text(
+        "def step(prompts, completions, trainer_state=None, **columns):\n"
+        "    assert not hasattr(trainer_state, 'log_history')\n"
+        "    return [float(trainer_state.global_step)] * len(completions)\n"
+    )
+    packed = []
+    monkeypatch.setattr("rewards.sandbox.pack", lambda value: packed.append(pack(value)) or packed[-1])
+    state = TrainerState(global_step=7, log_history=[{"loss": 1.0}], best_metric=np.float64(0.5))
+    with Sandbox(load_rewards([RewardSpec(function="./step.py:step")], tmp_path)) as sandbox:
+        assert sandbox.rewards[0](prompts=["p"], completions=["c"], trainer_state=state) == [7.0]
+    assert packed[-1][:1] == b"m"
