@@ -7,11 +7,12 @@ READY := .venv/ready
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format tiny-reader bench-simulate bench-train bench-score bench-rewards bench-eval gpu-check clean
+.PHONY: help demo test test-lmms-eval lint format tiny-reader bench-simulate bench-train bench-score bench-rewards bench-eval gpu-check clean
 
 help:
 	@echo 'make demo         simulate, warm start, GRPO, evaluate and report, on the CPU (runs/demo)'
 	@echo 'make test         every test that needs no GPU; one file: make test TESTS=tests/rl/test_engine.py'
+	@echo 'make test-lmms-eval  the task file in lmms-eval itself, in an environment of its own (.venv-lmms-eval)'
 	@echo 'make lint         ruff, a type checker and shellcheck'
 	@echo 'make format       lets ruff rewrite what make lint would complain about'
 	@echo 'make tiny-reader  trains the embedded reader anew; interrupted, it goes on (runs/tiny_reader)'
@@ -24,6 +25,17 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -m 'not gpu' $(TESTS)
+
+# lmms-eval pins packages below what .venv holds, so it gets .venv-lmms-eval; pip tries versions for longer than anyone
+# waits, uv finds a set in half a minute. What trains and evaluates has the version of constraints.txt there too.
+test-lmms-eval:
+	$(PYTHON) -m venv .venv-lmms-eval
+	grep -E '^(torch|torchvision|transformers|trl|deepspeed|peft|accelerate|datasets|numpy|pillow)==' constraints.txt \
+	  > .venv-lmms-eval/constraints.txt
+	.venv-lmms-eval/bin/python -m pip install --disable-pip-version-check -q uv
+	.venv-lmms-eval/bin/uv pip install -q --python .venv-lmms-eval/bin/python -c .venv-lmms-eval/constraints.txt \
+	  -e '.[rapidocr,serve]' lmms-eval==0.7.3 pytest hypothesis
+	.venv-lmms-eval/bin/python -m pytest tests/kie_hvqa/test_lmms_eval.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -142,7 +142,7 @@ def server() -> Iterator[str]:
 @pytest.mark.slow
 @pytest.mark.skipif(
     importlib.util.find_spec("lmms_eval") is None,
-    reason="lmms-eval is not installed: it pins av<16 and wandb, and belongs in an environment of its own",
+    reason="lmms-eval is not installed: it pins av<16 and wandb, so `make test-lmms-eval` gives it an environment of its own",
 )
 def test_lmms_eval_runs_it(make_cards: Callable[..., Path], server: str, tmp_path: Path) -> None:
     cards = make_cards(tmp_path / "cards", 4)
