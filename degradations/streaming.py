@@ -17,7 +17,6 @@ A row of a stream replays from its log like a row on disk (``degradations.replay
 from __future__ import annotations
 
 from array import array
-from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from degradations.config import SimulateConfig, Split
@@ -25,6 +24,7 @@ from degradations.dataset import document_samples
 from degradations.documents import Document
 from degradations.operators import Image
 from degradations.pages import planned, split_of
+from degradations.recent import Recent
 from kie_hvqa.errors import InputError
 from kie_hvqa.ledger import Row
 
@@ -60,7 +60,7 @@ class Stream:
         self._documents = array("Q", (i for i in range(config.count) if split in (None, split_of(config, i))))
         if not self._documents:
             raise InputError(f"no document is in split {split!r}", field="split", remedy="Give that split a share.")
-        self._pages = _Pages(self._cache_bytes)
+        self._pages: Recent[int, Document] = Recent(self._cache_bytes, _bytes)
 
     def at(self, epoch: int) -> Stream:
         """The stream of that one epoch, with the pages that this one has drawn already."""
@@ -100,32 +100,11 @@ class Stream:
         turn, place = divmod(index % len(self), self.rows_per_epoch)
         which, question = divmod(place, self.config.questions_per_document)
         number = self._documents[which]
-        document = self._pages.get(self.config, number)
+        document = self._pages.get(number, lambda: planned(self.config, number).render())
         return document_samples(self.config, number, question, epoch=self.epoch + turn, document=document)[0]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_pages": _Pages(self._cache_bytes)}  # a worker process draws its own pages
-
-
-class _Pages:
-    """Clean documents by number, up to a number of bytes."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._kept: OrderedDict[int, Document] = OrderedDict()
-        self._size = 0
-
-    def get(self, config: SimulateConfig, number: int) -> Document:
-        document = self._kept.get(number)
-        if document is not None:
-            self._kept.move_to_end(number)
-            return document
-        document = planned(config, number).render()
-        self._kept[number] = document
-        self._size += _bytes(document)
-        while self._size > self._limit and self._kept:
-            self._size -= _bytes(self._kept.popitem(last=False)[1])
-        return document
+        return {**self.__dict__, "_pages": Recent(self._cache_bytes, _bytes)}  # a worker process draws its own pages
 
 
 def _bytes(document: Document) -> int:

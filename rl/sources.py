@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 import numpy as np
 
 from degradations.config import SPLITS, SimulateConfig
+from degradations.recent import Recent
 from degradations.streaming import Stream
 from kie_hvqa.config import load, nearest
 from kie_hvqa.dataset import dataset_root, image_path, load_rows
@@ -129,8 +129,7 @@ class Streamed:
         self._length = min(limit or len(self._stream), len(self._stream))
         self._epoch = 0
         self._ceilings: Mapping[int, int] = {}
-        self._kept: OrderedDict[tuple[int, int | None, int], tuple[Row, np.ndarray]] = OrderedDict()
-        self._room = cache_mib << 20
+        self._kept: Recent[tuple[int, int | None, int], _Sample] = Recent(cache_mib << 20, _image_bytes)
 
     def turn(self, epoch: int, ceilings: Mapping[int, int]) -> None:
         """``epoch`` begins; ``ceilings`` are the highest severities of the rows that have one."""
@@ -157,16 +156,17 @@ class Streamed:
     def examples(self) -> range:
         return range(0, self._length, -(-self._length // _LOOKED_AT))
 
-    def _sample(self, index: int) -> tuple[Row, np.ndarray]:
+    def _sample(self, index: int) -> _Sample:
         ceiling = self._ceilings.get(index)
-        key = (self._epoch, ceiling, index)
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            return self._kept[key]
+        return self._kept.get((self._epoch, ceiling, index), lambda: self._draw(index, ceiling))
+
+    def _draw(self, index: int, ceiling: int | None) -> _Sample:
         stream = self._stream.at(self._epoch)
-        found = (stream if ceiling is None else stream.up_to(ceiling)).sample(index)
-        self._kept[key] = found
-        self._room -= found[1].nbytes
-        while self._room < 0 and len(self._kept) > 1:
-            self._room += self._kept.popitem(last=False)[1][1].nbytes
-        return found
+        return (stream if ceiling is None else stream.up_to(ceiling)).sample(index)
+
+
+_Sample = tuple[Row, np.ndarray]
+
+
+def _image_bytes(sample: _Sample) -> int:
+    return sample[1].nbytes

@@ -9,6 +9,7 @@ import pytest
 
 from degradations.dataset import SimulateConfig, sample
 from degradations.pages import split_of
+from degradations.recent import Recent
 from degradations.streaming import Stream
 from kie_hvqa.errors import InputError
 
@@ -67,7 +68,7 @@ def test_a_small_cache_changes_nothing_but_time():
     stream, tight = Stream(CONFIG, None), Stream(CONFIG, None, cache_mib=1)
     order = [0, 17, 3, 8, 0, 5, 10, 12, 17, 14]
     assert all(same(stream.sample(i), tight.sample(i)) for i in order)
-    assert tight._pages._size <= 1 << 20 and len(tight._pages._kept) < len(stream._pages._kept)
+    assert tight._pages._room >= 0 and len(tight._pages._kept) < len(stream._pages._kept)
 
 
 def test_loader_processes_make_the_same_items_and_a_resumed_run_goes_on():
@@ -121,3 +122,16 @@ def test_lighter_damage_on_the_same_pages():
     assert [row.document_id for row in rows] == [stream.sample(i)[0].document_id for i in range(len(stream))]
     assert same(stream.up_to(6).sample(3), stream.sample(3))
     assert {stream.up_to(0).sample(i)[0].severity for i in range(4)} == {1}
+
+
+def test_what_was_used_longest_ago_leaves_first_and_the_newest_always_stays() -> None:
+    made: list[str] = []
+
+    def make(name: str) -> bytes:
+        made.append(name)
+        return bytes(4 if name != "large" else 100)
+
+    kept: Recent[str, bytes] = Recent(8, len)
+    for name in ("a", "b", "a", "c", "a", "b", "large", "large", "a"):
+        assert len(kept.get(name, lambda name=name: make(name))) in (4, 100)
+    assert made == ["a", "b", "c", "b", "large", "a"]
