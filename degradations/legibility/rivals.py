@@ -138,10 +138,12 @@ class Setting:
         x, y = origin
         ground = how.ground[y : y + window.shape[0], x : x + window.shape[1]]
         self._bare = window.copy()
-        line = self._line(self.places)
+        line = self._line(self.places, 0, window.shape[1])
         rows = slice(line.top, line.top + len(line.coverage))
         printed = line.coverage > 0
         self._bare[rows][printed] = ground[rows][printed]
+        self._whole = self._bare.copy()
+        ink(self._whole, line, style.colour, opaque=style.opaque)
 
     def _place(self, char: str, pen: float) -> _Place:
         if char.isspace():
@@ -165,28 +167,36 @@ class Setting:
         first, last = max(0, left - place.x), min(place.mask.shape[1], right - place.x)
         return _Place(place.mask[:, first : max(first, last)], place.x + first, place.y)
 
-    def _line(self, places: Sequence[_Place]) -> Line:
-        """The rows of the window that ``places`` print on."""
+    def _line(self, places: Sequence[_Place], left: int, right: int) -> Line:
+        """What ``places`` print on the window's columns from ``left`` to ``right``."""
         height, width = self.window.shape[:2]
-        inked = [place for place in places if place.mask.size]
+        first, last = max(0, left - self._margin), min(width, right + self._margin)
+        inked = [p for p in places if p.mask.size and p.x < last and p.x + p.mask.shape[1] > first]
         around = self._margin + 1  # blurred rows must not see themselves mirrored in the border
         top = max(0, min((place.y for place in inked), default=0) - around)
         bottom = min(height, max((place.y + place.mask.shape[0] for place in inked), default=0) + around)
-        coverage = np.zeros((max(0, bottom - top), width), np.uint8)
+        coverage = np.zeros((max(0, bottom - top), max(0, last - first)), np.uint8)
         for place in inked:
             h, w = place.mask.shape
-            x0, y0, x1, y1 = max(place.x, 0), max(place.y, top), min(place.x + w, width), min(place.y + h, bottom)
+            x0, y0, x1, y1 = max(place.x, first), max(place.y, top), min(place.x + w, last), min(place.y + h, bottom)
             if x0 < x1 and y0 < y1:
-                view = coverage[y0 - top : y1 - top, x0:x1]
+                view = coverage[y0 - top : y1 - top, x0 - first : x1 - first]
                 np.maximum(view, place.mask[y0 - place.y : y1 - place.y, x0 - place.x : x1 - place.x], out=view)
         if self.style.softness > 0 and coverage.size:
             side = 2 * self._margin + 1
             coverage = cv2.GaussianBlur(coverage, (side, side), self.style.softness)
-        return Line(coverage, 0, top, ())
+        return Line(coverage[:, left - first : right - first], left, top, ())
 
     def printed(self, changes: dict[int, str]) -> Image:
         """The clean window with the slots in ``changes`` replaced by those characters."""
         places = [self.rival(i, changes[i]) if i in changes else place for i, place in enumerate(self.places)]
-        image = self._bare.copy()
-        ink(image, self._line(places), self.style.colour, opaque=self.style.opaque)
+        image = self._whole.copy()
+        for index in changes:  # the rest of the line is as it was
+            both = [place for place in (self.places[index], places[index]) if place.mask.size]
+            left = min((place.x for place in both), default=0) - self._margin
+            right = max((place.x + place.mask.shape[1] for place in both), default=0) + self._margin
+            left, right = max(0, left), min(image.shape[1], right)
+            if left < right:
+                image[:, left:right] = self._bare[:, left:right]
+                ink(image, self._line(places, left, right), self.style.colour, opaque=self.style.opaque)
         return image
