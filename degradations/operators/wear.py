@@ -236,7 +236,7 @@ class Crease(Operator):
     """
 
     name = "crease"
-    rungs = (0.403, 0.524, 0.636, 0.77, 0.936, 1.224)
+    rungs = (0.488, 0.591, 0.694, 0.81, 0.925, 1.3)
     stage = WEAR
     local = True
     zone: Zone
@@ -266,7 +266,7 @@ class Crease(Operator):
 
     def _folded(self, region: Image, corner: Origin) -> Image:
         broken, light = _folds_over(self, region.shape[:2], corner)
-        pale = mixed(region, paper_of(region, self.text_height, corner), np.float32(0.95) * broken)
+        pale = mixed(region, paper_of(region, self.text_height, corner), broken)
         return scaled(added(pale, 10 * broken), light)
 
     def folds(self) -> tuple[NDArray[np.float64], NDArray]:
