@@ -230,8 +230,9 @@ def faithful(
     """Pays what the ledger supports: right +1, wrong or invented −t/(1−t), marks by legibility. Range [−t/(1−t), 1].
 
     ``confidence_target`` is t; the other prices are those of the module's table (``outcome_weight`` raises the
-    top of the range by as much). With ``rise_steps`` t begins at 0.5 and gets there by that step. None for a sample without a ledger. Logs the batch's ledger rates through the
-    trainer's ``log_metric`` where there is one.
+    top of the range by as much). With ``rise_steps`` t begins at 0.5 and gets there by that step; without a
+    ``trainer_state`` it is there. None for a sample without a ledger. Logs the batch's ledger rates through the trainer's
+    ``log_metric`` where there is one.
 
     Raises InputError for prices under which guessing would pay.
     """

@@ -77,8 +77,8 @@ def rendered(results: Mapping[str, Any]) -> str:
         _differences(results),
         *_matched(results),
         *_ladder(results),
-        "Reward against truth while training (rollouts, last tenth of the steps less the first tenth; the last column is "
-        "measured on the held-out documents, against no RL):",
+        "Reward against truth while training (rollouts, last tenth of the steps less the first tenth, paid at the prices that "
+        "the run ended with; the last column is measured on the held-out documents, against no RL):",
         _attack(results),
         f"![Reward and truth over steps]({results['section']}.svg)",
     ]

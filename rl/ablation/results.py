@@ -15,13 +15,18 @@ from typing import Any
 
 import numpy as np
 
+from kie_hvqa.dataset import load_rows
 from kie_hvqa.errors import InputError
 from kie_hvqa.files import read_json
+from kie_hvqa.ledger import Row
 from kie_hvqa.metrics import SCORES, compare, score_rows, summarise
+from kie_hvqa.rollout_log import ROLLOUTS
 from kie_hvqa.runs import Run, load_run, shared_rows
 from kie_hvqa.scores import SampleScore
+from rl.ablation.cells import data_of
 from rl.ablation.config import AblationConfig
 from rl.ablation.matching import Draws, Outcomes, mixture, withdrawal
+from rl.ablation.repaid import over, repaid, rises
 
 SCHEMA = "kie-hvqa-ablation-1"
 TRUTH = ("hallucination_free_accuracy", "over_refusal_rate", "invented_rate")
@@ -51,6 +56,8 @@ def results(plan: AblationConfig, out: Path, seeds: Sequence[int]) -> dict[str, 
             for run in runs.values()
         ]
     some = next(iter(scored[plan.reference].values()))
+    again = any(rises(specs) for specs in plan.rewards.values())
+    rows = {row.id: row for row in load_rows(data_of(plan, out))} if again else {}
     return {
         "schema": SCHEMA,
         "title": plan.title,
@@ -65,7 +72,7 @@ def results(plan: AblationConfig, out: Path, seeds: Sequence[int]) -> dict[str, 
         "differences": _differences(plan, scored),
         "matched": _matched(plan, scored, sure),
         "ladder": _ladder(plan, scored),
-        "attack": {name: _attack(out, name, seeds, scored) for name in plan.rewards},
+        "attack": {name: _attack(plan, out, name, seeds, scored, rows) for name in plan.rewards},
     }
 
 
@@ -151,9 +158,17 @@ def _rate(of_seed: Seeds) -> float | None:
     return round(sum(c.invented for c in counts) / hidden, _PLACES) if hidden else None
 
 
-def _attack(out: Path, name: str, seeds: Sequence[int], scored: Mapping[str, Seeds]) -> dict[str, Any]:
+def _attack(
+    plan: AblationConfig,
+    out: Path,
+    name: str,
+    seeds: Sequence[int],
+    scored: Mapping[str, Seeds],
+    rows: Mapping[str, Row],
+) -> dict[str, Any]:
     """The curves over steps, mean over seeds, and what the training bought: reward against truth, first to last.
 
+    The reward is at the prices that the run ended with (``rl.ablation.repaid``); ``rows`` are those it was trained on.
     ``together``: the reward rose in training, and hallucination-free accuracy both rose in the rollouts and is no
     lower than no RL on the held-out documents.
     """
@@ -164,6 +179,10 @@ def _attack(out: Path, name: str, seeds: Sequence[int], scored: Mapping[str, See
         logged = "reward" if key == "reward" else f"ledger/{key}"
         by_step = [{entry["step"]: entry.get(logged) for entry in log if "reward" in entry} for log in logs]
         curves[key] = [_mean([of_seed[step] for of_seed in by_step]) for step in steps]
+    if rises(plan.rewards[name]):
+        logs_of = [out / name / f"seed-{seed}" / ROLLOUTS for seed in seeds]
+        paid = [over(repaid(plan.rewards[name], log, rows), steps) for log in logs_of]
+        curves["reward"] = [_mean(values) for values in zip(*paid, strict=True)]
     change = {key: _change(values) for key, values in curves.items()}
     reward, truth = change["reward"], change["hallucination_free_accuracy"]
     held_out = _difference(scored[name], scored["no_rl"])["hallucination_free_accuracy"]["mean"]

@@ -7,18 +7,24 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import yaml
 
+from kie_hvqa.answer import Reading, render
 from kie_hvqa.errors import InputError
 from kie_hvqa.files import read_json, write_json
+from kie_hvqa.ledger import Row, Slot
+from rewards.spec import RewardSpec
 from rl.ablation.__main__ import DOCS, main
 from rl.ablation.claims import claimed
 from rl.ablation.config import WATCH, load_plan, watched
 from rl.ablation.curves import curves_svg, smoothed
 from rl.ablation.matching import Draws, Outcomes, mixture, rates, withdrawal
 from rl.ablation.page import NOT_RUN, rendered, replaced
+from rl.ablation.repaid import over, repaid, rises
 from rl.recipes import GrpoRecipe
+from rl.rollouts import file_name, write_rollouts
 
 ROOT = Path(__file__).resolve().parents[2]
 PLANS = sorted((ROOT / "configs" / "ablation").glob("*.yaml"))
@@ -147,6 +153,28 @@ def test_resampled_rates_are_those_of_the_resampled_documents():
         assert (over[row], invented[row]) == (pytest.approx(total[0] / total[1]), pytest.approx(total[2] / total[3]))
 
 
+# --- prices that rise ------------------------------------------------------------------------------------------------
+
+
+def test_rollouts_are_paid_again_at_the_last_prices_so_the_same_answers_earn_the_same(tmp_path):
+    slots = tuple(Slot(char, "clear", 1.0, (0, 0, 1, 1)) for char in "170")
+    row = Row("r", "", "d", "card", "train", "height", "answerable", "?", "", slots)
+    answers = [render(Reading(value, "", value, 3, 0)) for value in ("170", "171")]
+    for step in (1, 2, 3, 4):
+        said = answers if step < 4 else answers[:1]
+        table = pa.table({"id": ["r"] * len(said), "completion": said})
+        write_rollouts(tmp_path / "rollouts", file_name(step, 0, 0, 1), table)
+    kwargs = {"confidence_target": 0.8, "rise_steps": 3}
+    specs = [RewardSpec(function="faithful", kwargs=kwargs, weight=2.0)]
+    assert rises(specs) and not rises([RewardSpec(function="faithful")])
+    paid = repaid(specs, tmp_path / "rollouts", {"r": row})
+    wrong = (2 - 4) / 3  # two right, one at w = 4
+    assert paid == {step: pytest.approx(2 * ((1 + wrong) / 2 if step < 4 else 1)) for step in (1, 2, 3, 4)}
+    assert over(paid, [2, 4, 6]) == [paid[1], pytest.approx((paid[3] + paid[4]) / 2), None]
+    with pytest.raises(InputError, match="no row r"):
+        repaid(specs, tmp_path / "rollouts", {})
+
+
 # --- the command -----------------------------------------------------------------------------------------------------
 
 
@@ -159,7 +187,7 @@ def ran(small, tmp_path_factory):
     plan = {
         "title": "The smallest model", "section": "ablation", "data": str(small.data), "model": str(small.model),
         "base": str(small.model), "grpo": recipe.name, "overrides": {"grpo": ["training.max_steps=1"]}, "seeds": [3, 4],
-        "rewards": {"bold": [{"function": "faithful", "kwargs": {"confidence_target": 0.5}}],
+        "rewards": {"bold": [{"function": "faithful", "kwargs": {"confidence_target": 0.8, "rise_steps": 2}}],
                     "paper": [{"function": "kie_hvqa_paper"}]},
         "reference": "paper", "matched": ["bold"], "ladder": ["paper", "bold"], "split": "train", "limit": 8,
         "max_new_tokens": 8, "resamples": 100, "seconds": {"step": 1.0, "question": 0.5, "warm_start": 60.0},
