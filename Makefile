@@ -23,8 +23,9 @@ help:
 demo: $(READY)
 	$(BIN)/kie-hvqa demo --out runs/demo
 
+# Two processes of one thread each; a file's tests stay together, because they share what they train.
 test: $(READY)
-	$(BIN)/python -m pytest -m 'not gpu' $(TESTS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not gpu' -n 2 --dist loadfile $(TESTS)
 
 # lmms-eval pins packages below what .venv holds, so it gets .venv-lmms-eval; pip tries versions for longer than anyone
 # waits, uv finds a set in half a minute. What trains and evaluates has the version of constraints.txt there too.

@@ -18,6 +18,9 @@ class Recent(Generic[K, V]):
         self._room, self._size = limit, size
         self._kept: OrderedDict[K, V] = OrderedDict()
 
+    def __len__(self) -> int:
+        return len(self._kept)
+
     def get(self, key: K, make: Callable[[], V]) -> V:
         """The value under ``key``, which ``make`` makes where it is not kept."""
         if key in self._kept:

@@ -39,6 +39,7 @@ def _no_namespaces() -> str | None:
     if shutil.which("ip") is None:
         return "network namespaces need iproute2 (`ip`)"
     # A container's root may lack the capability.
-    tried = subprocess.run(["ip", "netns", "add", "kieTry"], capture_output=True, text=True, check=False)
-    subprocess.run(["ip", "netns", "delete", "kieTry"], capture_output=True, check=False)
+    name = f"kieTry{os.getpid()}"  # every process of a run tries
+    tried = subprocess.run(["ip", "netns", "add", name], capture_output=True, text=True, check=False)
+    subprocess.run(["ip", "netns", "delete", name], capture_output=True, check=False)
     return None if tried.returncode == 0 else f"no network namespace can be made here ({tried.stderr.strip()})"

@@ -104,9 +104,11 @@ def test_a_window_of_the_page_meets_the_draws_of_the_page(page, name, severity, 
     operator = draw(name, severity, seed, page)
     whole = operator.apply(page.image)[y:, x:][margin:-margin, margin:-margin]
     window = operator.apply(page.image[y:, x:], (x, y))[margin:-margin, margin:-margin]
-    # Filters may round a level differently when borders differ, and a coder then a coefficient; draws may not differ.
-    off = np.abs(whole.astype(int) - window)
-    assert off.max() <= 2 or (operator.stage == OPERATORS["jpeg"].stage and off.mean() < 0.5), (off.max(), off.mean())
+    # Filters may round a level differently when borders differ, and a coder then a coefficient, here and there; draws may not
+    # differ: with a grid that starts elsewhere a fifth of the pixels and more are others.
+    off = np.abs(whole.astype(int) - window).max(2)
+    coder = operator.stage == OPERATORS["jpeg"].stage
+    assert off.max() <= 2 or (coder and (off > 2).mean() < 0.15), (off.max(), (off > 2).mean())
 
 
 def test_an_operator_that_adapts_to_the_whole_picture_says_so(page):

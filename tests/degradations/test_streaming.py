@@ -68,7 +68,7 @@ def test_a_small_cache_changes_nothing_but_time():
     stream, tight = Stream(CONFIG, None), Stream(CONFIG, None, cache_mib=1)
     order = [0, 17, 3, 8, 0, 5, 10, 12, 17, 14]
     assert all(same(stream.sample(i), tight.sample(i)) for i in order)
-    assert tight._pages._room >= 0 and len(tight._pages._kept) < len(stream._pages._kept)
+    assert tight._pages._room >= 0 and len(tight._pages) < len(stream._pages)
 
 
 def test_loader_processes_make_the_same_items_and_a_resumed_run_goes_on():
