@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import cv2
 import fontpkg
 import numpy as np
 from PIL import ImageFont
@@ -118,7 +119,7 @@ def glyph(family: str, weight: int, size: float, char: str, phase: int) -> Glyph
     x0, y0 = (left + phase) // PHASES, top // PHASES
     pad_x, pad_y = left + phase - x0 * PHASES, top - y0 * PHASES
     columns, rows = -(-(pad_x + width) // PHASES), -(-(pad_y + height) // PHASES)
-    large = np.zeros((rows * PHASES, columns * PHASES), np.uint16)
+    large = np.zeros((rows * PHASES, columns * PHASES), np.float32)
     large[pad_y : pad_y + height, pad_x : pad_x + width] = np.frombuffer(bytes(mask), np.uint8).reshape(height, width)
-    mean = large.reshape(rows, PHASES, columns, PHASES).sum(axis=(1, 3), dtype=np.uint32) / PHASES**2
+    mean = cv2.resize(large, (columns, rows), interpolation=cv2.INTER_AREA)
     return Glyph(np.rint(mean).astype(np.uint8), x0, y0)
