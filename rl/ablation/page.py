@@ -66,8 +66,9 @@ def replaced(text: str, section: str, body: str, page: Path) -> str:
 
 def rendered(results: Mapping[str, Any]) -> str:
     """The section as Markdown."""
+    seeds = "one seed" if len(results["seeds"]) == 1 else f"{len(results['seeds'])} seeds"
     parts = [
-        f"*{results['title']}: {len(results['seeds'])} seeds, {results['questions']:,} questions about "
+        f"*{results['title']}: {seeds}, {results['questions']:,} questions about "
         f"{results['documents']:,} held-out documents, {results['hours']:.1f} hours. Scores over all seeds, in %, with 95 % "
         "intervals over documents.*",
         _scores(results),
