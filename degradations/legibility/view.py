@@ -97,9 +97,10 @@ class View:
         found = np.zeros((len(self.wanted), len(TRACED), max(map(len, names))))
         turns = [len(near) for near in names]
         noise = self._noise()
+        plain = self._small(self._crop(self.clean))
         shift: tuple[int, int] | None = None
         for turn in range(found.shape[2]):
-            replaced = list(self._replaced(names, turns, turn))
+            replaced = list(self._replaced(names, turns, turn, plain))
             if shift is None:
                 shift = self._displacement([pair for _, *pair in replaced])
                 masking = self._masking(shift)
@@ -113,11 +114,10 @@ class View:
         return [(near[:count], row[:, :count]) for near, count, row in zip(names, turns, found, strict=True)]
 
     def _replaced(
-        self, names: Sequence[str], turns: Sequence[int], turn: int
+        self, names: Sequence[str], turns: Sequence[int], turn: int, plain: Floats
     ) -> Iterator[tuple[list[int], Floats, Floats]]:
         """The wanted slots that get their rival number ``turn``, a few at a time: what that changes in the damaged
-        line, and what it changes in the clean one as the reader's acuity leaves it."""
-        plain = self._small(self._crop(self.clean))
+        line, and what it changes in the ``plain`` one as the reader's acuity leaves it."""
         step = _SPACING[self.spreads]
         for phase in range(step):
             chosen = [k for k, i in enumerate(self.wanted) if i % step == phase and turn < turns[k]]
