@@ -1,6 +1,6 @@
 """What an evaluation costs over a bare ``generate`` loop with the same batches.
 
-    python -m kie_hvqa.readers.bench --data DIR [--reader embedded] [--batch-size 16] [--limit 64] [--bar 5]
+    python -m kie_hvqa.readers.bench --data DIR [--reader embedded] [--batch-size 16] [--limit 256] [--bar 5]
 
 Three ways to read the same rows, the weights loaded before: ``bare``, what a notebook would do (open the images of a batch,
 processor, ``generate``, decode), ``reader``, the same batches through ``TransformersReader``, and ``evaluate``, which also
@@ -65,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--reader", default="embedded")
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--max-new-tokens", type=int, default=96)
-    parser.add_argument("--limit", type=int, default=64)
+    parser.add_argument("--limit", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--bar", type=float, default=5.0)
     args = parser.parse_args(arguments)
