@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -12,11 +12,14 @@ V = TypeVar("V")
 
 class Recent(Generic[K, V]):
     """Keeps values of together at most ``limit`` bytes, and the newest whatever it takes; the least recently used leaves
-    first. ``size`` says what a value takes, in bytes."""
+    first. ``size`` says what a value takes, in bytes. A copy in another process starts empty: values are not sent there."""
 
     def __init__(self, limit: int, size: Callable[[V], int]) -> None:
-        self._room, self._size = limit, size
+        self._limit, self._room, self._size = limit, limit, size
         self._kept: OrderedDict[K, V] = OrderedDict()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self._limit, self._size))
 
     def __len__(self) -> int:
         return len(self._kept)

@@ -56,11 +56,10 @@ class Stream:
                 remedy="Start at 0 or later, for 1 or more.",
             )
         self.config, self.split, self.epoch, self.epochs = config, split, epoch, epochs
-        self._cache_bytes = cache_mib << 20
         self._documents = array("Q", (i for i in range(config.count) if split in (None, split_of(config, i))))
         if not self._documents:
             raise InputError(f"no document is in split {split!r}", field="split", remedy="Give that split a share.")
-        self._pages: Recent[int, Document] = Recent(self._cache_bytes, _bytes)
+        self._pages: Recent[int, Document] = Recent(cache_mib << 20, _bytes)
 
     def at(self, epoch: int) -> Stream:
         """The stream of that one epoch, with the pages that this one has drawn already."""
@@ -102,9 +101,6 @@ class Stream:
         number = self._documents[which]
         document = self._pages.get(number, lambda: planned(self.config, number).render())
         return document_samples(self.config, number, question, epoch=self.epoch + turn, document=document)[0]
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_pages": Recent(self._cache_bytes, _bytes)}  # a worker process draws its own pages
 
 
 def _bytes(document: Document) -> int:

@@ -36,7 +36,7 @@ def repaid(specs: Sequence[RewardSpec], rollouts: Path, rows: Mapping[str, Row])
                 remedy="Name the dataset that the run was trained on.",
             )
         texts, asked = [entry["completion"] for entry in said], [rows[entry["id"]] for entry in said]
-        found[step] = sum(reward.weight * _mean(reward, texts, asked) for reward in rewards)
+        found[step] = sum(reward.weight * _earned(reward, texts, asked) for reward in rewards) / len(said)
     return found
 
 
@@ -51,8 +51,8 @@ def over(paid: Mapping[int, float], logged: Sequence[int]) -> list[float | None]
     return means
 
 
-def _mean(reward: LoadedReward, texts: Sequence[str], asked: Sequence[Row]) -> float:
+def _earned(reward: LoadedReward, texts: Sequence[str], asked: Sequence[Row]) -> float:
+    """By all completions together. One that the reward does not apply to earns nothing by it, as in TRL's own sum."""
     columns = {"slots": [row.slots for row in asked], "question_kind": [row.question_kind for row in asked]}
     paid = reward(prompts=[""] * len(texts), completions=texts, **columns)  # no trainer state: the last prices
-    values = [value for value in paid if value is not None]
-    return sum(values) / len(values) if values else 0.0
+    return sum(value for value in paid if value is not None)
