@@ -55,27 +55,27 @@ tiny-reader: $(READY)
 
 bench-simulate: $(READY)
 	$(BIN)/python -c 'import augraphy' 2>/dev/null || $(BIN)/python -m pip install -q --no-deps augraphy || true
-	$(BIN)/python -m degradations.bench
+	$(BIN)/python -m studies.benches.simulate
 
 bench-train: $(READY)
-	$(BIN)/python -m rl.bench
+	$(BIN)/python -m studies.benches.training
 
 bench-score: $(READY)
-	$(BIN)/python -m kie_hvqa.bench
+	$(BIN)/python -m studies.benches.scoring
 
 bench-rewards: $(READY)
-	$(BIN)/python -m rewards.bench
+	$(BIN)/python -m studies.benches.rewards
 
 bench-eval: $(READY)
 	$(BIN)/kie-hvqa simulate --config configs/simulate/tiny.yaml --out runs/bench_eval count=64
-	OMP_NUM_THREADS=1 $(BIN)/python -m kie_hvqa.readers.bench --data runs/bench_eval
+	OMP_NUM_THREADS=1 $(BIN)/python -m studies.benches.evaluation --data runs/bench_eval
 
 gpu-check: $(READY)
 	$(BIN)/python -m rl.gpu_check --out runs/gpu_check
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
-	find kie_hvqa degradations rewards rl tests -name __pycache__ -prune -exec rm -rf {} +
+	find kie_hvqa degradations rewards rl studies tests -name __pycache__ -prune -exec rm -rf {} +
 
 # opencv-python wants libGL and libxcb, which a machine without a desktop may not have: its headless build needs
 # neither and is the same `cv2`. Last, one sentence where torch and torchvision do not fit each other.

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from degradations.operators import OPERATORS
 from kie_hvqa.config import Config, nearest
-from kie_hvqa.ledger import MAX_SEVERITY, QuestionKind
+from kie_hvqa.data.ledger import MAX_SEVERITY, QuestionKind
 
 Split = Literal["train", "validation", "test"]
 TwinChange = Literal["name", "date", "check_digit", "total"]

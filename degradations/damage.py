@@ -14,8 +14,8 @@ from typing import Any
 from degradations.legibility import LegibilityModel, Print, ledger
 from degradations.operators import OPERATORS, Context, Image, OpaqueOccluder, Rng
 from degradations.recipe import Recipe, draw_recipe, pick
-from kie_hvqa.answer import render, truth
-from kie_hvqa.ledger import MAX_SEVERITY, Box, QuestionKind, Row, Slot
+from kie_hvqa.answers.answer import render, truth
+from kie_hvqa.data.ledger import MAX_SEVERITY, Box, QuestionKind, Row, Slot
 
 # How often a field that is to be unreadable is covered; else it is blurred, drowned or bleached away, if that will do.
 _COVERED = 0.7

@@ -15,8 +15,8 @@ from degradations.config import SPLITS, SimulateConfig
 from degradations.documents import Document, templates
 from degradations.documents.reprint import reprinted
 from degradations.recipe import pick
+from kie_hvqa.data.ledger import Row
 from kie_hvqa.errors import InputError
-from kie_hvqa.ledger import Row
 
 _GOLDEN = 0.6180339887498949
 

@@ -16,8 +16,8 @@ from degradations.config import SimulateConfig
 from degradations.damage import Question, damage
 from degradations.documents import render
 from degradations.legibility import LegibilityModel, Print
-from kie_hvqa.files import replacing
-from kie_hvqa.ledger import Slot
+from kie_hvqa.data.files import replacing
+from kie_hvqa.data.ledger import Slot
 
 COLOURS = {"clear": (34, 139, 60), "partial": (230, 130, 0), "hidden": (205, 30, 40)}  # RGB
 

@@ -9,7 +9,7 @@ from degradations.documents import TEMPLATES, Document, PrintedChar, PrintedFiel
 from degradations.legibility import Print
 from degradations.operators import Rng
 from degradations.recipe import pick
-from kie_hvqa.ledger import Box, QuestionKind
+from kie_hvqa.data.ledger import Box, QuestionKind
 
 # Concepts that no template prints, asked like any other.
 NOWHERE = {"blood_type": "blood type", "tax_number": "tax number", "iban": "IBAN", "place_of_birth": "place of birth"}

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from degradations.operators import OPERATORS, Context, Image, Operator, Rng, from_json
 from degradations.operators.base import Origin, Points
+from kie_hvqa.data.ledger import Box
 from kie_hvqa.errors import InputError
-from kie_hvqa.ledger import Box
 
 T = TypeVar("T")
 Draw = Callable[[Rng, Context], Operator]

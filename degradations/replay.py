@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from degradations.manifest import DATASET, versions
 from degradations.operators import Image
 from degradations.pages import PageKey
-from degradations.png import encode_png
 from degradations.recipe import Recipe
-from kie_hvqa import rollout_log
-from kie_hvqa.dataset import METADATA, load_image, load_rows, parse_row
+from degradations.storing.manifest import DATASET, versions
+from degradations.storing.png import encode_png
+from kie_hvqa.data.dataset import METADATA, load_image, load_rows, parse_row
+from kie_hvqa.data.files import read_json, replacing
+from kie_hvqa.data.ledger import Row
 from kie_hvqa.errors import InputError, WorkError
-from kie_hvqa.files import read_json, replacing
-from kie_hvqa.ledger import Row
+from kie_hvqa.runs import rollout_log
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture

@@ -20,13 +20,13 @@ from array import array
 from typing import TYPE_CHECKING, Any
 
 from degradations.config import SimulateConfig, Split
-from degradations.dataset import document_samples
 from degradations.documents import Document
 from degradations.operators import Image
 from degradations.pages import planned, split_of
 from degradations.recent import Recent
+from degradations.simulate import document_samples
+from kie_hvqa.data.ledger import Row
 from kie_hvqa.errors import InputError
-from kie_hvqa.ledger import Row
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture

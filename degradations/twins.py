@@ -38,9 +38,9 @@ from degradations.legibility import LegibilityModel, Print, ledger
 from degradations.operators import Image, Rng
 from degradations.questions import find_copies
 from degradations.recipe import pick
-from kie_hvqa.dataset import load_rows
+from kie_hvqa.data.dataset import load_rows
+from kie_hvqa.data.ledger import Row, Slot
 from kie_hvqa.errors import InputError
-from kie_hvqa.ledger import Row, Slot
 
 MISMATCH = 0.1  # mean difference of evidence over the slots of a pair above which its damage is drawn again
 ATTEMPTS = 4

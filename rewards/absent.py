@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from kie_hvqa.answer import parse
+from kie_hvqa.answers.answer import parse
 from rewards.contract import Completion, Rewards, completion_text, each
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeAlias, TypeVar
 
-from kie_hvqa.ledger import Row, Slot
+from kie_hvqa.data.ledger import Row, Slot
 
 Completion: TypeAlias = str | Sequence[Mapping[str, Any]]
 Rewards: TypeAlias = list[float | None]
@@ -58,7 +58,7 @@ def ledger(column: Sequence[Mapping[str, Any] | Slot] | None) -> tuple[Slot, ...
     Boxes, evidence and rivals are dropped: no reward reads them, and without them every completion of a GRPO group
     shares one tuple, which what follows can be remembered by.
 
-    Raises KeyError or ValueError where a slot is not a slot (``kie_hvqa.ledger``).
+    Raises KeyError or ValueError where a slot is not a slot (``kie_hvqa.data.ledger``).
     """
     if column is None:
         return None

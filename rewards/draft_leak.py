@@ -23,9 +23,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from kie_hvqa.answer import parse
-from kie_hvqa.ledger import Slot, value_of
-from kie_hvqa.scores import count
+from kie_hvqa.answers.answer import parse
+from kie_hvqa.data.ledger import Slot, value_of
+from kie_hvqa.scoring.scores import count
 from rewards.contract import Completion, Rewards, completion_text, each, ledger
 
 MIN_VALUE = 4  # a shorter value turns up by chance in any prose

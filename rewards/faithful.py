@@ -46,7 +46,7 @@ and nothing is learnt any more. ``rise_steps`` n lets t rise evenly from 0.5 (or
 first n steps of the optimiser, while the reader's sampling grows sharp; prices follow t.
 
 ``outcome_weight`` v adds v where the whole answer is hallucination-free as the evaluator counts it
-(``kie_hvqa.scores``). It bends the rule: with R the chance that the rest of the field is hallucination-free and
+(``kie_hvqa.scoring.scores``). It bends the rule: with R the chance that the rest of the field is hallucination-free and
 n scored slots, the bar is (w/n + vR) / ((1 + w)/n + vR) on a partial slot (higher than t: a mark is free there)
 and (w - c) / (1 + w + nvR) on a clear one (lower: a mark forfeits the outcome as a mistake does).
 """
@@ -60,10 +60,10 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from kie_hvqa.answer import MARK, Reading, parse
+from kie_hvqa.answers.answer import MARK, Reading, parse
+from kie_hvqa.data.ledger import QuestionKind, Slot
 from kie_hvqa.errors import InputError
-from kie_hvqa.ledger import QuestionKind, Slot
-from kie_hvqa.scores import Counts
+from kie_hvqa.scoring.scores import Counts
 from rewards.contract import Completion, LogMetric, Rewards, checked_by, completion_text, each, ledger
 from rewards.straight import Ledger, count_fast
 
@@ -143,7 +143,7 @@ class Prices:
 def pay(counts: Counts, prices: Prices, *, unlisted: int = 0) -> float:
     """The mean pay of a field's scored slots, in [-w, 1], outcome not included. Pure.
 
-    ``counts`` are the evaluator's own (``kie_hvqa.scores``) for one question whose answer could be parsed;
+    ``counts`` are the evaluator's own (``kie_hvqa.scoring.scores``) for one question whose answer could be parsed;
     ``unlisted`` is the number of list characters that Final OCR does not hold.
     """
     scored = counts.scored

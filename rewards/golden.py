@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kie_hvqa.answer import Reading, render, truth
-from kie_hvqa.ledger import LEGIBILITIES, QuestionKind, Slot
+from kie_hvqa.answers.answer import Reading, render, truth
+from kie_hvqa.data.ledger import LEGIBILITIES, QuestionKind, Slot
 
 if TYPE_CHECKING:
     from rewards.check import CheckReport

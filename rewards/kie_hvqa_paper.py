@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from kie_hvqa.answer import Reading, parse
-from kie_hvqa.scores import official
+from kie_hvqa.answers.answer import Reading, parse
+from kie_hvqa.scoring.scores import official
 from rewards.contract import Completion, Rewards, completion_text, each
 
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from kie_hvqa.answer import KEYS, MAX_BODY, Reading, render, truth
-from kie_hvqa.ledger import Slot, value_of
+from kie_hvqa.answers.answer import KEYS, MAX_BODY, Reading, render, truth
+from kie_hvqa.data.ledger import Slot, value_of
 from rewards.golden import all_marks, guess, honest, wrong_for
 
 RUNAWAY = 20_000

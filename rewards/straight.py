@@ -2,10 +2,10 @@
 
 Most completions about a field are as long as the field: the reader reads, misreads or marks each slot and leaves
 none out. Then the straight pairing is nearly always the only cheapest alignment, and this proves it in a few
-microseconds, before ``kie_hvqa.scores.count`` fills a table that would say the same. The counts are the
+microseconds, before ``kie_hvqa.scoring.scores.count`` fills a table that would say the same. The counts are the
 evaluator's or there are none: ``tests/rewards/test_straight.py`` holds the two together.
 
-**The proof**, in the reduced costs of ``kie_hvqa.alignment``: the straight pairing costs 10 for each of its k wrong
+**The proof**, in the reduced costs of ``kie_hvqa.answers.alignment``: the straight pairing costs 10 for each of its k wrong
 characters and nothing else. Any other alignment leaves out n >= 1 slots and adds n symbols, so that it never shifts
 a symbol by more than n. Of the wrong characters it can mend only those that the value has within n places of where
 they stand, say m of them. The others cost 10 each, added or wrongly paired, and of the n additions they can be at
@@ -25,9 +25,9 @@ from dataclasses import dataclass
 from itertools import compress
 from operator import ne
 
-from kie_hvqa.answer import MARK, Reading
-from kie_hvqa.ledger import QuestionKind, Slot
-from kie_hvqa.scores import Counts, count
+from kie_hvqa.answers.answer import MARK, Reading
+from kie_hvqa.data.ledger import QuestionKind, Slot
+from kie_hvqa.scoring.scores import Counts, count
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Ledger:
 
 
 def count_fast(truth: Ledger, reading: Reading | None, kind: QuestionKind) -> Counts:
-    """``kie_hvqa.scores.count`` of ``truth``, by the short way where there is one."""
+    """``kie_hvqa.scoring.scores.count`` of ``truth``, by the short way where there is one."""
     if reading is None or len(reading.final) != len(truth.value) or reading.refused:
         return count(truth.slots, reading, kind)
     return straight_counts(truth, reading.final, kind) or count(truth.slots, reading, kind)

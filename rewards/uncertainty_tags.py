@@ -23,8 +23,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from rapidfuzz.distance import Levenshtein
 
-from kie_hvqa.answer import parse
-from kie_hvqa.ledger import value_of
+from kie_hvqa.answers.answer import parse
+from kie_hvqa.data.ledger import value_of
 from rewards.contract import Completion, Rewards, completion_text, each, ledger
 
 MAX_CHARACTERS = 20_000

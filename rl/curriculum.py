@@ -12,7 +12,7 @@ from heapq import heappop, heappush
 from pydantic import Field
 
 from kie_hvqa.config import Config
-from kie_hvqa.ledger import MAX_SEVERITY
+from kie_hvqa.data.ledger import MAX_SEVERITY
 
 
 class Curriculum(Config):

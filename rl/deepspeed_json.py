@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from kie_hvqa.config import nearest
+from kie_hvqa.data.files import read_json
 from kie_hvqa.errors import InputError
-from kie_hvqa.files import read_json
 
 AUTO = "auto"
 

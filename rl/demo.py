@@ -12,14 +12,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from degradations.dataset import SimulateConfig, write_dataset
-from kie_hvqa.comparison import write_comparison
+from degradations.simulate import SimulateConfig, write_dataset
 from kie_hvqa.config import load
-from kie_hvqa.evaluator import evaluate
-from kie_hvqa.files import read_json
+from kie_hvqa.data.files import read_json
 from kie_hvqa.readers import embedded_directory
 from kie_hvqa.report import write_report
-from kie_hvqa.tables import comparison_table
+from kie_hvqa.runs.evaluator import evaluate
+from kie_hvqa.scoring.comparison import write_comparison
+from kie_hvqa.scoring.tables import comparison_table
 
 RECIPES = Path(__file__).resolve().parents[1] / "configs"
 STAGES = ("base", "warm_start", "grpo")

@@ -13,9 +13,9 @@ import torch
 from accelerate.utils import gather_object
 from trl.models import unwrap_model_for_generation
 
-from kie_hvqa.checkpoint import ReadingContract
-from kie_hvqa.metrics import score_rows
-from kie_hvqa.prompt import messages
+from kie_hvqa.answers.prompt import messages
+from kie_hvqa.readers.checkpoint import ReadingContract
+from kie_hvqa.scoring.metrics import score_rows
 from rl.models import Checkpoint
 from rl.rates import parts, rates
 from rl.recipes import EvaluationConfig, StageRecipe
@@ -67,7 +67,7 @@ class Evaluation:
         return cls(asked, source, checkpoint.contract, checkpoint.suppressed_tokens)
 
     def rates(self, trainer: Any) -> dict[str, float]:
-        """Shares of questions and slots, as in ``metrics.json`` (``kie_hvqa.metrics``), over all processes' rows."""
+        """Shares of questions and slots, as in ``metrics.json`` (``kie_hvqa.scoring.metrics``), over all processes' rows."""
         accelerator = trainer.accelerator
         own = range(accelerator.process_index, len(self.rows), accelerator.num_processes)
         size = self.config.batch_size

@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from kie_hvqa.config import load
+from kie_hvqa.data.files import read_json, write_json
 from kie_hvqa.errors import InputError, WorkError
-from kie_hvqa.files import read_json, write_json
 from rl.launch.gpus import visible_gpus
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -81,7 +81,7 @@ def build(recipe: GrpoRecipe, arguments: GRPOConfig, rewards: Sequence[Any]) -> 
 
 
 def build_plain(recipe: GrpoRecipe, arguments: GRPOConfig, rewards: Sequence[Any]) -> tuple[GRPOTrainer, Checkpoint]:
-    """TRL's own trainer over the same recipe: what ``rl.bench`` and the tests compare with."""
+    """TRL's own trainer over the same recipe: what ``studies.benches.training`` and the tests compare with."""
     checkpoint = open_checkpoint(recipe)
     rows = training_rows(recipe, checkpoint)
     return GRPOTrainer(**_common(recipe, arguments, rewards, checkpoint, rows)), checkpoint

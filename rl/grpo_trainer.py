@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from accelerate.utils import gather_object
 
-from kie_hvqa.answer import parse
-from kie_hvqa.scores import count
+from kie_hvqa.answers.answer import parse
+from kie_hvqa.scoring.scores import count
 from rewards.contract import completion_text, ledger
 from rl.completion_table import CompletionTable, tensorboard_of
 from rl.data_order import OrderedTrainer

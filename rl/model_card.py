@@ -12,9 +12,9 @@ from typing import Any
 
 import yaml
 
-from kie_hvqa.dataset import dataset_root
+from kie_hvqa.data.dataset import dataset_root
+from kie_hvqa.data.files import read_json
 from kie_hvqa.errors import InputError
-from kie_hvqa.files import read_json
 from rl.rates import SCORE
 from rl.recipes import StageRecipe
 

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel, ProcessorMixin
 
-from kie_hvqa.checkpoint import ReadingContract, write_contract
 from kie_hvqa.errors import InputError
 from kie_hvqa.readers import embedded_directory
+from kie_hvqa.readers.checkpoint import ReadingContract, write_contract
 from kie_hvqa.readers.model_directory import agreed_contract
 from kie_hvqa.readers.model_inputs import never_generated
 from rl.recipes import StageRecipe

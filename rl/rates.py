@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from kie_hvqa.scores import Counts
+from kie_hvqa.scoring.scores import Counts
 
 SCORE = "hallucination_free_accuracy"
 Parts = dict[str, tuple[int, int]]

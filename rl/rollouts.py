@@ -20,8 +20,8 @@ from typing import Any
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
-from kie_hvqa.files import replacing
-from kie_hvqa.rollout_log import AS_JSON
+from kie_hvqa.data.files import replacing
+from kie_hvqa.runs.rollout_log import AS_JSON
 from rewards.contract import completion_text
 
 COPIED = ("id", "document_id", "document_type", "split", "field", "question_kind", "severity", "template", "problem")

@@ -6,8 +6,8 @@ from typing import Any
 
 from datasets import Dataset
 
-from kie_hvqa.checkpoint import ReadingContract
-from kie_hvqa.prompt import messages
+from kie_hvqa.answers.prompt import messages
+from kie_hvqa.readers.checkpoint import ReadingContract
 from rl.curriculum import Curriculum
 from rl.recipes import DataConfig
 from rl.sources import open_source

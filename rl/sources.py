@@ -12,10 +12,10 @@ from degradations.config import SPLITS, SimulateConfig
 from degradations.recent import Recent
 from degradations.streaming import Stream
 from kie_hvqa.config import load, nearest
-from kie_hvqa.dataset import dataset_root, image_path, load_rows
+from kie_hvqa.data.dataset import dataset_root, image_path, load_rows
+from kie_hvqa.data.ledger import Row
+from kie_hvqa.data.pixels import PixelBudget, budgeted, image_tokens, load_budgeted
 from kie_hvqa.errors import InputError
-from kie_hvqa.ledger import Row
-from kie_hvqa.pixels import PixelBudget, budgeted, image_tokens, load_budgeted
 from rl.recipes import DataConfig
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from kie_hvqa.data.files import read_json, write_json
 from kie_hvqa.errors import InputError, WorkError
-from kie_hvqa.files import read_json, write_json
 from rl.engine import engine_arguments, is_first_process
 from rl.keeping import last_checkpoint
 from rl.rates import SCORE

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from kie_hvqa.ledger import Box
+from kie_hvqa.data.ledger import Box
 
 Colour = tuple[int, int, int]
 

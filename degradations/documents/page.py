@@ -14,8 +14,8 @@ import numpy as np
 
 from degradations.documents.model import Colour, Document, PrintedChar, PrintedField, TextStyle
 from degradations.documents.typeset import Line, ink, measure, typeset
+from kie_hvqa.data.ledger import Box
 from kie_hvqa.errors import InputError
-from kie_hvqa.ledger import Box
 
 
 class Page:

@@ -15,7 +15,7 @@ import numpy as np
 
 from degradations.documents import fonts
 from degradations.documents.model import Colour, TextStyle
-from kie_hvqa.ledger import Box
+from kie_hvqa.data.ledger import Box
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The constants behind every label, and where they come from: one file that ``degradations.calibrate`` writes.
+"""The constants behind every label, and where they come from: one file that ``studies.calibration`` writes.
 
 ``calibration.json`` lies beside this module and says what was measured to arrive at them. Nothing else in the
 code holds a copy.
@@ -12,8 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from kie_hvqa.files import read_json
-from kie_hvqa.ledger import Legibility
+from kie_hvqa.data.files import read_json
+from kie_hvqa.data.ledger import Legibility
 
 CALIBRATION = Path(__file__).with_name("calibration.json")
 

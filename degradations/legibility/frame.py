@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from degradations.operators.base import Image, Origin
 from degradations.recipe import Recipe
-from kie_hvqa.ledger import Box
+from kie_hvqa.data.ledger import Box
 
 Region = tuple[int, int, int, int]
 

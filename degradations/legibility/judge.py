@@ -18,7 +18,7 @@ from degradations.legibility.rivals import Print
 from degradations.legibility.structure import structure_evidence
 from degradations.operators.base import Image, split_lines
 from degradations.recipe import Recipe
-from kie_hvqa.ledger import Box, Slot
+from kie_hvqa.data.ledger import Box, Slot
 
 
 def ledger(

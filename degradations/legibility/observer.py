@@ -41,7 +41,7 @@ from degradations.legibility.rivals import Print, character_class
 from degradations.legibility.view import View
 from degradations.operators.base import Image
 from degradations.recipe import Recipe
-from kie_hvqa.ledger import Box
+from kie_hvqa.data.ledger import Box
 
 _CANDIDATES = 26  # of a larger class only as many as the alphabet has can be meant at a place
 # Odds below which a character is sure: it is not compared with the rest of its rivals. Over all operators that changes

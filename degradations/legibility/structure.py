@@ -8,7 +8,7 @@ window fills with structure that was never there, an occluder because nothing of
 contrast only once the sensor's floor drowns the rest.
 
 A log-logistic psychometric curve, fitted to the same readers as the ideal observer's constants, turns the share kept
-into evidence (``degradations.calibrate``; how well it predicts a reader is reported apart, in docs/legibility.md).
+into evidence (``studies.calibration``; how well it predicts a reader is reported apart, in docs/legibility.md).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from degradations.legibility.constants import LegibilityModel
 from degradations.operators.base import Image
-from kie_hvqa.ledger import Box
+from kie_hvqa.data.ledger import Box
 
 Floats = NDArray[np.float32]
 

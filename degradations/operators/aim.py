@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from degradations.operators.base import Context, Image, Origin, Rng, draw_seed, split_lines
-from kie_hvqa.ledger import Box
+from kie_hvqa.data.ledger import Box
 
 _MISSES = 0.04  # how often an object lands beside the field
 

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from kie_hvqa.config import nearest
+from kie_hvqa.data.ledger import MAX_SEVERITY, Box
 from kie_hvqa.errors import InputError
-from kie_hvqa.ledger import MAX_SEVERITY, Box
 
 Image = NDArray[np.uint8]
 Rng = np.random.Generator
@@ -127,7 +127,7 @@ class Operator(ABC):
     # ``Recipe.apply_window``, which says where on the page its result lies.
     moves: ClassVar[bool] = False
     # How far from one end of its ladder to the other severity 1 … 6 takes this operator (below 0 and above 1: beyond the
-    # ends). ``degradations.rungs`` finds them, so that severity k does the same under every operator (``OUT_OF_CLEAR``).
+    # ends). ``studies.ladders.rungs`` finds them, so that severity k does the same under every operator (``OUT_OF_CLEAR``).
     rungs: ClassVar[tuple[float, ...]] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
 

@@ -35,7 +35,7 @@ from degradations.operators.base import (
     register,
     to_uint8,
 )
-from kie_hvqa.ledger import MAX_SEVERITY, Box
+from kie_hvqa.data.ledger import MAX_SEVERITY, Box
 
 Span = tuple[int, int]  # from, to
 Fill = Literal["solid", "stripes", "dots", "checks", "gradient", "speckle"]

@@ -37,7 +37,7 @@ from degradations.operators.blend import blurred, smooth_step
 from degradations.operators.cover import covering_size, hashed, rounded_box, turned
 from degradations.operators.grain import clouds, grain
 from degradations.operators.lettering import placed, word
-from kie_hvqa.ledger import Box
+from kie_hvqa.data.ledger import Box
 
 Floats = NDArray[np.float32]
 Part = tuple[slice, slice]

@@ -25,8 +25,8 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 
 def run(args: argparse.Namespace) -> None:
-    from degradations.annotated import write_degraded
     from degradations.config import DegradeConfig
+    from degradations.degrade import write_degraded
     from kie_hvqa.config import load
     from kie_hvqa.errors import InputError
 

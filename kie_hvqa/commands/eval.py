@@ -68,15 +68,15 @@ Rows that failed count as unparsed; the same command asks them again (exit statu
 def run(args: argparse.Namespace) -> int:
     import sys
 
-    from kie_hvqa.data_issues import DATA_ISSUES, UNREADABLE_IMAGE, summary
-    from kie_hvqa.evaluator import evaluate
-    from kie_hvqa.predictions import read_predictions
+    from kie_hvqa.data.data_issues import DATA_ISSUES, UNREADABLE_IMAGE, summary
     from kie_hvqa.readers import MODEL_OPTIONS
-    from kie_hvqa.tables import metrics_table
+    from kie_hvqa.runs.evaluator import evaluate
+    from kie_hvqa.runs.predictions import read_predictions
+    from kie_hvqa.scoring.tables import metrics_table
 
     options = {option: getattr(args, option) for option in MODEL_OPTIONS}
     if args.dry_run:
-        from kie_hvqa.plan import plan
+        from kie_hvqa.runs.plan import plan
 
         where = {"split": args.split, "limit": args.limit, "suite": args.suite}
         print(plan(args.data, args.reader, args.out, **where, **options).text())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from kie_hvqa.ledger import Row
+    from kie_hvqa.data.ledger import Row
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

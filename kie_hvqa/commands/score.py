@@ -26,8 +26,8 @@ def run(args: argparse.Namespace) -> None:
     import sys
 
     from kie_hvqa.errors import InputError
-    from kie_hvqa.evaluator import score_predictions
-    from kie_hvqa.tables import metrics_table
+    from kie_hvqa.runs.evaluator import score_predictions
+    from kie_hvqa.scoring.tables import metrics_table
 
     if args.data is None and (args.split is not None or args.limit is not None):
         raise InputError("--split and --limit choose rows of a dataset", remedy="Name it with --data.")

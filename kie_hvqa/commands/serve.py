@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> None:
     from kie_hvqa.errors import InputError
     from kie_hvqa.readers import open_reader
     from kie_hvqa.readers.transformers_reader import TransformersReader
-    from kie_hvqa.serving import serve
+    from kie_hvqa.serving.app import serve
 
     reader = open_reader(args.model, device=args.device, dtype=args.dtype)
     if not isinstance(reader, TransformersReader):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from degradations.dataset import DatasetSummary
+    from degradations.simulate import DatasetSummary
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> None:
                 raise InputError("belongs to --config", field=name, remedy="Leave it out.")
         print(_merge(args) if args.merge else _replay(args))
         return
-    from degradations.dataset import WHOLE, Shard, SimulateConfig, write_dataset
+    from degradations.simulate import WHOLE, Shard, SimulateConfig, write_dataset
     from kie_hvqa.config import load
 
     if args.workers < 1:
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _merge(args: argparse.Namespace) -> str:
-    from degradations.shards import merge_shards
+    from degradations.storing.shards import merge_shards
 
     return describe(merge_shards(args.merge, args.out, progress=True))
 

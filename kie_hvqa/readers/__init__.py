@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from kie_hvqa.config import nearest
+from kie_hvqa.data.files import sha256
 from kie_hvqa.errors import InputError
-from kie_hvqa.files import sha256
 from kie_hvqa.readers.base import Answer, Reader, Task, agreed, identity_of
 
 __all__ = ["MODEL_OPTIONS", "Answer", "Reader", "Task", "agreed", "identity_of", "open_reader"]

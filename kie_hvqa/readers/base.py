@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from kie_hvqa.answer import parse
-from kie_hvqa.ledger import Row
+from kie_hvqa.answers.answer import parse
+from kie_hvqa.data.ledger import Row
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from kie_hvqa.checkpoint import CONTRACT_FILE, ReadingContract, check_contract, read_contract
+from kie_hvqa.answers.prompt import PROMPTS
+from kie_hvqa.data.files import read_json
 from kie_hvqa.errors import InputError
-from kie_hvqa.files import read_json
-from kie_hvqa.prompt import PROMPTS
+from kie_hvqa.readers.checkpoint import CONTRACT_FILE, ReadingContract, check_contract, read_contract
 from kie_hvqa.readers.model_source import ModelSource
 
 _QWEN_PIXELS = (56 * 56, 28 * 28 * 1280)  # the model card's own bounds, where a processor states none

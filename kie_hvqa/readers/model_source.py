@@ -14,10 +14,10 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kie_hvqa.answer import ANSWER_FORMAT
-from kie_hvqa.checkpoint import CONTRACT_FILE
+from kie_hvqa.answers.answer import ANSWER_FORMAT
+from kie_hvqa.data.files import read_json, sha256
 from kie_hvqa.errors import InputError
-from kie_hvqa.files import read_json, sha256
+from kie_hvqa.readers.checkpoint import CONTRACT_FILE
 
 ADAPTER_FILE = "adapter_config.json"
 PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")

@@ -24,9 +24,9 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
-from kie_hvqa.answer import REFUSAL, Reading, render
+from kie_hvqa.answers.answer import REFUSAL, Reading, render
+from kie_hvqa.data.ledger import Box, Row, Slot
 from kie_hvqa.errors import InputError
-from kie_hvqa.ledger import Box, Row, Slot
 from kie_hvqa.readers.base import Answer, Task, identity_of
 
 _VERSION = 1  # of the code below: raise it when an answer could change

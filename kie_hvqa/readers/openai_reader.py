@@ -34,10 +34,10 @@ from typing import Any
 
 import httpx2
 
+from kie_hvqa.answers.prompt import messages, template
+from kie_hvqa.data.ledger import Row
+from kie_hvqa.data.pixels import bounded, bounded_size, open_image
 from kie_hvqa.errors import InputError, WorkError
-from kie_hvqa.ledger import Row
-from kie_hvqa.pixels import bounded, bounded_size, open_image
-from kie_hvqa.prompt import messages, template
 from kie_hvqa.readers.base import Answer, Task, agreed, identity_of
 from kie_hvqa.readers.http_retry import RequestError, Retrying, message_in
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from kie_hvqa.dataset import load_image
+from kie_hvqa.data.dataset import load_image
 from kie_hvqa.errors import InputError
 from kie_hvqa.readers.ocr import FoundLine, Glyph, OCRReader
 

@@ -20,7 +20,7 @@ import subprocess
 from pathlib import Path
 from xml.etree import ElementTree
 
-from kie_hvqa.dataset import load_image
+from kie_hvqa.data.dataset import load_image
 from kie_hvqa.errors import InputError, WorkError
 from kie_hvqa.readers.ocr import FoundLine, Glyph, OCRReader
 

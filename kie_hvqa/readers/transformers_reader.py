@@ -28,10 +28,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from kie_hvqa.answers.prompt import messages, prompt_hash, question
+from kie_hvqa.data.ledger import Row
+from kie_hvqa.data.pixels import PixelBudget, bounded, bounded_size, budgeted, budgeted_size, load_budgeted, open_image
 from kie_hvqa.errors import InputError, WorkError
-from kie_hvqa.ledger import Row
-from kie_hvqa.pixels import PixelBudget, bounded, bounded_size, budgeted, budgeted_size, load_budgeted, open_image
-from kie_hvqa.prompt import messages, prompt_hash, question
 from kie_hvqa.readers.base import Answer, Task, agreed, identity_of
 from kie_hvqa.readers.model_directory import agreed_contract, takes_any_size
 from kie_hvqa.readers.model_loading import check_placement, load_model

@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from kie_hvqa.data.files import write_text
 from kie_hvqa.errors import InputError
-from kie_hvqa.files import write_text
 from kie_hvqa.report.gallery import gallery
 from kie_hvqa.report.headline import ledger_section, official_section, paired, tiles
 from kie_hvqa.report.page import assemble
@@ -24,7 +24,7 @@ from kie_hvqa.report.sources import load_sources
 from kie_hvqa.report.suites import suite_sections
 from kie_hvqa.report.training import training_section
 from kie_hvqa.report.where import risk_section, where_section
-from kie_hvqa.runs import shared_rows
+from kie_hvqa.runs.run_directory import shared_rows
 
 __all__ = ["PICTURES", "SAMPLES", "write_report"]
 

@@ -17,14 +17,14 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from kie_hvqa.answer import MARK, parse
+from kie_hvqa.answers.answer import MARK, parse
+from kie_hvqa.answers.prompt import question
+from kie_hvqa.data.ledger import Row, Slot
 from kie_hvqa.errors import InputError
-from kie_hvqa.ledger import Row, Slot
-from kie_hvqa.prompt import question
 from kie_hvqa.report.marking import ERRORS, Marked, Verdict, mark_up
 from kie_hvqa.report.pictures import Album
-from kie_hvqa.runs import Run
-from kie_hvqa.scores import operators
+from kie_hvqa.runs.run_directory import Run
+from kie_hvqa.scoring.scores import operators
 from kie_hvqa.suites.rows import twin_of
 
 LONGEST, SHORT = 4000, 400  # characters of a response that the page keeps, with and without its picture inlined

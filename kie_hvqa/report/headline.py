@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from kie_hvqa.metrics import compare
 from kie_hvqa.report.markup import ARROWS, dot, section
-from kie_hvqa.runs import Run
-from kie_hvqa.scores import SampleScore
-from kie_hvqa.tables import LABELS, LEDGER, OFFICIAL, ScoreLabel, difference, interval, number, verdict
+from kie_hvqa.runs.run_directory import Run
+from kie_hvqa.scoring.metrics import compare
+from kie_hvqa.scoring.scores import SampleScore
+from kie_hvqa.scoring.tables import LABELS, LEDGER, OFFICIAL, ScoreLabel, difference, interval, number, verdict
 
 _STRONG = ("hallucination_free_accuracy", "average")
 _TILES = ("hallucination_free_accuracy", "invented_rate", "misread_rate", "over_refusal_rate", "average")

@@ -1,6 +1,6 @@
 """What a reading did over each slot, in the words of the vocabulary: the one table behind the gallery's colours.
 
-``kie_hvqa.scores`` counts by the same rules; a test holds the two together.
+``kie_hvqa.scoring.scores`` counts by the same rules; a test holds the two together.
 """
 
 from __future__ import annotations
@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from kie_hvqa.answer import MARK, parse
-from kie_hvqa.ledger import Row, Slot
-from kie_hvqa.scores import aligned, count_aligned
+from kie_hvqa.answers.answer import MARK, parse
+from kie_hvqa.data.ledger import Row, Slot
+from kie_hvqa.scoring.scores import aligned, count_aligned
 
 Verdict = Literal["right", "mark", "space", "omitted", "over_refused", "misread", "invented", "lucky", "inserted"]
 

@@ -17,9 +17,9 @@ from urllib.parse import quote
 
 from PIL import Image, features
 
-from kie_hvqa.dataset import load_image
+from kie_hvqa.data.dataset import load_image
+from kie_hvqa.data.ledger import Slot
 from kie_hvqa.errors import InputError
-from kie_hvqa.ledger import Slot
 
 _WHOLE = 640  # pixels: a page no wider than this is shown in its whole width
 _FLATTEST = 0.62  # height over width of a picture, where the field leaves the choice

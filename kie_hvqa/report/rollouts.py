@@ -13,13 +13,13 @@ from typing import Any
 
 from PIL.Image import Image
 
-from kie_hvqa import rollout_log
-from kie_hvqa.answer import MARK, parse
+from kie_hvqa.answers.answer import MARK, parse
+from kie_hvqa.data.ledger import Row
 from kie_hvqa.errors import InputError
-from kie_hvqa.ledger import Row
 from kie_hvqa.report.markup import dot, section
 from kie_hvqa.report.pictures import data_uri
 from kie_hvqa.report.sources import Training
+from kie_hvqa.runs import rollout_log
 
 STEPS, QUESTIONS, ANSWERS = 4, 3, 5  # shown of a run, of a step, of a group
 _LONGEST = 160  # characters of an answer that cannot be parsed

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kie_hvqa.data.files import read_json
 from kie_hvqa.errors import InputError
-from kie_hvqa.files import read_json
-from kie_hvqa.rollout_log import ROLLOUTS, is_log
-from kie_hvqa.runs import RUN, Run, load_run
+from kie_hvqa.runs.rollout_log import ROLLOUTS, is_log
+from kie_hvqa.runs.run_directory import RUN, Run, load_run
 from kie_hvqa.suites import read_suite
 
 HISTORY = "history.json"

@@ -10,7 +10,7 @@ from typing import Any
 from kie_hvqa.report.charts import Curve, curves
 from kie_hvqa.report.markup import dot, section
 from kie_hvqa.report.sources import Training
-from kie_hvqa.tables import LABELS
+from kie_hvqa.scoring.tables import LABELS
 
 _TITLES = {
     "reward": "reward",

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from kie_hvqa import risk
 from kie_hvqa.report.charts import Bar, Curve, axis_top, curves, dots, lines
 from kie_hvqa.report.headline import Differences
 from kie_hvqa.report.markup import ARROWS, numbers_behind, plain_table, section
-from kie_hvqa.runs import Run
-from kie_hvqa.scores import SampleScore
-from kie_hvqa.tables import LABELS, LEDGER, ScoreLabel, difference, number, with_interval
+from kie_hvqa.runs.run_directory import Run
+from kie_hvqa.scoring import risk
+from kie_hvqa.scoring.scores import SampleScore
+from kie_hvqa.scoring.tables import LABELS, LEDGER, ScoreLabel, difference, number, with_interval
 
 _CHARTED = ("hallucination_free_accuracy", "invented_rate", "misread_rate", "over_refusal_rate")
 _WITHOUT_LEDGER = ("average", "final")

@@ -21,8 +21,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from kie_hvqa.data.files import read_json
 from kie_hvqa.errors import InputError
-from kie_hvqa.files import read_json
 
 SUITES: tuple[str, ...] = ("twins", "wording", "clean")
 SUITE = "suite.json"

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from kie_hvqa.statistics import Documents, Matrix, percentile_intervals, plain, ratio, resample, resamples_for
+from kie_hvqa.scoring.statistics import Documents, Matrix, percentile_intervals, plain, ratio, resample, resamples_for
 
 Ratings = Sequence[Sequence[Hashable]]
 """Per item its ratings, those that are missing left out."""

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from kie_hvqa.ledger import Row
-from kie_hvqa.scores import SampleScore, score
-from kie_hvqa.statistics import bootstrap
+from kie_hvqa.data.ledger import Row
+from kie_hvqa.scoring.scores import SampleScore, score
+from kie_hvqa.scoring.statistics import bootstrap
 
 _SHOWN = 20  # ids of marked questions that are named
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kie_hvqa.dataset import Dataset, read_dataset
+from kie_hvqa.data.dataset import Dataset, read_dataset
+from kie_hvqa.data.ledger import Row
 from kie_hvqa.errors import InputError
-from kie_hvqa.ledger import Row
 from kie_hvqa.suites import SUITES
 
 

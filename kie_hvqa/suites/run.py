@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from kie_hvqa.data.files import write_json
 from kie_hvqa.errors import InputError
-from kie_hvqa.evaluator import evaluate
-from kie_hvqa.files import write_json
 from kie_hvqa.readers import Reader, open_reader
-from kie_hvqa.runs import Run, load_run
+from kie_hvqa.runs.evaluator import evaluate
+from kie_hvqa.runs.run_directory import Run, load_run
 from kie_hvqa.suites import SCHEMA, SUITE, SUITES, clean, read_suite, twins, wording
 
 WORDINGS = "wordings"

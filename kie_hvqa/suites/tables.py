@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kie_hvqa.tables import LABELS, ScoreLabel, columns, difference, interval, number, with_interval
+from kie_hvqa.scoring.tables import LABELS, ScoreLabel, columns, difference, interval, number, with_interval
 
 _RATE = ScoreLabel("", "", "neither")
 _CLEAN = {

@@ -23,10 +23,10 @@ from typing import Any
 
 import numpy as np
 
-from kie_hvqa.answer import parse
-from kie_hvqa.ledger import Row
-from kie_hvqa.scores import Counts, aligned, count_aligned
-from kie_hvqa.statistics import Matrix, bootstrap, mcnemar, paired_bootstrap, plain
+from kie_hvqa.answers.answer import parse
+from kie_hvqa.data.ledger import Row
+from kie_hvqa.scoring.scores import Counts, aligned, count_aligned
+from kie_hvqa.scoring.statistics import Matrix, bootstrap, mcnemar, paired_bootstrap, plain
 from kie_hvqa.suites.rows import Pair, left_out, twin_pairs
 
 

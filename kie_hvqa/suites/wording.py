@@ -24,11 +24,11 @@ from typing import Any
 
 import numpy as np
 
-from kie_hvqa.answer import MARK, parse
-from kie_hvqa.ledger import Row, Slot
-from kie_hvqa.metrics import compare, score_rows, summarise
-from kie_hvqa.scores import aligned
-from kie_hvqa.statistics import bootstrap, plain
+from kie_hvqa.answers.answer import MARK, parse
+from kie_hvqa.data.ledger import Row, Slot
+from kie_hvqa.scoring.metrics import compare, score_rows, summarise
+from kie_hvqa.scoring.scores import aligned
+from kie_hvqa.scoring.statistics import bootstrap, plain
 from kie_hvqa.suites.agreement import agreement
 
 BASE = "official"

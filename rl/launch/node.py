@@ -11,8 +11,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from kie_hvqa.data.files import sha256
 from kie_hvqa.errors import InputError
-from kie_hvqa.files import sha256
 
 PACKAGES = ("torch", "transformers", "trl", "deepspeed", "accelerate", "peft", "qwen-vl-utils", "kie-hvqa")
 _ROOMS = ("kie_hvqa", "rewards", "rl")

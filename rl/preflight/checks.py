@@ -9,10 +9,10 @@ from typing import Any
 
 from trl import GRPOConfig, SFTConfig
 
-from kie_hvqa.checkpoint import ReadingContract
 from kie_hvqa.config import load
+from kie_hvqa.data.files import read_json
 from kie_hvqa.errors import InputError
-from kie_hvqa.files import read_json
+from kie_hvqa.readers.checkpoint import ReadingContract
 from kie_hvqa.readers.model_directory import agreed_contract
 from rewards.spec import LoadedReward, load_rewards
 from rl import grpo, sft

@@ -23,11 +23,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from kie_hvqa.answers.prompt import question
 from kie_hvqa.config import load
-from kie_hvqa.dataset import load_rows
+from kie_hvqa.data.dataset import load_rows
+from kie_hvqa.data.files import read_json, write_json
 from kie_hvqa.errors import InputError, WorkError
-from kie_hvqa.files import read_json, write_json
-from kie_hvqa.prompt import question
 from rl.preflight.devices import gib
 from rl.tiny.base_config import BaseReaderConfig
 from rl.tiny.build import TinyArchitecture, build_config, build_model, build_processor, save_model

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from transformers import AutoConfig
 
-from kie_hvqa.checkpoint import ReadingContract
 from kie_hvqa.errors import InputError
+from kie_hvqa.readers.checkpoint import ReadingContract
 from rl.models import adapter
 from rl.preflight.batches import Batches
 from rl.preflight.devices import Device, gib

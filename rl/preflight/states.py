@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kie_hvqa.files import read_json
+from kie_hvqa.data.files import read_json
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from kie_hvqa.checkpoint import ReadingContract
+from kie_hvqa.answers.prompt import fill, messages, question
+from kie_hvqa.data.files import read_json
+from kie_hvqa.data.ledger import Row
 from kie_hvqa.errors import InputError
-from kie_hvqa.files import read_json
-from kie_hvqa.ledger import Row
-from kie_hvqa.prompt import fill, messages, question
+from kie_hvqa.readers.checkpoint import ReadingContract
 from rl.rows import TrainingRows
 
 _TURNS = 32  # tokens: what the chat template writes around a question, at most

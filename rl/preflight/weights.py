@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kie_hvqa.checkpoint import ReadingContract
 from kie_hvqa.errors import InputError
+from kie_hvqa.readers.checkpoint import ReadingContract
 
 
 def whole_weights(directory: Path, contract: ReadingContract) -> str:

@@ -25,9 +25,9 @@ import torch.nn.functional as F
 from tqdm import tqdm
 
 from degradations.documents import question_names
-from kie_hvqa.answer import Reading, render
+from kie_hvqa.answers.answer import Reading, render
 from kie_hvqa.config import load
-from kie_hvqa.files import replacing
+from kie_hvqa.data.files import replacing
 from rl.tiny.base_batches import PageBatch, Sampler
 from rl.tiny.base_config import BaseReaderConfig, Stage
 from rl.tiny.batched import Packed, PageGrid, encode_pages, language_forward, pack, page_grid

@@ -14,8 +14,8 @@ from transformers import (
     Qwen2VLVideoProcessor,
 )
 
-from kie_hvqa.checkpoint import ReadingContract, write_contract
 from kie_hvqa.config import Config
+from kie_hvqa.readers.checkpoint import ReadingContract, write_contract
 from rl.tiny.tokenizer import build_tokenizer
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from degradations.documents import Document, render, render_text_block
-from kie_hvqa.files import replacing
+from kie_hvqa.data.files import replacing
 
 TEXT_BLOCK = "text_block"
 READER_TEMPLATES = ("us_licence", "eu_card", "passport", "invoice_classic", "invoice_modern")

@@ -13,8 +13,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from kie_hvqa.data.files import read_json, sha256, write_text
 from kie_hvqa.errors import InputError
-from kie_hvqa.files import read_json, sha256, write_text
 
 EMBEDDED = Path(__file__).resolve().parents[1] / "embedded"
 LIMIT = 12_000_000  # bytes: what a repository should carry

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kie_hvqa.ledger import Row, Slot
+from kie_hvqa.data.ledger import Row, Slot
 
 
 def digests(folder: Path) -> dict[str, str]:

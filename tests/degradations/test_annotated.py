@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from degradations.annotated import load_page, write_degraded
-from degradations.annotations import AnnotatedLine, Annotation, find_value, read_annotations
-from degradations.charboxes import fit_characters
+from degradations.annotated.charboxes import fit_characters
+from degradations.annotated.values import AnnotatedLine, Annotation, find_value, read_annotations
 from degradations.config import DegradeConfig
+from degradations.degrade import load_page, write_degraded
 from kie_hvqa.config import load
-from kie_hvqa.dataset import load_rows
+from kie_hvqa.data.dataset import load_rows
 from kie_hvqa.errors import InputError
 
 CONFIG = DegradeConfig(seed=3, samples_per_field=2)

@@ -4,13 +4,13 @@ import cv2
 import numpy as np
 import pytest
 
-from degradations.dataset import SimulateConfig, clean_document, document_samples, sample, split_of, write_dataset
 from degradations.documents import TEMPLATES
 from degradations.questions import absent_concepts
 from degradations.recipe import Recipe
-from kie_hvqa.answer import render, truth
+from degradations.simulate import SimulateConfig, clean_document, document_samples, sample, split_of, write_dataset
+from kie_hvqa.answers.answer import render, truth
 from kie_hvqa.config import load
-from kie_hvqa.dataset import load_rows
+from kie_hvqa.data.dataset import load_rows
 from kie_hvqa.errors import InputError
 
 CONFIG = SimulateConfig(

@@ -90,7 +90,7 @@ PRINTED = Printed()
 
 @pytest.mark.parametrize("name", NAMES)
 def test_mean_evidence_falls_with_severity(name):
-    # The same seeds at every severity: what differs is the severity. The whole table: python -m degradations.ladders
+    # The same seeds at every severity: what differs is the severity. The whole table: python -m studies.ladders.table
     means = [np.mean([PRINTED.evidence(draw(name, k, seed, PRINTED)) for seed in range(6)]) for k in (0, 1, 3, 5, 6)]
     assert means[0] == 1.0
     assert all(later <= earlier + 0.05 for earlier, later in pairwise(means)), means

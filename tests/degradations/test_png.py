@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from degradations.png import encode_png
+from degradations.storing.png import encode_png
 
 
 @settings(max_examples=60, deadline=None)

@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from degradations.dataset import SimulateConfig, clean_document
 from degradations.documents import (
     TEMPLATES,
     PrintedChar,
@@ -16,6 +15,7 @@ from degradations.documents import (
     templates,
 )
 from degradations.questions import NOWHERE, PREMISES, SAME, absent_concepts, find_copies, plan_questions, runs
+from degradations.simulate import SimulateConfig, clean_document
 
 STYLE = TextStyle("Arimo", 400, 12.0, (0, 0, 0))
 KINDS = {"answerable": 0.7, "unreadable": 0.1, "absent": 0.2}

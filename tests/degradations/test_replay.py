@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 import pytest
 
-from degradations.dataset import SimulateConfig, write_dataset
 from degradations.replay import find_row, replay, replay_file
+from degradations.simulate import SimulateConfig, write_dataset
 from degradations.streaming import Stream
-from kie_hvqa.dataset import load_rows
+from kie_hvqa.data.dataset import load_rows
+from kie_hvqa.data.files import read_json, write_json
 from kie_hvqa.errors import InputError, WorkError
-from kie_hvqa.files import read_json, write_json
 
 ROOT = Path(__file__).parents[2]
 CONFIG = SimulateConfig(

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from degradations import shards
-from degradations.dataset import SimulateConfig, write_dataset
-from degradations.shards import Shard, merge_shards
-from degradations.writer import write_pieces
+from degradations.simulate import SimulateConfig, write_dataset
+from degradations.storing import shards
+from degradations.storing.shards import Shard, merge_shards
+from degradations.storing.writer import write_pieces
 from kie_hvqa.errors import InputError
 from tests.degradations.pieces import digests, piece
 

@@ -7,9 +7,9 @@ import pickle
 import numpy as np
 import pytest
 
-from degradations.dataset import SimulateConfig, sample
 from degradations.pages import split_of
 from degradations.recent import Recent
+from degradations.simulate import SimulateConfig, sample
 from degradations.streaming import Stream
 from kie_hvqa.errors import InputError
 

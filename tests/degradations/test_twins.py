@@ -9,17 +9,17 @@ import pytest
 
 from degradations.chance import generator
 from degradations.config import SimulateConfig
-from degradations.dataset import document_samples, sample
 from degradations.documents import mrz, render
 from degradations.documents.reprint import reprinted
 from degradations.documents.values import MONTHS
 from degradations.pages import PageKey
 from degradations.replay import replay
+from degradations.simulate import document_samples, sample
 from degradations.twins import changes, likelihood, mismatch, report
 from kie_hvqa.config import validate
-from kie_hvqa.dataset import parse_row
+from kie_hvqa.data.dataset import parse_row
+from kie_hvqa.data.ledger import value_of
 from kie_hvqa.errors import InputError
-from kie_hvqa.ledger import value_of
 
 BASE = {"seed": 5, "count": 6, "questions_per_document": 4, "severities": {0: 1, 4: 2}, "splits": {"test": 1.0}}
 CONFIG = SimulateConfig.model_validate({**BASE, "scale": "tiny", "twins": {"name": 1, "date": 1, "total": 1}})

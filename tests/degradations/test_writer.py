@@ -21,11 +21,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from degradations import journal, manifest, writer
-from degradations.dataset import SimulateConfig, write_dataset
-from degradations.journal import JOURNAL
-from degradations.writer import write_pieces
-from kie_hvqa.dataset import load_rows
+from degradations.simulate import SimulateConfig, write_dataset
+from degradations.storing import journal, manifest, writer
+from degradations.storing.journal import JOURNAL
+from degradations.storing.writer import write_pieces
+from kie_hvqa.data.dataset import load_rows
 from kie_hvqa.errors import InputError, WorkError
 from tests.degradations.pieces import digests, piece
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from kie_hvqa.answer import render, truth
-from kie_hvqa.ledger import Row, Slot
+from kie_hvqa.answers.answer import render, truth
+from kie_hvqa.data.ledger import Row, Slot
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("Marta Quist", "Johan Berg", "Lucia Fontana", "Peter Novak", "Irene Salo", "Hugo Weiss")

@@ -248,7 +248,7 @@ def test_so_does_a_checkpoint_reader(kie_hvqa, broken_pair, cards, tiny_model, t
 def test_degrade_writes_a_dataset_that_loads(kie_hvqa, tmp_path):
     from PIL import Image, ImageDraw, ImageFont
 
-    from kie_hvqa.dataset import load_rows
+    from kie_hvqa.data.dataset import load_rows
 
     page = Image.new("RGB", (460, 300), "white")
     pen, font = ImageDraw.Draw(page), ImageFont.load_default(size=24)

@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 import yaml
 
-from kie_hvqa.answer import Reading, render
-from kie_hvqa.dataset import load_rows
+from kie_hvqa.answers.answer import Reading, render
+from kie_hvqa.answers.prompt import fill, question
+from kie_hvqa.data.dataset import load_rows
+from kie_hvqa.data.ledger import Row
 from kie_hvqa.errors import InputError
-from kie_hvqa.ledger import Row
-from kie_hvqa.metrics import SCORES, score_rows, summarise
-from kie_hvqa.prompt import fill, question
+from kie_hvqa.scoring.metrics import SCORES, score_rows, summarise
 
 TASK = Path(__file__).resolve().parents[2] / "configs" / "eval" / "lmms_eval"
 

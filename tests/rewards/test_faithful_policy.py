@@ -12,10 +12,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from kie_hvqa.answer import MARK, Reading, parse, render, truth
+from kie_hvqa.answers.answer import MARK, Reading, parse, render, truth
+from kie_hvqa.data.ledger import Slot
 from kie_hvqa.errors import InputError
-from kie_hvqa.ledger import Slot
-from kie_hvqa.scores import Counts, count
+from kie_hvqa.scoring.scores import Counts, count
 from rewards.faithful import Prices, faithful, kind_of, pay, risen, score, unlisted
 from rewards.golden import make_slots
 

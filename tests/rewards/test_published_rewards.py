@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from kie_hvqa.answer import Reading, render, truth
+from kie_hvqa.answers.answer import Reading, render, truth
 from rewards.golden import answers, make_slots
 from rewards.kie_hvqa_paper import kie_hvqa_paper, mismatch, product_reward
 from rewards.uncertainty_tags import tagged_reward, tags_of_lists, tags_of_text, uncertainty_tags

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from kie_hvqa.answer import Reading, parse, render, truth
-from kie_hvqa.ledger import Slot
+from kie_hvqa.answers.answer import Reading, parse, render, truth
+from kie_hvqa.data.ledger import Slot
 from rewards.contract import Rewards
 from rewards.faithful import Prices, kind_of
 from rewards.golden import (
@@ -219,7 +219,7 @@ def test_no_attack_beats_the_honest_reading_at_any_severity(name):
 
 @pytest.mark.parametrize("reward", SHIPPED)
 def test_every_attack_is_scored_in_linear_time(reward):
-    """Far above what any takes (``python -m rewards.bench`` has the numbers), far below what a blow-up would."""
+    """Far above what any takes (``python -m studies.benches.rewards`` has the numbers), far below what a blow-up would."""
     golden = GOLDENS["long"]
     function = reward_of(reward)
     for name, text in [*attacks(golden.slots).items(), *runaways().items()]:

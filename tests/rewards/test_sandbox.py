@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from transformers import TrainerState
 
-from kie_hvqa.answer import render, truth
+from kie_hvqa.answers.answer import render, truth
 from kie_hvqa.errors import InputError, WorkError
 from rewards.golden import check_spec, make_slots
 from rewards.sandbox import Sandbox, SandboxConfig, SandboxedReward, cut_completions

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from kie_hvqa.answer import Reading, parse, render, truth
-from kie_hvqa.ledger import Slot
+from kie_hvqa.answers.answer import Reading, parse, render, truth
+from kie_hvqa.data.ledger import Slot
 from rewards.absent import absent
 from rewards.draft_leak import MAX_THINK, draft_leak, leaked
 from rewards.format import format, well_formed

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from kie_hvqa import answer
-from kie_hvqa.answer import Reading, parse, render, truth
-from kie_hvqa.ledger import Slot
-from kie_hvqa.scores import count
-from rewards.bench import batch
+from kie_hvqa.answers import answer
+from kie_hvqa.answers.answer import Reading, parse, render, truth
+from kie_hvqa.data.ledger import Slot
+from kie_hvqa.scoring.scores import count
 from rewards.contract import ledger
 from rewards.golden import answers, goldens, make_slots
 from rewards.redteam import attacks
 from rewards.straight import Ledger, count_fast, straight_counts
+from studies.benches.rewards import batch
 
 
 @st.composite

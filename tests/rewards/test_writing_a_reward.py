@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kie_hvqa.answer import Reading, render
+from kie_hvqa.answers.answer import Reading, render
 from kie_hvqa.config import Config, validate
 from rewards.golden import check_spec
 from rewards.spec import RewardSpec, load_rewards

@@ -29,10 +29,10 @@ class Small:
 
 @pytest.fixture(scope="session")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
-    from degradations.dataset import SimulateConfig, write_dataset
+    from degradations.simulate import SimulateConfig, write_dataset
+    from kie_hvqa.answers.prompt import question
     from kie_hvqa.config import load
-    from kie_hvqa.dataset import load_rows
-    from kie_hvqa.prompt import question
+    from kie_hvqa.data.dataset import load_rows
     from rl.tiny.build import TinyArchitecture, build_config, build_model, build_processor, save_model
 
     home = tmp_path_factory.mktemp("small")

@@ -14,11 +14,11 @@ from trl.trainer.utils import RepeatSampler
 from degradations.config import SimulateConfig
 from degradations.replay import replay_file
 from degradations.streaming import Stream
-from kie_hvqa.checkpoint import read_contract
 from kie_hvqa.config import load
-from kie_hvqa.dataset import load_image
+from kie_hvqa.data.dataset import load_image
+from kie_hvqa.data.files import read_json
 from kie_hvqa.errors import InputError
-from kie_hvqa.files import read_json
+from kie_hvqa.readers.checkpoint import read_contract
 from rl import grpo, sft
 from rl.curriculum import Curriculum, easy_first
 from rl.data_order import EpochOrder

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from kie_hvqa import readers
-from kie_hvqa.checkpoint import read_contract
+from kie_hvqa.data.files import sha256
 from kie_hvqa.errors import InputError
-from kie_hvqa.files import sha256
+from kie_hvqa.readers.checkpoint import read_contract
 from rl.tiny.ship import CHECKSUM, LIMIT
 
 
@@ -44,8 +44,8 @@ def test_other_weights_under_its_name_are_refused(tmp_path, monkeypatch):
 
 def test_it_reads_clean_pages_and_invents_on_hidden_slots(tmp_path):
     """The starting point that the demo needs: it reads, and where nothing can be seen it writes all the same."""
-    from degradations.dataset import SimulateConfig, write_dataset
-    from kie_hvqa.evaluator import evaluate
+    from degradations.simulate import SimulateConfig, write_dataset
+    from kie_hvqa.runs.evaluator import evaluate
 
     clean = {"severities": {0: 1.0}, "question_kinds": {"answerable": 1.0}}
     covered = {"severities": {5: 1.0}, "operators": {"opaque_occluder": 1.0}, "question_kinds": {"answerable": 1.0}}

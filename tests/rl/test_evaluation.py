@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from kie_hvqa.config import load
+from kie_hvqa.data.files import read_json
 from kie_hvqa.errors import InputError
-from kie_hvqa.files import read_json
-from kie_hvqa.scores import Counts
+from kie_hvqa.scoring.scores import Counts
 from rl import sft
 from rl.rates import parts, rates
 from rl.recipes import SftRecipe

@@ -8,9 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from degradations.dataset import SimulateConfig, write_dataset
+from degradations.simulate import SimulateConfig, write_dataset
+from kie_hvqa.data.files import read_json
 from kie_hvqa.errors import InputError
-from kie_hvqa.files import read_json
 from kie_hvqa.readers import embedded_directory
 from rl import grpo
 

@@ -107,7 +107,7 @@ def test_a_wheel_holds_everything_that_is_read_at_run_time(tmp_path):
     source = tmp_path / "source"
     source.mkdir()
     skip = shutil.ignore_patterns("__pycache__", "*.egg-info", ".*")
-    for name in ("kie_hvqa", "degradations", "rewards", "rl", "configs"):
+    for name in ("kie_hvqa", "degradations", "rewards", "rl", "studies", "configs"):
         shutil.copytree(ROOT / name, source / name, ignore=skip)
     for name in ("pyproject.toml", "README.md", "LICENSE", "THIRD_PARTY.md"):
         if (ROOT / name).exists():
@@ -116,7 +116,7 @@ def test_a_wheel_holds_everything_that_is_read_at_run_time(tmp_path):
     subprocess.run([sys.executable, *line], check=True, timeout=300)
     (wheel,) = tmp_path.glob("*.whl")
     held = set(zipfile.ZipFile(wheel).namelist())
-    for room in ("kie_hvqa", "degradations", "rewards", "rl", "configs"):
+    for room in ("kie_hvqa", "degradations", "rewards", "rl", "studies", "configs"):
         for path in (source / room).rglob("*"):
             if path.is_file():
                 assert str(path.relative_to(source)) in held

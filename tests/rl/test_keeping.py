@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from kie_hvqa.data.files import read_json
 from kie_hvqa.errors import WorkError
-from kie_hvqa.files import read_json
 from rl.keeping import COMPLETE, KeptTrainer, finish, is_disk_full, last_checkpoint, missing
 
 

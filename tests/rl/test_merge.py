@@ -21,7 +21,7 @@ def adapted(small, tmp_path_factory) -> Path:
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
-    from kie_hvqa.checkpoint import read_contract, write_contract
+    from kie_hvqa.readers.checkpoint import read_contract, write_contract
 
     out = tmp_path_factory.mktemp("adapted") / "stage"
     model = AutoModelForImageTextToText.from_pretrained(small.model)

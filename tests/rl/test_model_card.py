@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import yaml
 
-from kie_hvqa.files import write_json
+from kie_hvqa.data.files import write_json
 from rl.model_card import licence_of, model_card
 from rl.recipes import SftRecipe
 

@@ -19,7 +19,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from kie_hvqa.files import read_json
+from kie_hvqa.data.files import read_json
 
 ROOT = Path(__file__).resolve().parents[2]
 ZERO = {stage: ROOT / "configs" / "deepspeed" / f"zero{stage}.json" for stage in (2, 3)}

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from kie_hvqa.data.files import read_json, write_json
 from kie_hvqa.errors import InputError
-from kie_hvqa.files import read_json, write_json
 from rl import preflight
 from rl.preflight import checks
 

@@ -10,8 +10,8 @@ from transformers import AutoModelForImageTextToText
 from trl import GRPOConfig, SFTConfig
 
 from kie_hvqa.config import load
+from kie_hvqa.data.files import read_json, write_json
 from kie_hvqa.errors import InputError
-from kie_hvqa.files import read_json, write_json
 from rewards.spec import load_rewards
 from rl.deepspeed_json import agreed_json
 from rl.keeping import COMPLETE

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kie_hvqa.files import read_json
+from kie_hvqa.data.files import read_json
 
 ROOT = Path(__file__).resolve().parents[2]
 

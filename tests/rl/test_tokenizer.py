@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kie_hvqa.answer import Reading, render
+from kie_hvqa.answers.answer import Reading, render
 from rl.tiny.tokenizer import build_tokenizer
 
 QUESTION = "What is the surname in the image?"

@@ -5,7 +5,7 @@ module of the package. Rows are read from the dataset directory by this project'
 ``datasets`` makes of it, which fills the gaps of nested columns with nulls; the table gives ids and images.
 
 An item is ``{"score", "top", "bottom", "document_id"}``: a score over samples is the sum of the tops over the sum of the
-bottoms (``kie_hvqa.metrics``), never a mean of rates. ``score`` is the sample's own ratio, left out where it has none, and is
+bottoms (``kie_hvqa.scoring.metrics``), never a mean of rates. ``score`` is the sample's own ratio, left out where it has none, and is
 what lmms-eval's standard errors are made of.
 """
 
@@ -18,12 +18,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kie_hvqa.dataset import load_rows, rows_file
+from kie_hvqa.answers.prompt import fill, question
+from kie_hvqa.data.dataset import load_rows, rows_file
+from kie_hvqa.data.ledger import Row
 from kie_hvqa.errors import InputError
-from kie_hvqa.ledger import Row
-from kie_hvqa.metrics import parts
-from kie_hvqa.prompt import fill, question
-from kie_hvqa.scores import score
+from kie_hvqa.scoring.metrics import parts
+from kie_hvqa.scoring.scores import score
 
 DATA, SPLIT = "KIE_HVQA_DATA", "KIE_HVQA_SPLIT"
 

@@ -1,0 +1,199 @@
+"""Real annotated documents, damaged with the same operators and judged by the same legibility as rendered ones.
+
+Run: ``kie-hvqa degrade --annotations A.jsonl --images DIR --out DIR [--config configs/simulate/receipts.yaml]``.
+
+The clean page is the scan as it is, so ``clear`` means "as legible as in the scan". A field that cannot be found
+among the printed lines, or whose line does not hold its text, is left out and named in ``dataset.json`` (``notes``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from degradations.annotated.charboxes import fit_characters
+from degradations.annotated.values import Annotation, Found, Part, document_name, find_value, read_annotations
+from degradations.chance import generator
+from degradations.config import DegradeConfig
+from degradations.damage import Question, damage, draw_severity, make_row
+from degradations.legibility import LegibilityModel
+from degradations.operators import Image
+from degradations.storing.manifest import DatasetSummary
+from degradations.storing.writer import Piece, write_pieces
+from kie_hvqa.data.files import sha256
+from kie_hvqa.data.ledger import Box, QuestionKind
+from kie_hvqa.data.pixels import open_image
+from kie_hvqa.errors import InputError
+
+TEMPLATE = "scan"
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotatedPage:
+    """One scan, reduced to the pixel budget: ``image`` uint8 [H, W, 3] RGB and the fields found on it.
+
+    ``notes`` say what was left out or completed, and why.
+    """
+
+    name: str
+    document_type: str
+    image: Image
+    questions: tuple[Question, ...]
+    notes: tuple[str, ...]
+
+
+def load_page(
+    config: DegradeConfig, annotations: Path, line: int, annotation: Annotation, images: Path
+) -> AnnotatedPage:
+    """Read the scan of ``annotation`` and find its fields. Raises InputError (file, line, remedy) for a bad image."""
+    try:
+        picture = open_image(images / annotation.file_name)
+    except InputError as error:
+        what = f"{error.what}: {images / annotation.file_name}"
+        raise InputError(what, file=annotations, line=line, field="file_name", remedy=error.remedy) from None
+    if picture.size != annotation.size:
+        raise InputError(
+            f"size says {list(annotation.size)} and the image has {list(picture.size)} pixels",
+            file=annotations,
+            line=line,
+            field="size",
+            remedy="Correct the size, and the boxes with it.",
+        )
+    image = np.asarray(picture)
+    scale = min(1.0, (config.max_pixels / (image.shape[0] * image.shape[1])) ** 0.5)
+    if scale < 1:
+        size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    questions, notes = [], []
+    name = document_name(annotation)
+    for key, asked in config.fields.items():
+        value = annotation.fields.get(key, "")
+        found = find_value(key, value, annotation.lines, config.min_similarity)
+        if found is None:
+            notes.append(f"{name} {key}: {value!r} is not among the printed lines")
+            continue
+        question, why = _question(image, scale, annotation, key, asked, found)
+        if question is None:
+            notes.append(f"{name} {key}: {why}")
+            continue
+        questions.append(question)
+        if found.completed:
+            notes.append(f"{name} {key}: {found.completed} line(s) completed from the field's value")
+        if found.value != " ".join(value.split()):
+            notes.append(f"{name} {key}: asked {value!r}, printed {found.value!r}")
+    return AnnotatedPage(name, annotation.document_type, image, tuple(questions), tuple(notes))
+
+
+def _question(
+    image: Image, scale: float, annotation: Annotation, key: str, asked: str, found: Found
+) -> tuple[Question | None, str]:
+    boxes: list[Box] = []
+    for part in found.parts:
+        placed = _place(image, scale, annotation, part)
+        if isinstance(placed, str):
+            return None, placed
+        if boxes:  # the word space between two lines stands at the end of the first
+            _, y0, x1, y1 = boxes[-1]
+            boxes.append((x1, y0, min(float(image.shape[1]), x1 + 0.3 * (y1 - y0)), y1))
+        boxes += placed
+    copies = []
+    for part in found.copies:
+        placed = _place(image, scale, annotation, part)
+        if isinstance(placed, str):
+            return None, f"another print of it cannot be placed ({placed})"
+        copies.append(tuple(placed))
+    return Question("answerable", key, asked, found.value, tuple(boxes), tuple(copies)), ""
+
+
+def _place(image: Image, scale: float, annotation: Annotation, part: Part) -> list[Box] | str:
+    """The boxes of the part's characters, or why there are none."""
+    x0, y0, x1, y1 = (value * scale for value in annotation.lines[part.line].box)
+    try:
+        fit = fit_characters(image, (x0, y0, x1, y1), part.text)
+    except ValueError as error:
+        return f"line {part.text!r}: {error}"
+    if not fit.plausible:
+        return (
+            f"line {part.text!r} does not fill its box (letters {fit.aspect:.2f} as wide as high, cost {fit.cost:.2f})"
+        )
+    return list(fit.boxes[part.start : part.stop])
+
+
+def page_samples(config: DegradeConfig, page: AnnotatedPage) -> Piece:
+    """The (row, damaged image) pairs of one page: each field ``samples_per_field`` times, each with its own damage."""
+    piece: Piece = []
+    for question in page.questions:
+        for index in range(config.samples_per_field):
+            sample_id = f"{page.name}-{question.field}-{index}"
+            rng = generator(config.seed, page.name, sample_id)
+            planned: QuestionKind = "unreadable" if rng.random() < config.unreadable else "answerable"
+            asked = Question(planned, question.field, question.name, question.value, question.boxes, question.copies)
+            damaged = damage(
+                page.image,
+                [asked],
+                draw_severity(rng, config.severities, [asked]),
+                rng,
+                config.operators,
+                config.operators_per_image,
+                LegibilityModel(),
+            )
+            row = make_row(
+                asked,
+                damaged,
+                0,
+                id=sample_id,
+                file_name=f"images/{sample_id}.png",
+                document_id=page.name,
+                document_type=page.document_type,
+                split=config.split,
+                template=TEMPLATE,
+            )
+            piece.append((row, damaged.image))
+    return piece
+
+
+def write_degraded(
+    config: DegradeConfig, annotations: Path, images: Path, out: Path, *, progress: bool = False, workers: int = 1
+) -> DatasetSummary:
+    """Write the dataset directory of the annotated documents to ``out`` (DESIGN contract 1).
+
+    Raises InputError for anything wrong in the annotations or images (file, line, remedy), or if ``out`` holds anything
+    but this very dataset; WorkError if the disk is full. ``notes`` of the result name every field that was left out.
+    """
+    annotations, images = Path(annotations), Path(images)
+    # Every image is opened before the first is damaged: a truncated one is found now, not after an hour.
+    documents = list(read_annotations(annotations))
+    notes: list[str] = []
+    found = 0
+    for line, annotation in documents:
+        page = load_page(config, annotations, line, annotation, images)
+        notes += page.notes
+        found += len(page.questions)
+    if not found:
+        raise InputError(
+            "none of the asked fields is among the printed lines",
+            file=annotations,
+            field="fields",
+            remedy=f"Check that fields has {', '.join(config.fields)} and lines their printed text.",
+        )
+    return write_pieces(
+        partial(_piece, config, annotations, documents, images),
+        len(documents),
+        Path(out),
+        kind="degrade",
+        config={**config.model_dump(mode="json"), "annotations_sha256": sha256(annotations)},
+        workers=workers,
+        progress=progress,
+        notes=notes,
+    )
+
+
+def _piece(
+    config: DegradeConfig, annotations: Path, documents: list[tuple[int, Annotation]], images: Path, index: int
+) -> Piece:
+    line, annotation = documents[index]
+    return page_samples(config, load_page(config, annotations, line, annotation, images))

@@ -1,0 +1,132 @@
+"""Datasets of rendered, damaged documents: every sample is a pure function of the recipe and its index.
+
+``sample(config, index)`` makes one sample alone; ``write_dataset`` makes all of them, with any number of
+processes on any number of machines, into a directory that is the same byte for byte. Every draw comes from a
+generator derived from the dataset seed, the document id and the image id.
+
+Run: ``kie-hvqa simulate --config configs/simulate/tiny.yaml --out DIR``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from degradations.chance import generator
+from degradations.config import SimulateConfig
+from degradations.damage import damage, draw_severity, make_row
+from degradations.documents import Document
+from degradations.legibility import LegibilityModel
+from degradations.operators import Image
+from degradations.pages import planned, split_of
+from degradations.questions import plan_questions
+from degradations.storing.manifest import DatasetSummary
+from degradations.storing.shards import WHOLE, Shard
+from degradations.storing.writer import Piece, write_pieces
+from degradations.twins import twin_samples
+from kie_hvqa.data.ledger import Row
+from kie_hvqa.errors import InputError
+
+__all__ = [
+    "WHOLE", "DatasetSummary", "Shard", "SimulateConfig", "clean_document", "sample", "split_of", "write_dataset",
+]  # fmt: skip
+
+
+def clean_document(config: SimulateConfig, index: int) -> Document:
+    """Document ``index`` (0 … count - 1) before any damage."""
+    return planned(config, index).render()
+
+
+def document_samples(
+    config: SimulateConfig,
+    index: int,
+    only: int | None = None,
+    *,
+    epoch: int | None = None,
+    document: Document | None = None,
+) -> Piece:
+    """The (row, damaged image) pairs of document ``index``; ``only`` makes the image of that one question alone.
+
+    ``epoch`` asks other questions and draws other damage, and stands in the ids (``…-e2-q1``); None is what is written
+    to disk. ``document`` is the clean document where the caller has it already.
+    """
+    key = planned(config, index)
+    document = document or key.render()
+    name = key.document_id
+    draw = name if epoch is None else f"{name}-e{epoch}"
+    if config.twins:
+        twins = twin_samples(config, document, key.split, draw, name, only)
+        return [(replace(row, page=replace(key, printed=printed).to_json()), image) for row, image, printed in twins]
+    group = config.questions_per_image
+    rng = generator(config.seed, draw, "questions")
+    questions = plan_questions(
+        document, config.question_kinds, config.questions_per_document, group, rng, config.false_premises
+    )
+    elsewhere = sorted(document.fields.items())
+    piece: Piece = []
+    for start in range(0, len(questions), group):
+        if only is not None and not start <= only < start + group:
+            continue
+        image_id = f"{draw}-i{start // group}"
+        rng = generator(config.seed, name, image_id)
+        asked = questions[start : start + group]
+        other = elsewhere[int(rng.integers(len(elsewhere)))][1].boxes
+        damaged = damage(
+            document.image,
+            asked,
+            draw_severity(rng, config.severities, asked),
+            rng,
+            config.operators_for(key.split),
+            config.operators_per_image,
+            LegibilityModel(),
+            elsewhere=other,
+        )
+        for offset, question in enumerate(asked):
+            row = make_row(
+                question,
+                damaged,
+                offset,
+                id=f"{draw}-q{start + offset}",
+                file_name=f"images/{image_id}.png",
+                document_id=name,
+                document_type=document.document_type,
+                split=key.split,
+                template=document.template,
+                page=key.to_json(),
+            )
+            if only is None or only == start + offset:
+                piece.append((row, damaged.image))
+    return piece
+
+
+def sample(config: SimulateConfig, index: int) -> tuple[Row, Image]:
+    """Sample ``index`` (0 … ``config.rows`` - 1) made alone: the row, and its image as uint8 [H, W, 3] RGB.
+
+    Equal to the row and image that ``write_dataset`` writes. Raises InputError for an index out of range.
+    """
+    if not 0 <= index < config.rows:
+        raise InputError(
+            f"there is no sample {index} among {config.rows}", field="index", remedy="Raise count, or lower the index."
+        )
+    return document_samples(config, *divmod(index, config.questions_per_document))[0]
+
+
+def write_dataset(
+    config: SimulateConfig, out: Path, *, workers: int = 1, progress: bool = False, shard: Shard = WHOLE
+) -> DatasetSummary:
+    """Write the dataset directory of ``config``, or ``shard`` of it, to ``out`` (DESIGN contract 1).
+
+    Interrupted or killed, the same call goes on where it stopped. Raises InputError if ``out`` holds anything but this
+    very dataset, which is then left alone; WorkError if the disk is full or a worker dies.
+    """
+    return write_pieces(
+        partial(document_samples, config),
+        config.count,
+        Path(out),
+        kind="simulate",
+        config=config.model_dump(mode="json"),
+        workers=workers,
+        progress=progress,
+        shard=shard,
+    )

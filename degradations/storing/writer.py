@@ -1,0 +1,154 @@
+"""Makes a dataset directory (DESIGN contract 1) out of pieces: the same bytes for any workers, shards and kills.
+
+A dataset is made of *pieces*, one a document; a piece is a list of rows and their images. Worker processes make pieces
+and write their images, each under another name first; this process writes the pieces down in order (``journal``) and,
+when all are there, turns the journal into the finished files (``manifest``). Nothing grows with the number of
+pieces but the files.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import connection, get_context, parent_process
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import cv2
+from tqdm import tqdm
+
+from degradations.operators import Image
+from degradations.storing.journal import Journal, record, reuse
+from degradations.storing.manifest import DatasetSummary, finish, make_stamp
+from degradations.storing.png import encode_png
+from degradations.storing.shards import WHOLE, Shard
+from kie_hvqa.data.ledger import Row
+from kie_hvqa.errors import InputError, WorkError
+
+Piece = list[tuple[Row, Image]]
+Make = Callable[[int], Piece]
+
+_CHUNK = 8  # documents a worker makes between two messages, at most
+_AHEAD = 3  # chunks a worker may be ahead of the slowest one
+
+
+def write_pieces(
+    make: Make,
+    count: int,
+    out: Path,
+    *,
+    kind: str,
+    config: dict[str, Any],
+    workers: int = 1,
+    progress: bool = False,
+    notes: Sequence[str] = (),
+    shard: Shard = WHOLE,
+) -> DatasetSummary:
+    """Make ``make(0)`` … ``make(count - 1)``, or ``shard``'s part of them, with ``workers`` processes into ``out``.
+
+    ``make`` must be picklable and a pure function of its index. Killed at any moment, the same call goes on where it
+    stopped. Raises InputError if ``out`` holds anything but this very dataset, finished or not (it is then left as it
+    is); WorkError if the disk is full or a worker dies, after which the same call goes on as well.
+    """
+    if workers < 1:
+        raise InputError(f"{workers} workers cannot work", field="workers", remedy="Use 1 or more.")
+    documents = shard.documents(count)
+    stamp = make_stamp(kind, config, shard.label)
+    if (existing := reuse(out, stamp)) is not None:
+        return existing
+    with Journal(out, stamp) as journal:
+        (out / "images").mkdir(exist_ok=True)
+        with tqdm(total=len(documents), unit="document", desc=f"{kind} {out.name}", disable=not progress) as bar:
+            done = 0
+            for _ in journal.verified(documents):
+                done += 1
+                bar.update()
+            for line in _made(make, out, documents[done:], workers):
+                journal.append(line)
+                bar.update()
+        summary = finish(out, stamp, journal.rows(), journal.images(), notes)
+        journal.done()
+    return dataclasses.replace(summary, resumed=done)
+
+
+def write_document(make: Make, out: Path, index: int) -> str:
+    """Write the images of one piece under ``out``; give back its line for the journal."""
+    rows: list[dict[str, Any]] = []
+    images: dict[str, str] = {}
+    for row, image in make(index):
+        if row.file_name not in images:
+            data = encode_png(image)
+            write_image(out / row.file_name, data)
+            images[row.file_name] = hashlib.sha256(data).hexdigest()
+        rows.append(row.to_json())
+    return record(index, rows, images)
+
+
+def write_image(path: Path, data: bytes) -> None:
+    """``data`` at ``path``, whole or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_bytes(data)
+        os.replace(part, path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _made(make: Make, out: Path, documents: range, workers: int) -> Iterator[str]:
+    """The journal's line of every document, in order."""
+    if workers == 1 or len(documents) <= 1:
+        for index in documents:
+            yield write_document(make, out, index)
+        return
+    size = max(1, min(_CHUNK, len(documents) // (4 * workers)))
+    chunks = iter([documents[i : i + size] for i in range(0, len(documents), size)])
+    # spawn: a fork of a process that has loaded torch or OpenCV threads may hang.
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin, initargs=(make, out))
+    waiting: deque[Future[list[str]]] = deque()
+    try:
+        for chunk in chunks:
+            waiting.append(pool.submit(_work, chunk))
+            if len(waiting) > _AHEAD * workers:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
+    except BrokenProcessPool as error:
+        raise WorkError(
+            f"a worker process died ({error}). Fewer --workers need less memory; "
+            "the same command goes on where this one stopped."
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+# What a worker process makes and where: set once when it starts, so that no task carries it along.
+_task: tuple[Make, Path] | None = None
+
+
+def _begin(make: Make, out: Path) -> None:
+    global _task  # noqa: PLW0603
+    _task = (make, out)
+    cv2.setNumThreads(1)  # the processes are the parallelism
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent ends the others
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A killed parent cannot end its workers, and they would wait for it for ever."""
+    parent = parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+
+def _work(documents: range) -> list[str]:
+    assert _task is not None
+    return [write_document(*_task, index) for index in documents]

@@ -1,0 +1,370 @@
+"""The answer: the one module that reads and writes the official answer JSON.
+
+A reader answers a question about one field with, inside ``<answer>…</answer>`` and optionally after
+``<think>…</think>``::
+
+    {"clear Char-level OCR": "S m t", "not clear enough Char-level OCR": "", "clear number": 3,
+     "not clear enough number": 0, "Final OCR": "Sm t "}
+
+In ``Final OCR`` a space stands for a character that cannot be read (or for the space between two words:
+only an alignment with the ledger can tell). ``render`` writes that JSON, ``parse`` reads it back from
+whatever a model really wrote and says in ``Parsed.repairs`` how it had to be mended; the names are the keys
+of ``REPAIRS``. The published benchmark file has malformed inner JSON too, and takes the same road.
+
+Rules that decide what counts as an answer:
+
+* Only text outside ``<think>`` is an answer, and of several complete ``<answer>`` blocks the last one is.
+* Without ``Final OCR`` there is no reading, whatever the lists say: the lists have no positions.
+* Text without the official keys is not a reading.
+* Characters without ink (NUL and other controls, zero-width ones, marks of direction) are not part of a reading.
+  Look-alikes are: a Cyrillic А where a Latin A is printed is another character.
+* Besides the space, ``[UNREADABLE]``, U+25A1, U+25AF, U+2588 and U+FFFD are marks. Question marks are not:
+  they are printed on documents.
+* A completion longer than ``MAX_CHARS``, or one whose answer is longer than ``MAX_BODY``, is not an answer about one
+  field (``too long``); parsing is linear in the rest.
+
+Run: ``python -m kie_hvqa.answers.answer < answer.txt`` prints the reading and its repairs.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kie_hvqa.answers.answer_json import Literal, pairs
+from kie_hvqa.data.ledger import Slot
+
+ANSWER_FORMAT = "kie-hvqa-1"
+MARK = " "
+MAX_CHARS = 1 << 20
+MAX_BODY = 1 << 15
+MAX_TAGS = 1000
+MAX_ANGLES = 1 << 16
+MAX_NUMBER = 1_000_000
+
+KEYS: dict[str, str] = {
+    "clear": "clear Char-level OCR",
+    "not_clear": "not clear enough Char-level OCR",
+    "clear_number": "clear number",
+    "not_clear_number": "not clear enough number",
+    "final": "Final OCR",
+}
+"""Part of a reading → its official key, in the official order."""
+
+REPAIRS: dict[str, str] = {
+    "no answer": "nothing is written outside <think>",
+    "too long": f"more than {MAX_CHARS} characters, or {MAX_BODY} in the answer itself: not read at all",
+    "too many tags": f"more than {MAX_TAGS} answer or think tags, or {MAX_ANGLES} characters <: not read at all",
+    "no tags": "no <answer> tags: all text outside <think> was taken",
+    "answer not closed": "<answer> without </answer>: everything after it was taken",
+    "several answers": "more than one <answer>: the last complete one was taken",
+    "nested tags": "<answer> inside <answer>: the innermost was taken",
+    "stray tag": "</answer> without <answer>",
+    "answer in think": "an <answer> inside <think> was ignored",
+    "think not opened": "</think> without <think>: everything before it was taken as thinking",
+    "think not closed": "<think> without </think>: everything after it was taken as thinking",
+    "code fence": "the JSON stood in a Markdown code fence",
+    "prose": "there was other text around the JSON",
+    "escaped JSON": "the whole JSON was escaped once too often",
+    "malformed JSON": "not JSON: keys and values were picked out one by one",
+    "truncated JSON": "the JSON object was never closed",
+    "truncated final": "Final OCR was never closed: what there is of it was taken",
+    "unclosed string": "another string was never closed",
+    "unquoted value": "text without quotes was taken as a string",
+    "no JSON": "none of the official keys was found",
+    "no final": "there is no Final OCR: no reading",
+    "missing key": "another official key is missing",
+    "key spelling": "a key in other letter case, spacing or wording",
+    "unknown key": "a key that the format does not have was ignored",
+    "repeated key": "a key more than once: its last value was taken",
+    "wrapped": "the object stood inside another one",
+    "list": "a list where a string belongs",
+    "null": "a null where a value belongs",
+    "nested value": "an object where a plain value belongs was ignored",
+    "number as text": "a number where text belongs, or text where a number belongs",
+    "bad number": "a count that is not a whole number from 0 to 1,000,000 was ignored",
+    "odd space": "tabs, line breaks or other white space were taken as spaces",
+    "invisible": "characters that nobody can see (NUL, zero-width, directional) were left out: nothing is printed so",
+    "explicit marks": "[UNREADABLE], a box or a replacement character was taken as a mark",
+    "unicode": "characters were composed (Unicode NFC)",
+}
+"""Repair name → what was done. A reading is None after ``no answer``, ``too long``, ``too many tags``, ``no JSON``
+and ``no final``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a reader said about one field.
+
+    ``final`` has one symbol a slot: a character is asserted, a space is a mark or a word space. ``clear`` and
+    ``not_clear`` are the characters of the two lists without spaces; the numbers are what the reader *claims* to
+    have counted, None where it claims nothing.
+    """
+
+    final: str
+    not_clear: str = ""
+    clear: str = ""
+    clear_number: int | None = None
+    not_clear_number: int | None = None
+
+    @property
+    def refused(self) -> bool:
+        """Nothing is asserted anywhere: the refusal of the whole field."""
+        return not self.clear and not self.not_clear and not self.final.strip()
+
+
+REFUSAL = Reading("", clear_number=0, not_clear_number=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """The reading (None: there is none), the names of the repairs in the order made, and the thinking if any."""
+
+    reading: Reading | None
+    repairs: tuple[str, ...] = ()
+    think: str | None = None
+
+
+def truth(slots: Sequence[Slot]) -> Reading:
+    """What a perfect reader answers: hidden slots are marked, partial ones read and flagged, clear ones read.
+
+    Trailing spaces of ``final`` are kept ("Emi  "). No slots, or nothing legible, is the refusal.
+    """
+    clear = "".join(slot.char for slot in slots if slot.scored and slot.legibility == "clear")
+    partial = "".join(slot.char for slot in slots if slot.scored and slot.legibility == "partial")
+    if not clear and not partial:
+        return REFUSAL
+    final = "".join(slot.char if slot.scored and slot.legibility != "hidden" else MARK for slot in slots)
+    return Reading(final, partial, clear, len(clear), len(partial))
+
+
+def render(reading: Reading, *, tags: bool = False) -> str:
+    """The official JSON of a reading; ``tags`` wraps it in ``<answer>…</answer>``.
+
+    ``parse(render(reading)).reading == reading`` for every reading whose text is composed (NFC) and holds no white
+    space but spaces, nothing invisible, no spaces in the lists and none of the explicit marks.
+    """
+    text = json.dumps(
+        {
+            KEYS["clear"]: " ".join(reading.clear),
+            KEYS["not_clear"]: " ".join(reading.not_clear),
+            KEYS["clear_number"]: reading.clear_number,
+            KEYS["not_clear_number"]: reading.not_clear_number,
+            KEYS["final"]: reading.final,
+        },
+        ensure_ascii=False,
+    )
+    return f"<answer>{text}</answer>" if tags else text
+
+
+# An answer exactly as ``render`` writes it, in plain ASCII: nothing to mend, and read in a third of the time. What an
+# escape, an explicit mark ("[UNREADABLE]") or another tag could hide is left to the long way.
+_PLAIN, _COUNT = r'"([ !#-;=-Z\]-~]*)"', r"(0|[1-9][0-9]{0,5})"
+_AS_AGREED = re.compile(
+    "<answer>{{{}}}</answer>".format(
+        ", ".join(f'"{KEYS[part]}": {_COUNT if part.endswith("number") else _PLAIN}' for part in KEYS)
+    )
+)
+
+
+def parse(text: str) -> Parsed:
+    """Read whatever a model wrote. Never raises; linear in the length of ``text``."""
+    if len(text) <= MAX_BODY and (agreed := _AS_AGREED.fullmatch(text)) is not None:
+        clear, not_clear, clear_number, not_clear_number, final = agreed.groups()
+        lists = not_clear.replace(MARK, ""), clear.replace(MARK, "")
+        return Parsed(Reading(final, *lists, int(clear_number), int(not_clear_number)))
+    return _parse(text)
+
+
+def _parse(text: str) -> Parsed:
+    if len(text) > MAX_CHARS:
+        return Parsed(None, ("too long",))
+    repairs: dict[str, None] = {}
+    body, think = _locate(text, repairs)
+    if body is not None and len(body) > MAX_BODY:
+        repairs["too long"] = None
+        body = None
+    reading = None if body is None else _reading(body, repairs)
+    return Parsed(reading, tuple(repairs), think)
+
+
+# --- where the answer stands ---------------------------------------------------------------------------------
+
+_TAG = re.compile(r"<(/?)(answer|think)>", re.IGNORECASE)
+
+
+def _locate(text: str, repairs: dict[str, None]) -> tuple[str | None, str | None]:
+    """The text of the answer and that of the thinking, each None where there is none."""
+    if text.startswith("<answer>") and text.endswith("</answer>") and text.find("<", 8) == len(text) - 9:
+        return text[8:-9], None
+    if text.count("<") > MAX_ANGLES:  # each is looked at
+        repairs["too many tags"] = None
+        return None, None
+    thoughts: list[str] = []
+    outside: list[str] = []
+    blocks: list[str] = []
+    cursor = 0  # where the current stretch outside <think> begins
+    answer: int | None = None  # where the open <answer> begins
+    think: int | None = None  # where the open <think> begins
+    for count, tag in enumerate(_TAG.finditer(text)):
+        if count >= MAX_TAGS:
+            repairs["too many tags"] = None
+            return None, None
+        closing, is_think = bool(tag[1]), tag[2].lower() == "think"
+        if think is not None:
+            if not is_think:
+                repairs["answer in think"] = None
+            elif closing:
+                thoughts.append(text[think : tag.start()])
+                think, cursor = None, tag.end()
+                answer = None if answer is None else cursor  # thinking inside the answer is not the answer
+        elif is_think and not closing:
+            outside.append(text[cursor : tag.start()])
+            think = tag.end()
+        elif is_think:
+            # Chat templates put <think> into the prompt, so that only its end is generated.
+            repairs["think not opened"] = None
+            if blocks or answer is not None:
+                repairs["answer in think"] = None
+            thoughts, outside, blocks, answer, cursor = [text[: tag.start()]], [], [], None, tag.end()
+        elif not closing:
+            if answer is not None:
+                repairs["nested tags"] = None
+            answer = tag.end()
+        elif answer is None:
+            repairs["stray tag"] = None
+        else:
+            blocks.append(text[answer : tag.start()])
+            answer = None
+    if think is not None:
+        repairs["think not closed"] = None
+        thoughts.append(text[think:])
+        think_tag = think - len("<think>")
+        end = think_tag
+    else:
+        outside.append(text[cursor:])
+        end = len(text)
+    thought = "\n".join(thoughts) if thoughts else None
+    if len(blocks) + (answer is not None) > 1:
+        repairs["several answers"] = None
+    if blocks:
+        return blocks[-1], thought
+    if answer is not None:
+        repairs["answer not closed"] = None
+        return text[answer:end], thought
+    body = "".join(outside)
+    if not body.strip():
+        repairs["no answer"] = None
+        return None, thought
+    repairs["no tags"] = None
+    return body, thought
+
+
+# --- from its keys and values to a reading ----------------------------------------------------------------------
+
+_EXACT = {key: part for part, key in KEYS.items()}
+_LOOSE = {re.sub("[^a-z]", "", key.lower()): part for part, key in KEYS.items()} | {
+    "notclearcharlevelocr": "not_clear",
+    "notclearnumber": "not_clear_number",
+    "final": "final",
+}
+_NOT_LETTERS = re.compile("[^a-z]+")
+
+
+def _reading(body: str, repairs: dict[str, None]) -> Reading | None:
+    found: dict[str, Any] = {}
+    for key, value in pairs(body, repairs):
+        part = _EXACT.get(key)
+        if part is None:
+            part = _LOOSE.get(_NOT_LETTERS.sub("", key.lower())) if len(key) < 100 else None
+            repairs["unknown key" if part is None else "key spelling"] = None
+            if part is None:
+                continue
+        if part in found:
+            repairs["repeated key"] = None
+        if isinstance(value, tuple):
+            repairs["nested value"] = None
+        else:
+            found[part] = value
+    if not found:
+        repairs["no JSON"] = None
+        return None
+    if "final" not in found:
+        repairs["no final"] = None
+        return None
+    if len(found) < len(KEYS):
+        repairs["missing key"] = None
+    return Reading(
+        _text(found["final"], MARK, repairs),
+        _text(found.get("not_clear", ""), "", repairs).replace(MARK, ""),
+        _text(found.get("clear", ""), "", repairs).replace(MARK, ""),
+        _number(found["clear_number"], repairs) if "clear_number" in found else None,
+        _number(found["not_clear_number"], repairs) if "not_clear_number" in found else None,
+    )
+
+
+_EXPLICIT_MARKS = re.compile("\\[UNREADABLE\\]|[\u25a1\u25af\u2588\ufffd]", re.IGNORECASE)
+_ODD_SPACE = re.compile(r"[^\S ]")
+# Control characters that are no white space, soft hyphens, zero-width characters, directional marks.
+_INVISIBLE = re.compile("[\0-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
+
+
+def _text(value: Any, empty: str, repairs: dict[str, None]) -> str:
+    """``value`` as text; ``empty`` stands for an empty item of a list."""
+    if isinstance(value, list):
+        repairs["list"] = None
+        value = "".join(item if item else empty for item in map(_item, value))
+    elif value is None:
+        repairs["null"] = None
+        return ""
+    elif not isinstance(value, str):
+        repairs["nested value"] = None
+        return ""
+    elif isinstance(value, Literal):
+        repairs["number as text"] = None
+        value = str(value)
+    if not value.isascii():
+        if _EXPLICIT_MARKS.search(value):
+            repairs["explicit marks"] = None
+            value = _EXPLICIT_MARKS.sub(MARK, value)
+        if not unicodedata.is_normalized("NFC", value):
+            repairs["unicode"] = None
+            value = unicodedata.normalize("NFC", value)
+    elif "[" in value and _EXPLICIT_MARKS.search(value):
+        repairs["explicit marks"] = None
+        value = _EXPLICIT_MARKS.sub(MARK, value)
+    if _INVISIBLE.search(value):
+        repairs["invisible"] = None
+        value = _INVISIBLE.sub("", value)
+    if _ODD_SPACE.search(value):
+        repairs["odd space"] = None
+        value = _ODD_SPACE.sub(MARK, value)
+    return value
+
+
+def _item(value: Any) -> str:
+    return str(value) if isinstance(value, str) else ""
+
+
+def _number(value: Any, repairs: dict[str, None]) -> int | None:
+    if value is None:
+        repairs["null"] = None
+        return None
+    if isinstance(value, str):
+        if not isinstance(value, Literal):
+            repairs["number as text"] = None
+        digits = value.strip().removesuffix(".0")
+        if len(digits) <= 7 and digits.isascii() and digits.isdigit() and int(digits) <= MAX_NUMBER:
+            return int(digits)
+    repairs["bad number"] = None
+    return None
+
+
+if __name__ == "__main__":
+    import sys
+
+    print(parse(sys.stdin.read()))

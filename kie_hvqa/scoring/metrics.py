@@ -1,0 +1,275 @@
+"""``metrics.json``: every score of a run with its interval, overall and by kind, and the comparison of two runs.
+
+Each score is a ratio of two sums over samples. Official scores are means over samples × 100; ledger scores are
+fractions, over slots where they speak of slots:
+
+===========================  ===========================================  ==========================================
+score                        numerator                                    denominator
+===========================  ===========================================  ==========================================
+clear, not_clear, final      similarity × 100                             samples with a readable truth
+average                      plain mean of the three × 100                the same
+char_accuracy_*              character accuracy × 100                     the same
+hallucination_free_accuracy  questions answered without hallucination     questions with a ledger
+clear_accuracy               clear slots read right                       clear slots
+invented_rate                hidden slots asserted                        hidden slots
+lucky_rate                   hidden slots asserted, equal to the truth    hidden slots
+misread_rate                 clear and partial slots asserted wrongly     clear and partial slots asserted
+over_refusal_rate            clear slots marked                           clear slots
+omitted_rate                 clear slots left out without a mark          clear slots
+coverage                     scored slots asserted, rightly or wrongly    scored slots (clear, partial, hidden)
+false_answer_rate            absent fields about which it asserts         questions about absent fields
+parse_failure_rate           answers unparsable or missing                samples
+===========================  ===========================================  ==========================================
+
+Unparsable answers assert nothing and mark nothing, so they lower ``coverage`` and raise ``omitted_rate``; read the slot
+rates beside ``parse_failure_rate``. Absent fields have no slots and enter only the scores that count questions. ``n`` is
+the denominator. Where it is 0 (no ledger, or no such slot) the score is null, never 0; an interval is null where
+fewer than two documents have a say in it. Slots: ``kie_hvqa.scoring.scores`` has the table of what happens to them.
+
+``overall`` has one score more, ``aurc``, the area under risk against coverage (``kie_hvqa.scoring.risk``), null for a reader without
+confidences; ``risk`` has what stands beside it. ``detectable`` is, per score, the smallest difference between two runs over
+these documents that a test finds with power 0.8 *if the runs were independent*: an upper bound, which a paired comparison
+undercuts (its own ``detectable`` says by how much). ``by.operator`` counts a sample under each operator of its recipe.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+
+from kie_hvqa.data.ledger import QUESTION_KINDS, Row
+from kie_hvqa.errors import InputError
+from kie_hvqa.scoring import risk
+from kie_hvqa.scoring.scores import Official, SampleScore, score
+from kie_hvqa.scoring.statistics import (
+    CONFIDENCE,
+    PLACES,
+    POWER,
+    Documents,
+    Index,
+    Intervals,
+    Matrix,
+    detectable,
+    paired_bootstrap,
+    percentile_intervals,
+    plain,
+    ratio,
+    resample,
+    resamples_for,
+)
+
+SCHEMA = "kie-hvqa-metrics-1"
+
+OFFICIAL_SCORES: tuple[str, ...] = (*Official._fields[:3], "average", *Official._fields[3:], "char_accuracy_average")
+
+_LEGIBLE_ASSERTED = ("right_clear", "right_partial", "misread_clear", "misread_partial")
+_LEDGER: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "hallucination_free_accuracy": (("hallucination_free",), ("questions",)),
+    "clear_accuracy": (("right_clear",), ("clear",)),
+    "invented_rate": (("invented",), ("hidden",)),
+    "lucky_rate": (("lucky",), ("hidden",)),
+    "misread_rate": (("misread_clear", "misread_partial"), _LEGIBLE_ASSERTED),
+    "over_refusal_rate": (("marked_clear",), ("clear",)),
+    "omitted_rate": (("omitted_clear",), ("clear",)),
+    "coverage": ((*_LEGIBLE_ASSERTED, "invented"), ("clear", "partial", "hidden")),
+    "false_answer_rate": (("false_answers",), ("absent",)),
+}
+LEDGER_SCORES: tuple[str, ...] = tuple(_LEDGER)
+SCORES: tuple[str, ...] = (*OFFICIAL_SCORES, *LEDGER_SCORES, "parse_failure_rate")
+"""Ratios of two sums: what every part of ``metrics.json`` holds."""
+AREA = "aurc"
+OVERALL_SCORES: tuple[str, ...] = (*SCORES, AREA)
+"""What ``overall`` and a comparison hold."""
+_NO_SCORE = {"value": None, "low": None, "high": None, "n": 0}
+_NO_DIFFERENCE = {"mean": None, "low": None, "high": None, "n": 0, "detectable": None}
+
+# What is added up over samples before anything is divided, and how scores are made of the sums.
+_COUNTED: tuple[str, ...] = tuple(sorted({name for top, bottom in _LEDGER.values() for name in (*top, *bottom)}))
+_SUMS: tuple[str, ...] = (*(f"official {name}" for name in Official._fields), "truths", *_COUNTED, "failed", "samples")
+
+
+def _weights() -> tuple[Matrix, Matrix]:
+    """[sums, scores] twice: numerators and denominators as linear combinations of ``_SUMS``."""
+    top, bottom = np.zeros((2, len(_SUMS), len(SCORES)))
+    row = {name: index for index, name in enumerate(_SUMS)}
+    column = {name: index for index, name in enumerate(SCORES)}
+    for name in Official._fields:
+        average = "char_accuracy_average" if name.startswith("char_accuracy") else "average"
+        top[row[f"official {name}"], column[name]] = 100
+        top[row[f"official {name}"], column[average]] = 100 / 3
+    for name in OFFICIAL_SCORES:
+        bottom[row["truths"], column[name]] = 1
+    for name, (tops, bottoms) in _LEDGER.items():
+        top[[row[part] for part in tops], column[name]] = 1
+        bottom[[row[part] for part in bottoms], column[name]] = 1
+    top[row["failed"], column["parse_failure_rate"]] = 1
+    bottom[row["samples"], column["parse_failure_rate"]] = 1
+    return top, bottom
+
+
+_TOP, _BOTTOM = _weights()
+
+
+def score_rows(
+    rows: Iterable[Row],
+    responses: Mapping[str, str | None],
+    confidences: Mapping[str, float | None] | None = None,
+) -> list[SampleScore]:
+    """One score a row, in order; a row without a response is scored as missing."""
+    sure = confidences or {}
+    return [score(row, responses.get(row.id), sure.get(row.id)) for row in rows]
+
+
+def parts(sample: SampleScore) -> dict[str, tuple[float, float]]:
+    """(numerator, denominator) of one sample for every name in ``SCORES``, for whoever adds them up elsewhere."""
+    sums = _sample_sums([sample])
+    tops, bottoms = (sums @ _TOP)[0], (sums @ _BOTTOM)[0]
+    return {name: (float(top), float(bottom)) for name, top, bottom in zip(SCORES, tops, bottoms, strict=True)}
+
+
+def summarise(scores: Sequence[SampleScore], *, seed: int = 0, resamples: int | None = None) -> dict[str, Any]:
+    """The content of ``metrics.json``. Raises InputError without samples.
+
+    ``overall`` and each ``by.<column>.<value>`` hold ``{"value", "low", "high", "n"}`` for every name in ``SCORES``,
+    ``overall`` for ``AREA`` too.
+    """
+    if not scores:
+        raise InputError("there is nothing to score", remedy="Check --limit and the dataset.")
+    parts = [("overall", "", np.arange(len(scores)))]
+    for column, values in _columns(scores).items():
+        parts += [(column, str(value), np.array(keep)) for value, keep in values.items()]
+    documents = len({sample.document_id for sample in scores})
+    resamples = resamples or resamples_for(documents)
+    found = _intervals(_sample_sums(scores), [sample.document_id for sample in scores], parts, seed, resamples)
+    overall, bounds = found[0][0], detectable(np.sqrt(2) * found[0][1].error)
+    surest = risk.area_interval(scores, _generator(seed, "risk"))
+    by: dict[str, dict[str, Any]] = {column: {} for column in _columns(())}
+    for (column, value, _), (named, _) in zip(parts[1:], found[1:], strict=True):
+        by[column][value] = named
+    return {
+        "schema": SCHEMA,
+        "samples": len(scores),
+        "documents": documents,
+        "missing": sum(sample.missing for sample in scores),
+        "unparsable": sum(sample.unparsable and not sample.missing for sample in scores),
+        "unreadable_truths": sum(sample.official is None for sample in scores),
+        "repairs": dict(sorted(Counter(name for sample in scores for name in sample.repairs).items())),
+        "bootstrap": {"over": "documents", "resamples": resamples, "confidence": CONFIDENCE, "seed": seed},
+        "overall": {
+            **overall,
+            AREA: dict(_NO_SCORE) if surest is None else surest.entry(0, sum(map(risk.confident, scores))),
+        },
+        "risk": risk.beside(scores, places=PLACES),
+        "detectable": {
+            "power": POWER,
+            "confidence": CONFIDENCE,
+            "paired": False,
+            "scores": {
+                **{name: plain(bound) for name, bound in zip(SCORES, bounds, strict=True)},
+                AREA: None if surest is None else plain(detectable(np.sqrt(2) * surest.error)[0]),
+            },
+        },
+        "by": by,
+    }
+
+
+def compare(
+    first: Sequence[SampleScore], second: Sequence[SampleScore], *, seed: int = 0, resamples: int | None = None
+) -> dict[str, dict[str, Any]]:
+    """Paired differences first − second, per score ``{"mean", "low", "high", "n", "detectable"}``.
+
+    ``n`` counts shared samples; only samples whose ids are in both runs enter. ``detectable`` is the smallest difference that
+    these documents show with power 0.8, from the spread of this very difference. Where one of the two runs has no such
+    number it is null and n is 0. Raises InputError if the runs share no sample, or if an id names different questions.
+    """
+    others = {sample.id: sample for sample in second}
+    pairs = [(sample, others[sample.id]) for sample in first if sample.id in others]
+    if not pairs:
+        raise InputError("the two runs share no sample", remedy="Compare runs over the same dataset.")
+    for one, other in pairs:
+        if (one.document_id, one.question_kind) != (other.document_id, other.question_kind):
+            raise InputError(
+                f"the id {one.id!r} names different questions in the two runs",
+                remedy="Compare runs over the same dataset.",
+            )
+    ours, theirs = [one for one, _ in pairs], [other for _, other in pairs]
+    a, b = _sample_sums(ours), _sample_sums(theirs)
+    found = paired_bootstrap(
+        (a @ _TOP, a @ _BOTTOM),
+        (b @ _TOP, b @ _BOTTOM),
+        [one.document_id for one in ours],
+        _generator(seed, "compare"),
+        resamples=resamples,
+    )
+    shared = np.where(((a @ _BOTTOM).sum(axis=0) != 0) & ((b @ _BOTTOM).sum(axis=0) != 0), len(pairs), 0)
+    named = {name: found.difference(index, shared[index]) for index, name in enumerate(SCORES)}
+    areas = risk.area_difference(ours, theirs, _generator(seed, "compare risk"))
+    return {**named, AREA: dict(_NO_DIFFERENCE) if areas is None else areas[0].difference(0, areas[1])}
+
+
+def _intervals(
+    sums: Matrix, documents: Sequence[str], parts: Sequence[tuple[str, str, Index]], seed: int, resamples: int
+) -> list[tuple[dict[str, dict[str, Any]], Intervals]]:
+    """Per part its named scores and their intervals, all from the same draws of documents."""
+    owner = Documents.of(documents)
+    added = [Documents(owner.index[keep], owner.count).sums(sums[keep]) for _, _, keep in parts]
+    drawn = resample(added, owner.count, _generator(seed, "documents"), resamples)
+    found = []
+    for (_, own), again in zip(added, drawn, strict=True):
+        total = own.sum(axis=0)
+        sizes = total @ _BOTTOM
+        say = (own @ _BOTTOM != 0).sum(axis=0)
+        intervals = percentile_intervals(ratio(total @ _TOP, sizes), ratio(again @ _TOP, again @ _BOTTOM), say)
+        found.append((_named(intervals, sizes), intervals))
+    return found
+
+
+def _sample_sums(scores: Sequence[SampleScore]) -> Matrix:
+    """[samples, sums] in the order of ``_SUMS``."""
+    nothing = (0.0,) * len(Official._fields)
+    parts = [(*nothing, 0.0) if sample.official is None else (*sample.official, 1.0) for sample in scores]
+    counts = [(0,) * len(_COUNTED) if c is None else _counted(c) for c in (sample.counts for sample in scores)]
+    failed = [(float(sample.unparsable), 1.0) for sample in scores]
+    return np.hstack([np.array(parts), np.array(counts, dtype=np.float64), np.array(failed)])
+
+
+_counted = attrgetter(*_COUNTED)  # all at once: one by one they took most of a summary
+
+
+def _columns(scores: Sequence[SampleScore]) -> dict[str, dict[Any, list[int]]]:
+    """Column → value → the indices of its samples, values in the order in which they are written."""
+    values: dict[str, list[Iterable[Any]]] = {
+        "document_type": [(sample.document_type,) for sample in scores],
+        "severity": [() if sample.severity is None else (sample.severity,) for sample in scores],
+        "question_kind": [(sample.question_kind,) for sample in scores],
+        "operator": [sample.operators for sample in scores],
+    }
+    found: dict[str, dict[Any, list[int]]] = {}
+    for column, lists in values.items():
+        kept: dict[Any, list[int]] = {}
+        for index, names in enumerate(lists):
+            for name in names:
+                kept.setdefault(name, []).append(index)
+        found[column] = {value: kept[value] for value in _ordered(kept)}
+    return found
+
+
+def _generator(seed: int, name: str) -> np.random.Generator:
+    return np.random.default_rng([seed, zlib.crc32(name.encode())])
+
+
+def _named(found: Intervals, sizes: Matrix) -> dict[str, dict[str, Any]]:
+    return {name: found.entry(index, sizes[index]) for index, name in enumerate(SCORES)}
+
+
+def _ordered(values: Iterable[Any]) -> list[Any]:
+    """Question kinds in their own order, others sorted."""
+    distinct = set(values)
+    if distinct <= set(QUESTION_KINDS):
+        return [kind for kind in QUESTION_KINDS if kind in distinct]
+    return sorted(distinct)

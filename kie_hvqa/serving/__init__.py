@@ -1,0 +1,1 @@
+"""``kie-hvqa serve``: a checkpoint behind OpenAI's chat completions, on loopback."""

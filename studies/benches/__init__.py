@@ -1,0 +1,1 @@
+"""How fast things are, as ratios against a named peer or a bare loop in the same run."""

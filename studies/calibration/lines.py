@@ -1,0 +1,71 @@
+"""The printed lines that readers are tried on: of fresh documents, or of annotated scans.
+
+Lines of fewer than three characters are left out (recognisers are made for lines, and RapidOCR's reads single letters as
+Chinese), and so are machine readable zones (runs of ``<`` cannot be aligned).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from degradations.annotated.values import read_annotations
+from degradations.chance import generator
+from degradations.config import DegradeConfig, SimulateConfig
+from degradations.degrade import load_page
+from degradations.legibility import Print
+from degradations.operators import Image
+from degradations.operators.base import split_lines
+from degradations.simulate import clean_document
+from kie_hvqa.data.ledger import Box
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A printed line of a clean page; ``how`` is None on a real document. ``document`` is what splits are made by."""
+
+    document: str
+    name: str
+    page: Image
+    value: str
+    boxes: tuple[Box, ...]
+    how: Print | None
+
+
+def fit_for_trials(line: Line) -> bool:
+    return len(line.value.replace(" ", "")) >= 3 and "<<" not in line.value
+
+
+def printed_lines(scale: str, documents: int, fields: int, seed: int) -> Iterator[Line]:
+    """``fields`` lines of each of ``documents`` fresh documents, half of them random strings."""
+    config = SimulateConfig.model_validate(
+        {"seed": seed, "count": documents, "scale": scale, "values": {"natural": 0.5, "random": 0.5}}
+    )
+    for index in tqdm(range(documents), unit="document"):
+        document = clean_document(config, index)
+        rng = generator(seed, str(index), "calibration")
+        taken = 0
+        for number in rng.permutation(len(document.fields)):
+            printed = document.fields[sorted(document.fields)[int(number)]]
+            how = Print(document.ground, printed.style)
+            line = Line(str(index), printed.name, document.image, printed.value, printed.boxes, how)
+            if taken < fields and fit_for_trials(line) and len(split_lines(line.boxes)) == 1:
+                taken += 1
+                yield line
+
+
+def real_lines(annotations: Path, seed: int) -> Iterator[Line]:
+    """Every printed line of the asked fields on annotated scans (images beside the file)."""
+    config = DegradeConfig(seed=seed)
+    for number, annotation in read_annotations(annotations):
+        page = load_page(config, annotations, number, annotation, annotations.parent)
+        for question in page.questions:
+            for index, line in enumerate(split_lines(question.boxes)):
+                value = "".join(question.value[i] for i in line)
+                boxes = tuple(question.boxes[i] for i in line)
+                found = Line(page.name, f"{question.field}/{index}", page.image, value, boxes, None)
+                if fit_for_trials(found):
+                    yield found

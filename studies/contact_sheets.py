@@ -1,0 +1,151 @@
+"""Contact sheets: every template and every family of operators at a glance, for people who must take them for photographs.
+
+One JPEG a template (three pages of the looks seen in training, three of those held out), one a family (each operator on
+a card and on an invoice or receipt, at severities 1, 3 and 5), each at most 160 KB. A sheet is a pure function of its seed.
+
+Run: ``python -m studies.contact_sheets --out docs/contact-sheets`` (``--only fapiao wear`` for some).
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from degradations.chance import generator
+from degradations.documents import TEMPLATES, Document, TextStyle, render
+from degradations.documents.typeset import ink, typeset
+from degradations.operators import FAMILIES, Context, Image, Operator
+from kie_hvqa.config import nearest
+from kie_hvqa.data.files import replacing
+from kie_hvqa.errors import InputError, WorkError
+
+LIMIT = 160_000  # bytes
+WIDTH = 1200  # pixels of a sheet
+SEVERITIES = (1, 3, 5)
+_GAP = 10
+_CAPTION = TextStyle("Roboto", 500, 14.0, (40, 40, 44))
+_CARDS = ("us_licence", "eu_card", "residence_permit", "national_id", "chinese_id", "passport")
+_PAPERS = ("invoice_classic", "till_receipt", "invoice_modern", "fapiao")
+
+
+def template_sheet(name: str, seed: int) -> Image:
+    """Three pages of ``name`` from training and three from the test, uint8 [H, W, 3] RGB."""
+    scale = "full" if "full" in TEMPLATES[name].sizes else "tiny"
+    pages = [
+        render(name, generator(seed, name, split, str(index)), split=split, scale=scale).image
+        for split in ("train", "test")
+        for index in range(3)
+    ]
+    across = 3 if pages[0].shape[1] > pages[0].shape[0] else 6
+    return grid(
+        [[fitted(page, (WIDTH - _GAP) // across - _GAP) for page in pages[i : i + across]] for i in range(0, 6, across)]
+    )
+
+
+def family_sheet(name: str, seed: int) -> Image:
+    """Each operator of the family on a card and on a paper, at ``SEVERITIES``, uint8 [H, W, 3] RGB."""
+    wide = (WIDTH - _GAP) // (2 * len(SEVERITIES)) - _GAP
+    rows = []
+    for index, operator in enumerate(FAMILIES[name]):
+        row = []
+        for pool in (_CARDS, _PAPERS):
+            template = pool[(index + seed) % len(pool)]
+            page = render(template, generator(seed, name, template), split="train", scale="full")
+            for severity in SEVERITIES:
+                shown = shot(page, operator, severity, seed, moved=name == "geometry")
+                row.append(captioned(fitted(shown, wide), f"{operator.name} {severity}"))
+        rows.append(row)
+    return grid(rows)
+
+
+def shot(page: Document, operator: type[Operator], severity: int, seed: int, *, moved: bool) -> Image:
+    """``page`` damaged for one of its longer fields: the part around the field, all across if things ``moved``."""
+    names = sorted(
+        (n for n in page.fields if 5 <= len(page.fields[n].value) <= 20), key=lambda n: page.fields[n].boxes[0][1]
+    )
+    field = page.fields[names[len(names) // 2]]
+    context = Context.of(page.image, field.boxes)
+    # The first of some draws that hits the field when it is worst: a sheet of near misses shows nothing.
+    key = next((k for k in range(seed, seed + 8) if _hits(operator, page.image, context, k)), seed)
+    drawn = operator.draw(severity, generator(key, operator.name), context)
+    damaged = drawn.apply(page.image)
+    x0, y0, x1, y1 = drawn.map_boxes([context.bounds])[0]
+    height, width = damaged.shape[:2]
+    wide = width if moved else min(width, max(int(15 * context.text_height), int(x1 - x0) + 60))
+    high = min(height, int(0.62 * wide))
+    left = int(np.clip((x0 + x1) / 2 - wide / 2, 0, width - wide))
+    top = int(np.clip((y0 + y1) / 2 - high / 2, 0, height - high))
+    return damaged[top : top + high, left : left + wide]
+
+
+def _hits(operator: type[Operator], page: Image, context: Context, key: int) -> bool:
+    x0, y0, x1, y1 = (round(v) for v in context.bounds)
+    damaged = operator.draw(max(SEVERITIES), generator(key, operator.name), context).apply(page)
+    return float(np.abs(damaged[y0:y1, x0:x1].astype(int) - page[y0:y1, x0:x1]).mean()) > 4
+
+
+def fitted(picture: Image, width: int) -> Image:
+    """``picture`` at ``width`` pixels."""
+    height = round(picture.shape[0] * width / picture.shape[1])
+    smaller = width < picture.shape[1]
+    return np.asarray(
+        cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC), np.uint8
+    )
+
+
+def captioned(picture: Image, text: str) -> Image:
+    """``picture`` with ``text`` below it."""
+    strip = np.full((22, picture.shape[1], 3), 255, np.uint8)
+    ink(strip, typeset(text, _CAPTION.at(2, 15)), _CAPTION.colour)
+    return np.vstack([picture, strip])
+
+
+def grid(rows: Sequence[Sequence[Image]]) -> Image:
+    """Pictures in rows on white, rows as high as their highest."""
+    height = sum(max(p.shape[0] for p in row) + _GAP for row in rows) + _GAP
+    sheet = np.full((height, WIDTH, 3), 255, np.uint8)
+    y = _GAP
+    for row in rows:
+        x = _GAP
+        for picture in row:
+            sheet[y : y + picture.shape[0], x : x + picture.shape[1]] = picture
+            x += picture.shape[1] + _GAP
+        y += max(p.shape[0] for p in row) + _GAP
+    return sheet
+
+
+def encoded(sheet: Image) -> bytes:
+    """``sheet`` as the best JPEG of at most ``LIMIT`` bytes. Raises WorkError if not even a poor one is that small."""
+    for quality in range(92, 20, -4):
+        done, data = cv2.imencode(".jpg", sheet[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+        if done and len(data) <= LIMIT:
+            return data.tobytes()
+    raise WorkError(f"a sheet of {sheet.shape[1]} x {sheet.shape[0]} pixels does not fit into {LIMIT} bytes")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m studies.contact_sheets", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="templates or families")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args(arguments)
+    makers = dict.fromkeys(TEMPLATES, template_sheet) | dict.fromkeys(FAMILIES, family_sheet)
+    for name in args.only or makers:
+        if name not in makers:
+            raise InputError(f"no template or family is called {name!r}", field="--only", remedy=nearest(name, makers))
+        kind = "template" if name in TEMPLATES else "family"
+        path = args.out / f"{kind}-{name}.jpg"
+        args.out.mkdir(parents=True, exist_ok=True)
+        with replacing(path, "wb") as stream:
+            stream.write(encoded(makers[name](name, args.seed)))
+        print(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,343 @@
+"""A checkpoint as a reader, with a random Qwen2.5-VL of one layer a tower."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+
+import pytest
+
+from kie_hvqa.answers.answer import Reading, render
+from kie_hvqa.answers.prompt import messages
+from kie_hvqa.data.dataset import dataset_root, image_path, load_rows
+from kie_hvqa.data.pixels import image_tokens, load_budgeted
+from kie_hvqa.errors import InputError
+from kie_hvqa.readers import Task, agreed, open_reader
+from kie_hvqa.readers.checkpoint import CONTRACT_FILE
+from kie_hvqa.readers.transformers_reader import TransformersReader
+
+NEW_TOKENS = 12
+
+
+@pytest.fixture(scope="module")
+def tasks(tmp_path_factory, make_cards):
+    """Images of two sizes; questions of very different token counts, so that batches need padding."""
+    cards = make_cards(tmp_path_factory.mktemp("checkpoint") / "cards", documents=4)
+    rows = load_rows(cards)
+    rows[1] = dataclasses.replace(rows[1], problem="<image>Which number stands in the second line of this card?")
+    return [Task(row, image_path(dataset_root(cards), row)) for row in rows]
+
+
+@pytest.fixture(scope="module")
+def reader(tiny_model):
+    return open_reader(str(tiny_model), batch_size=5, max_new_tokens=NEW_TOKENS)
+
+
+@pytest.fixture(scope="module")
+def answers(reader, tasks):
+    return list(reader.read(tasks))
+
+
+@pytest.fixture
+def copy(tiny_model, tmp_path):
+    return shutil.copytree(tiny_model, tmp_path / "model")
+
+
+def test_every_task_is_answered_once(answers, tasks):
+    assert sorted(answer.id for answer in answers) == sorted(task.row.id for task in tasks)
+    assert all(answer.response for answer in answers)
+
+
+def test_an_answer_does_not_depend_on_its_batch(reader, answers, tasks, tiny_model):
+    alone = TransformersReader(tiny_model, batch_size=1, max_new_tokens=NEW_TOKENS)
+    alone._shared = reader._shared
+    found = {answer.id: answer for answer in alone.read(tasks)}
+    for answer in answers:
+        assert found[answer.id].response == answer.response
+        assert found[answer.id].confidence == pytest.approx(answer.confidence, abs=1e-4)
+
+
+def test_an_interrupted_run_goes_on_with_the_same_batches(reader, answers, tasks):
+    done = {answer.id for answer in answers[:7]}
+    assert list(reader.read(tasks, done)) == answers[7:]
+    assert list(reader.read(tasks, {task.row.id for task in tasks})) == []
+
+
+def plain_inputs(reader, tasks):
+    """What the processor makes of ``tasks`` by itself, every image as often as it is asked about."""
+    loaded = reader.loaded()
+    texts = [
+        loaded.processor.apply_chat_template(
+            messages(task.row, reader.prompt), tokenize=False, add_generation_prompt=True
+        )
+        for task in tasks
+    ]
+    images = [load_budgeted(task.image, reader.budget) for task in tasks]
+    return loaded.processor(
+        text=texts, images=images, padding=True, padding_side="left", do_resize=False, return_tensors="pt"
+    )
+
+
+def test_questions_about_one_page_encode_it_once_and_get_the_same_features(reader, answers, tasks, monkeypatch):
+    import torch
+
+    model = reader.loaded().model
+    seen = []
+    encode = model.model.visual.forward
+
+    def watch(patches, grid_thw, **kwargs):
+        seen.append((patches, grid_thw.tolist()))
+        return encode(patches, grid_thw=grid_thw, **kwargs)
+
+    monkeypatch.setattr(model.model.visual, "forward", watch)
+    assert list(reader.read(tasks)) == answers
+    batches = list(reader.batches(tasks))
+    assert [len(grid) for _, grid in seen] == [len({item.task.image for item in batch}) for batch in batches]
+    encoded = sum(len(grid) for _, grid in seen)
+    assert encoded <= len({task.image for task in tasks}) + len(batches) - 1 < len(tasks)
+    # What the model gets is what the processor alone would have made.
+    batch = [item.task for item in batches[0]]
+    plain = plain_inputs(reader, batch)
+    features = []
+    forward = model.model.get_placeholder_mask
+    monkeypatch.setattr(
+        model.model,
+        "get_placeholder_mask",
+        lambda ids, inputs_embeds, image_features: (
+            features.append((ids, image_features))
+            or forward(ids, inputs_embeds=inputs_embeds, image_features=image_features)
+        ),
+    )
+    reader._read_batch(batches[0])
+    with torch.inference_mode():
+        expected = model.get_image_features(plain["pixel_values"], plain["image_grid_thw"], return_dict=True)
+    assert torch.equal(features[0][0], plain["input_ids"])
+    torch.testing.assert_close(features[0][1], torch.cat(expected.pooler_output), atol=1e-5, rtol=1e-4)
+
+
+def test_confidence_is_the_mean_log_probability_of_what_was_written(reader, answers, tasks):
+    import torch
+
+    loaded = reader.loaded()
+    task = next(task for task in tasks if task.row.id == answers[0].id)
+    inputs = plain_inputs(reader, [task])
+    with torch.inference_mode():
+        whole = loaded.model.generate(
+            **inputs, max_new_tokens=NEW_TOKENS, do_sample=False, suppress_tokens=loaded.suppressed
+        )
+        start = inputs["input_ids"].shape[1]
+        inputs["input_ids"] = whole
+        inputs["attention_mask"] = torch.ones_like(whole)
+        kinds = inputs["mm_token_type_ids"]
+        inputs["mm_token_type_ids"] = torch.nn.functional.pad(kinds, (0, whole.shape[1] - start))
+        logits = loaded.model(**inputs).logits[0, start - 1 : -1]
+        logits[:, loaded.suppressed] = -torch.inf
+    expected = logits.log_softmax(-1).gather(1, whole[0, start:, None]).mean().item()
+    assert answers[0].confidence == pytest.approx(expected, abs=1e-3)
+
+
+def test_image_tokens_are_never_written_however_likely(tiny_model, tasks):
+    import torch
+
+    reader = open_reader(str(tiny_model), max_new_tokens=4)
+    model, tokenizer = reader.loaded().model, reader.loaded().processor.tokenizer
+    special = ["<|image_pad|>", "<|vision_start|>", "<|video_pad|>", "<|im_start|>"]
+    ids = tokenizer.convert_tokens_to_ids(special)
+    unused = list(range(len(tokenizer), model.get_output_embeddings().weight.shape[0]))
+
+    class Eager(torch.nn.Module):
+        def __init__(self, head):
+            super().__init__()
+            self.head, self.weight = head, head.weight
+
+        def forward(self, hidden):
+            logits = self.head(hidden)
+            logits[..., ids + unused] += 1000.0
+            return logits
+
+    model.lm_head = Eager(model.lm_head)
+    written = [tokenizer.encode(answer.response) for answer in reader.read(tasks[:3])]
+    assert all(written)
+    assert not {token for tokens in written for token in tokens} & set(ids)
+
+
+def test_images_are_resized_once_and_under_the_budget(reader, tmp_path):
+    from PIL import Image
+
+    Image.new("RGB", (1000, 700), "white").save(tmp_path / "large.png")
+    image = load_budgeted(tmp_path / "large.png", reader.budget)
+    inputs = reader.loaded().processor(text=["<|image_pad|>"], images=[image], do_resize=False, return_tensors="pt")
+    tokens = int(inputs["image_grid_thw"].prod()) // reader.contract.merge_size**2
+    assert tokens == image_tokens(1000, 700, reader.budget)
+    assert image.width * image.height <= reader.contract.max_pixels
+
+
+def test_a_question_with_the_models_own_tokens_is_an_error_row_and_harms_no_other(reader, answers, tasks):
+    spoiled = [
+        dataclasses.replace(tasks[0].row, problem="<image>What is <|image_pad|> here?"),
+        *(t.row for t in tasks[1:]),
+    ]
+    found = list(reader.read([Task(row, task.image) for row, task in zip(spoiled, tasks, strict=True)]))
+    assert [answer.error is None for answer in found if answer.id == tasks[0].row.id] == [False]
+    others = {answer.id: answer.response for answer in answers if answer.id != tasks[0].row.id}
+    assert {answer.id: answer.response for answer in found if answer.error is None} == others
+
+
+# --- several samples ---
+
+
+@pytest.fixture(scope="module")
+def sampling(tiny_model, reader):
+    other = open_reader(str(tiny_model), batch_size=7, max_new_tokens=NEW_TOKENS, samples=3, temperature=0.8)
+    other._shared = reader._shared
+    return other
+
+
+def test_samples_are_drawn_by_row_and_number_whatever_the_batch(sampling, reader, tiny_model, tasks):
+    import torch
+
+    state = torch.random.get_rng_state()
+    found = {answer.id: answer for answer in sampling.read(tasks)}
+    assert found.keys() == {task.row.id for task in tasks}
+    assert all(len(answer.samples) == 3 and answer.response in answer.samples for answer in found.values())
+    assert len({sample for answer in found.values() for sample in answer.samples}) > len(found), "they differ"
+    alone = open_reader(str(tiny_model), batch_size=2, max_new_tokens=NEW_TOKENS, samples=3, temperature=0.8)
+    alone._shared = reader._shared
+    assert {answer.id: answer.samples for answer in alone.read(tasks[3:6])} == {
+        task.row.id: found[task.row.id].samples for task in tasks[3:6]
+    }
+    rest = {answer.id: answer for answer in sampling.read(tasks, {task.row.id for task in tasks[1:]})}
+    assert rest == {tasks[0].row.id: found[tasks[0].row.id]}
+    assert torch.equal(torch.random.get_rng_state(), state), "the global random state is nobody's"
+    assert sampling.identity not in (reader.identity, alone.identity + "x")
+
+
+def test_a_draw_follows_the_models_distribution():
+    import torch
+
+    from kie_hvqa.readers.decoding import LogProbabilities, Sampler
+
+    logits = torch.tensor([2.0, 1.0, 0.0, -torch.inf])
+    rows, temperature = 4000, 0.7
+    recorder = LogProbabilities(Sampler(range(rows), temperature, torch.device("cpu")))
+    drawn = recorder(torch.zeros(rows, 1), logits.expand(rows, -1)).argmax(-1)
+    shares = torch.bincount(drawn, minlength=4) / rows
+    expected = (logits / temperature).softmax(-1)
+    assert (shares - expected).abs().max() < 4 * (0.25 / rows) ** 0.5
+    means = recorder.means(drawn[:, None], set())
+    own = logits.log_softmax(-1)
+    assert means[:5] == [pytest.approx(own[token].item(), abs=1e-5) for token in drawn[:5]]
+
+
+def said(final):
+    return render(Reading(final), tags=True)
+
+
+@pytest.mark.parametrize(
+    ("samples", "response", "confidence"),
+    [
+        ([said("Smith"), said("Sm t"), said("Sm t ")], said("Sm t"), 2 / 3),
+        ([said("a"), said("b")], said("a"), 0.5),
+        (["nothing", said("b"), "nothing"], said("b"), 1 / 3),
+        (["nothing", "nothing"], "nothing", 0.0),
+        ([said("a")], said("a"), 1.0),
+    ],
+)
+def test_agreement_is_the_share_of_samples_that_read_the_same(samples, response, confidence):
+    answer = agreed("x", samples)
+    assert (answer.response, answer.samples) == (response, tuple(samples))
+    assert answer.confidence == pytest.approx(confidence, abs=1e-6)
+
+
+# --- what counts as the same reader, and which options fit ---
+
+
+def test_identity_and_question_change_with_what_could_change_an_answer(tiny_model, copy, reader, tasks):
+    row = tasks[0].row
+    assert open_reader(str(copy), max_new_tokens=NEW_TOKENS).identity == reader.identity
+    assert open_reader(str(copy), max_new_tokens=3).identity != reader.identity
+    with (copy / "model.safetensors").open("r+b") as weights:
+        weights.seek(-1, 2)
+        last = weights.read(1)
+        weights.seek(-1, 2)
+        weights.write(bytes([last[0] ^ 1]))
+    assert open_reader(str(copy), max_new_tokens=NEW_TOKENS).identity != reader.identity
+    (copy / CONTRACT_FILE).unlink()
+    assert open_reader(str(copy)).asks(row) != reader.asks(row)
+
+
+@pytest.mark.parametrize(
+    ("key", "options"),
+    [("min_pixels", {"min_pixels": 1024}), ("max_pixels", {"max_pixels": 99999}), ("prompt", {"prompt": "official"})],
+)
+def test_an_option_that_contradicts_reading_json_is_refused_by_name(tiny_model, key, options):
+    with pytest.raises(InputError) as caught:
+        open_reader(str(tiny_model), **options)
+    assert caught.value.field == key
+    assert CONTRACT_FILE in caught.value.file
+
+
+def test_the_same_setting_said_twice_is_no_contradiction(tiny_model, reader):
+    assert open_reader(str(tiny_model), max_pixels=256 * 256, prompt="question").contract == reader.contract
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("patch_size", 14),
+        ("merge_size", 4),
+        ("prompt_hash", "0" * 64),
+        ("answer_format", "kie-hvqa-0"),
+        ("prompt", "gone"),
+    ],
+)
+def test_a_reading_json_that_disagrees_with_its_model_or_this_version_is_refused(copy, key, value):
+    path = copy / CONTRACT_FILE
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    with pytest.raises(InputError) as caught:
+        open_reader(str(copy))
+    assert caught.value.field == key
+
+
+def test_a_plain_checkpoint_is_read_with_its_processors_budget_and_the_official_prompt(copy, tasks):
+    (copy / CONTRACT_FILE).unlink()
+    reader = open_reader(str(copy))
+    assert (reader.contract.prompt, reader.contract.max_pixels, reader.contract.patch_size) == (
+        "official",
+        256 * 256,
+        8,
+    )
+    assert open_reader(str(copy), max_pixels=4096 * 4).contract.max_pixels == 4096 * 4
+
+
+def test_broken_weights_are_a_message(copy, tasks):
+    (copy / "model.safetensors").write_bytes(b"not weights")
+    with pytest.raises(InputError, match="cannot be loaded"):
+        next(open_reader(str(copy)).read(tasks))
+
+
+def test_another_prompt_on_purpose_shares_the_weights_and_changes_what_is_asked(reader, tasks):
+    other = reader.with_prompt("paraphrase_3")
+    assert other._shared is reader._shared and other.identity == reader.identity
+    assert (other.name, reader.prompt) == (f"{reader.name}+paraphrase_3", "question")
+    assert "Character-level OCR" in other.asks(tasks[0].row) and "Character-level" not in reader.asks(tasks[0].row)
+    with pytest.raises(InputError, match="Did you mean"):
+        reader.with_prompt("paraphrase_33")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"batch_size": 0},
+        {"max_new_tokens": 0},
+        {"samples": 0},
+        {"temperature": 0.0},
+        {"dtype": "float8"},
+        {"device": "gpu"},
+    ],
+)
+def test_an_impossible_option_is_refused(tiny_model, options):
+    with pytest.raises(InputError) as caught:
+        open_reader(str(tiny_model), **options)
+    assert caught.value.field in options
