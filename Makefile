@@ -11,7 +11,7 @@ TESTS ?= tests
 
 help:
 	@echo 'make demo         simulate, warm start, GRPO, evaluate and report, on the CPU (runs/demo)'
-	@echo 'make test         every test that needs no GPU; one file: make test TESTS=tests/rl/test_engine.py'
+	@echo 'make test         every test that needs no GPU; one file: make test TESTS=tests/rl/rollouts/test_engine.py'
 	@echo 'make test-lmms-eval  the task file in lmms-eval itself, in an environment of its own (.venv-lmms-eval)'
 	@echo 'make lint         ruff, a type checker and shellcheck'
 	@echo 'make format       lets ruff rewrite what make lint would complain about'

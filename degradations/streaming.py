@@ -9,7 +9,7 @@ goes on with the very images that it would have seen.
     DataLoader(stream.at(epoch), num_workers=2, …)     # or one at a time
     stream.at(epoch).up_to(3)                          # with light damage only
 
-Training takes it by ``data: {simulate: configs/simulate/…}`` (``rl.sources``).
+Training takes it by ``data: {simulate: configs/simulate/…}`` (``rl.rows.sources``).
 
 A row of a stream replays from its log like a row on disk (``degradations.replay``); its id names the epoch.
 """

@@ -15,18 +15,18 @@ from trl import GRPOConfig, GRPOTrainer
 from kie_hvqa.config import load
 from rewards.sandbox import Sandbox
 from rewards.spec import load_rewards
-from rl.completion_table import CompletionTable
-from rl.evaluation import Evaluation
-from rl.grpo_trainer import GroupTrainer
-from rl.models import Checkpoint, adapter, open_checkpoint
+from rl.callbacks.completion_table import CompletionTable
+from rl.callbacks.evaluation import Evaluation
+from rl.callbacks.reward_counters import RewardCounters
+from rl.checkpoints.models import Checkpoint, adapter, open_checkpoint
 from rl.recipes import GrpoRecipe, training_arguments
-from rl.reward_counters import RewardCounters
-from rl.rollout_trust import check_sampling, never_sampled
-from rl.rows import TrainingRows
+from rl.rollouts.trust import check_sampling, never_sampled
+from rl.rows.training import TrainingRows
 from rl.running import train
-from rl.sharing.features import FeatureStore, most_of_all_processes, tower_encoder
 from rl.stage import StageRun, common_arguments
-from rl.vision_tower import quicken
+from rl.tower.attention import quicken
+from rl.tower.features import FeatureStore, most_of_all_processes, tower_encoder
+from rl.trainer import GroupTrainer
 
 
 def run(config_path: str | Path, overrides: Sequence[str] = ()) -> Path:

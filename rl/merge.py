@@ -13,7 +13,7 @@ from typing import Any
 from kie_hvqa.data.files import read_json
 from kie_hvqa.errors import InputError
 from kie_hvqa.readers.checkpoint import read_contract, write_contract
-from rl.models import model_directory
+from rl.checkpoints.models import model_directory
 
 ADAPTER = "adapter_config.json"
 

@@ -17,7 +17,7 @@ from kie_hvqa.config import Config, nearest
 from kie_hvqa.errors import InputError
 from rewards.sandbox import SandboxConfig
 from rewards.spec import RewardSpec
-from rl.curriculum import Curriculum
+from rl.rows.curriculum import Curriculum
 
 
 class DataConfig(Config):

@@ -7,12 +7,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from rl.callbacks.watchdog import Watchdog
+from rl.checkpoints.model_card import model_card
+from rl.checkpoints.models import Checkpoint, save_checkpoint
 from rl.keeping import disk_errors
-from rl.model_card import model_card
-from rl.models import Checkpoint, save_checkpoint
 from rl.recipes import StageRecipe
 from rl.stage import StageRun, explained_memory
-from rl.watchdog import Watchdog
 
 
 def train(stage: StageRun, recipe: StageRecipe, trainer: Any, checkpoint: Checkpoint) -> None:

@@ -13,16 +13,16 @@ from pathlib import Path
 from trl import SFTConfig, SFTTrainer
 
 from kie_hvqa.config import load
-from rl.data_order import OrderedTrainer
-from rl.evaluation import EvaluatedTrainer, Evaluation
+from rl.callbacks.evaluation import EvaluatedTrainer, Evaluation
+from rl.callbacks.phases import TimedTrainer
+from rl.checkpoints.models import Checkpoint, adapter, open_checkpoint
 from rl.keeping import KeptTrainer
-from rl.models import Checkpoint, adapter, open_checkpoint
-from rl.phases import TimedTrainer
 from rl.recipes import SftRecipe, training_arguments
-from rl.rows import TrainingRows
+from rl.rows.order import OrderedTrainer
+from rl.rows.training import TrainingRows
 from rl.running import train
 from rl.stage import StageRun, common_arguments
-from rl.vision_tower import quicken
+from rl.tower.attention import quicken
 
 
 class WarmStartTrainer(OrderedTrainer, TimedTrainer, EvaluatedTrainer, KeptTrainer, SFTTrainer):

@@ -17,10 +17,10 @@ from pydantic import ValidationError
 
 from kie_hvqa.data.files import read_json, write_json
 from kie_hvqa.errors import InputError, WorkError
-from rl.engine import engine_arguments, is_first_process
 from rl.keeping import last_checkpoint
-from rl.rates import SCORE
 from rl.recipes import StageRecipe
+from rl.rollouts.engine import engine_arguments, is_first_process
+from rl.rollouts.rates import SCORE
 
 
 class StageRun:

@@ -1,4 +1,4 @@
-"""The completions that a GRPO run kept, ``OUT/rollouts/step_*.parquet`` (written by ``rl.rollouts``), read back."""
+"""The completions that a GRPO run kept, ``OUT/rollouts/step_*.parquet`` (written by ``rl.rollouts.record``), read back."""
 
 from __future__ import annotations
 

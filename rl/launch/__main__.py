@@ -185,7 +185,7 @@ def _engine(arguments: argparse.Namespace) -> bool:
 def _server_line(place: Placement, arguments: argparse.Namespace) -> list[str]:
     """`vllm serve` for the recipe's model, under the pixel budget that it is trained with."""
     from kie_hvqa.readers.model_directory import agreed_contract
-    from rl.models import model_directory
+    from rl.checkpoints.models import model_directory
     from rl.preflight.tokens import context_of
 
     recipe = _recipe(arguments)

@@ -16,9 +16,9 @@ from kie_hvqa.readers.checkpoint import ReadingContract
 from kie_hvqa.readers.model_directory import agreed_contract
 from rewards.spec import LoadedReward, load_rewards
 from rl import grpo, sft
-from rl.deepspeed_json import agreed_json
-from rl.models import model_directory, open_processor
+from rl.checkpoints.models import model_directory, open_processor
 from rl.preflight.batches import batches
+from rl.preflight.deepspeed_json import agreed_json
 from rl.preflight.devices import device, visible
 from rl.preflight.disk import checkpoint_bytes, room
 from rl.preflight.finding import Finding
@@ -28,7 +28,7 @@ from rl.preflight.states import engine_of
 from rl.preflight.tokens import fits_context, lengths, processor_agrees
 from rl.preflight.weights import looks, whole_weights
 from rl.recipes import GrpoRecipe, SftRecipe, StageRecipe
-from rl.rows import TrainingRows
+from rl.rows.training import TrainingRows
 from rl.stage import StageRun
 
 

@@ -13,7 +13,7 @@ from transformers import AutoConfig
 
 from kie_hvqa.errors import InputError
 from kie_hvqa.readers.checkpoint import ReadingContract
-from rl.models import adapter
+from rl.checkpoints.models import adapter
 from rl.preflight.batches import Batches
 from rl.preflight.devices import Device, gib
 from rl.preflight.duration import Duration, assumed, duration, spoken
@@ -174,7 +174,7 @@ def rollouts(arguments: Any) -> Rollouts:
 
 
 def plan_dtype(name: str, device: Device) -> torch.dtype:
-    """The weights' type on ``device``, as ``rl.models`` will choose it there."""
+    """The weights' type on ``device``, as ``rl.checkpoints.models`` will choose it there."""
     if name != "auto":
         return getattr(torch, name)
     return torch.bfloat16 if device.cuda else torch.float32

@@ -14,7 +14,7 @@ from kie_hvqa.data.files import read_json
 from kie_hvqa.data.ledger import Row
 from kie_hvqa.errors import InputError
 from kie_hvqa.readers.checkpoint import ReadingContract
-from rl.rows import TrainingRows
+from rl.rows.training import TrainingRows
 
 _TURNS = 32  # tokens: what the chat template writes around a question, at most
 

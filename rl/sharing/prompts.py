@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from trl.trainer.utils import pad
 
-from rl.sharing.features import image_key
+from rl.tower.features import image_key
 
 VISUAL = ("pixel_values", "image_grid_thw")
 """The processor's outputs that have a row for each patch or image, and not for each prompt."""

@@ -6,7 +6,7 @@ group is sampled from one prefill (``decode``); the loss pass reads a prompt onc
 the recipe (``Sharing``), and each steps aside for what it does not cover (vLLM, another kind of attention, several
 images a prompt), so that TRL's own code runs.
 
-``tests/rl/test_sharing.py`` compares losses with plain TRL, and fails when the signature of anything overridden here
+``tests/rl/sharing/test_sharing.py`` compares losses with plain TRL, and fails when the signature of anything overridden here
 changes.
 """
 
@@ -19,10 +19,10 @@ import torch
 from transformers import PreTrainedModel
 from trl import GRPOTrainer
 
-from rl.sharing.decode import can_decode, group_generation
-from rl.sharing.features import FeatureStore, read_handles
+from rl.rollouts.decode import can_decode, group_generation
 from rl.sharing.packing import can_pack, pack, packed_inputs, prompts_of, same_prompts
 from rl.sharing.prompts import VISUAL, KnownPrompts, Tokenised, distinct_prompts, first_of_each
+from rl.tower.features import FeatureStore, read_handles
 
 
 class Scored(NamedTuple):

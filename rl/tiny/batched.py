@@ -3,7 +3,7 @@
 transformers' vision tower packs all images into one sequence and loops over them in Python for attention; a
 question's conversation repeats its image. On a CPU both cost more than the arithmetic. Here pages of one size
 are a real batch dimension, and all questions about a page share one image prefix in one sequence under a block
-mask. The numbers are transformers' own to rounding: ``tests/rl/test_batched.py`` holds the two side by side.
+mask. The numbers are transformers' own to rounding: ``tests/rl/tiny/test_batched.py`` holds the two side by side.
 """
 
 from __future__ import annotations

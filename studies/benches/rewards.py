@@ -45,7 +45,7 @@ def batch(count: int, seed: int = 0) -> tuple[list[str], dict[str, list[Any]]]:
             value = "".join(rng.choice(list(_ALPHABET), SLOTS))
             slots = make_slots(value, "".join(rng.choice(list("cccph"), SLOTS)))
             official = render(truth(slots))
-            column = [slot.to_json() for slot in slots]  # a group shares its row (rl.rows)
+            column = [slot.to_json() for slot in slots]  # a group shares its row (rl.rows.training)
         completions.append(render(truth(_misread(slots, rng)), tags=True))
         ledgers.append(column)
         answers.append(official)

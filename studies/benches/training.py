@@ -29,7 +29,7 @@ from kie_hvqa.config import load
 from kie_hvqa.data.files import write_json
 from rewards.spec import load_rewards
 from rl import grpo
-from rl.phases import PhaseTimer
+from rl.callbacks.phases import PhaseTimer
 from rl.recipes import GrpoRecipe
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"

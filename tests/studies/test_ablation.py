@@ -17,7 +17,7 @@ from kie_hvqa.data.ledger import Row, Slot
 from kie_hvqa.errors import InputError
 from rewards.spec import RewardSpec
 from rl.recipes import GrpoRecipe
-from rl.rollouts import file_name, write_rollouts
+from rl.rollouts.record import file_name, write_rollouts
 from studies.ablation.__main__ import DOCS, main
 from studies.ablation.claims import claimed
 from studies.ablation.config import WATCH, load_plan, watched

@@ -1,0 +1,1 @@
+"""What watches a run beside its steps: phases, stalls, evaluation, rewards, completions to look at."""

@@ -1,0 +1,1 @@
+"""Model directories of a training stage: opened, saved, described."""

@@ -1,0 +1,122 @@
+"""In which order a run draws its rows: TRL's own, the same after a resume, and light damage first where it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch.utils.data import Sampler
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from trl.trainer.utils import RepeatSampler
+
+from kie_hvqa.errors import InputError
+from rl.rows.curriculum import easy_first
+from rl.rows.sources import Streamed, Written
+from rl.rows.training import TrainingRows
+
+
+class EpochOrder(Sampler):
+    """TRL's RepeatSampler, in the order that it has in the epoch at hand.
+
+    It draws a new order for every epoch from one generator, so after a resume it would begin again with the first
+    epoch's. Drawing the earlier ones first gives each epoch the order that an uninterrupted run has. With a
+    curriculum that order is changed as little as it takes (``rl.rows.curriculum``); ``per_step`` is how many questions a
+    step of the optimiser takes.
+    """
+
+    def __init__(
+        self, sampler: Any, epoch: Callable[[], int], rows: TrainingRows | None = None, per_step: float = 1.0
+    ) -> None:
+        self._sampler = sampler
+        self._epoch = epoch
+        self._per_step = per_step
+        self._curriculum = None if rows is None else rows.curriculum
+        source = None if rows is None else rows.source
+        self._severities = source.severities() if self._curriculum and isinstance(source, Written) else None
+
+    def __iter__(self) -> Iterator[int]:
+        epoch = self._epoch()
+        drawn = self._shuffled(epoch)
+        taken = dict(zip(drawn, self._arranged(drawn, epoch), strict=True))
+        if self._sampler.shuffle:  # where its generator has to stand for it to draw the same
+            self._rewind(epoch)
+        return (taken[index] for index in self._sampler)
+
+    def __len__(self) -> int:
+        return len(self._sampler)
+
+    def order(self, epoch: int) -> list[int]:
+        """The rows of ``epoch`` as they are drawn, each once; those that fill no batch are its last."""
+        return self._arranged(self._shuffled(epoch), epoch)
+
+    def _arranged(self, drawn: list[int], epoch: int) -> list[int]:
+        if self._severities is None:
+            return drawn
+        return easy_first(drawn, self._severities, self._ceilings(epoch))
+
+    def ceilings(self, epoch: int) -> dict[int, int]:
+        """The highest severity that each row may be drawn with in ``epoch``; none without a curriculum."""
+        return dict(zip(self.order(epoch), self._ceilings(epoch), strict=True)) if self._curriculum else {}
+
+    def _ceilings(self, epoch: int) -> list[int]:
+        assert self._curriculum is not None
+        count = self._sampler.num_samples
+        used = count - count % self._sampler.batch_size
+        return self._curriculum.ceilings(epoch * used, count, self._per_step)
+
+    def _shuffled(self, epoch: int) -> list[int]:
+        count = self._sampler.num_samples
+        if not self._sampler.shuffle:
+            return list(range(count))
+        self._rewind(epoch)
+        return torch.randperm(count, generator=self._sampler.generator).tolist()
+
+    def _rewind(self, epoch: int) -> None:
+        self._sampler.generator.manual_seed(self._sampler.seed)
+        for _ in range(epoch):
+            torch.randperm(self._sampler.num_samples, generator=self._sampler.generator)
+
+
+class OrderedTrainer:
+    """Mixed into a trainer, before its class: ``rows`` are what its dataset was made of."""
+
+    def __init__(self, *args: Any, rows: TrainingRows | None = None, **kwargs: Any) -> None:
+        self._rows = rows
+        self._order: EpochOrder | None = None
+        super().__init__(*args, **kwargs)
+        if rows is not None and isinstance(rows.source, Streamed):
+            if self.args.dataloader_persistent_workers:  # type: ignore[attr-defined]
+                raise InputError(
+                    "loader processes that live on would go on with the first epoch's damage",
+                    field="training.dataloader_persistent_workers",
+                    remedy="Leave it out with data.simulate.",
+                )
+            self.add_callback(_Turn(self))  # type: ignore[attr-defined]
+
+    def _get_train_sampler(self, dataset: Any = None) -> Sampler:
+        args = self.args  # type: ignore[attr-defined]
+        sampler: Any = super()._get_train_sampler(dataset)  # type: ignore[misc]
+        if isinstance(sampler, RepeatSampler):
+            per_step = sampler.batch_size * args.gradient_accumulation_steps / sampler.repeat_count
+        elif self._rows is None or not (self._rows.curriculum or isinstance(self._rows.source, Streamed)):
+            return sampler
+        else:
+            sampler = RepeatSampler(self._rows, mini_repeat_count=1, seed=args.seed)
+            per_step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+        self._order = EpochOrder(sampler, lambda: int(self.state.epoch or 0), self._rows, per_step)  # type: ignore[attr-defined]
+        return self._order
+
+
+class _Turn(TrainerCallback):
+    """Tells a stream which epoch begins, before the loader's processes are started for it."""
+
+    def __init__(self, trainer: OrderedTrainer) -> None:
+        self._trainer = trainer
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        epoch, order, rows = int(state.epoch or 0), self._trainer._order, self._trainer._rows
+        assert order is not None and rows is not None and isinstance(rows.source, Streamed)
+        rows.source.turn(epoch, order.ceilings(epoch))

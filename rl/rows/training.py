@@ -1,0 +1,51 @@
+"""Dataset rows as TRL takes them: made one by one, so that a run keeps paths in memory and not decoded images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from datasets import Dataset
+
+from kie_hvqa.answers.prompt import messages
+from kie_hvqa.readers.checkpoint import ReadingContract
+from rl.recipes import DataConfig
+from rl.rows.curriculum import Curriculum
+from rl.rows.sources import open_source
+
+
+class TrainingRows:
+    """The rows that a recipe names, each as a dict that TRL's trainers and rewards understand.
+
+    An item holds ``prompt`` (one user turn with the image's place), ``image`` (PIL RGB under the checkpoint's pixel
+    budget), every column of the dataset row but the image's file name, and, for the warm start, ``completion``
+    (the row's truth inside answer tags).
+    """
+
+    def __init__(self, data: DataConfig, contract: ReadingContract, *, with_completion: bool) -> None:
+        self.source = open_source(data, split=data.split, limit=data.limit)
+        self.curriculum: Curriculum | None = data.curriculum
+        self._contract = contract
+        self._with_completion = with_completion
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        row = self.source.row(index)
+        item: dict[str, Any] = row.to_json()
+        del item["file_name"]
+        item["prompt"] = messages(row, self._contract.prompt)
+        item["image"] = self.source.image(index, self._contract.budget)
+        if self._with_completion:
+            item["completion"] = [{"role": "assistant", "content": f"<answer>{row.answer}</answer>"}]
+        return item
+
+    def as_dataset(self) -> Dataset:
+        """The same rows as TRL's trainers insist on them: row numbers, turned into items when they are asked for."""
+        return Dataset.from_dict({"row": list(range(len(self)))}).with_transform(self._items)
+
+    def _items(self, numbers: dict[str, list[int]]) -> dict[str, list[Any]]:
+        # GRPO asks for a row once a completion: its image is read once, and the copies share it.
+        known = {index: self[index] for index in dict.fromkeys(numbers["row"])}
+        items = [known[index] for index in numbers["row"]]
+        return {key: [item[key] for item in items] for key in items[0]}

@@ -1,0 +1,1 @@
+"""The frozen vision tower: its attention, and what it said about each image."""

@@ -1,0 +1,105 @@
+"""SFT and GRPO through launch.sh as a user starts them: one process, and two CPU processes under ZeRO-2 and ZeRO-3."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).resolve().parents[3]
+ZERO = {stage: ROOT / "configs" / "deepspeed" / f"zero{stage}.json" for stage in (2, 3)}
+SFT = "per_device_train_batch_size: 4"
+GRPO = "per_device_train_batch_size: 2, num_generations: 2, max_completion_length: 8, beta: 0.0"
+
+
+def launch(stage: str, recipe: Path, *overrides: str, processes: int = 1) -> dict[str, Any]:
+    """Run the stage to its end and return its history.json; on failure the test shows the end of what it said."""
+    with subprocess.Popen(
+        [ROOT / "launch.sh", stage, recipe, *overrides],
+        env={**os.environ, "PYTHON": sys.executable, "NPROC": str(processes), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as started:
+        try:
+            said, _ = started.communicate(timeout=600)
+        finally:
+            if started.poll() is None:  # a stall or an interrupt: the processes that it started go with it
+                os.killpg(started.pid, signal.SIGKILL)
+    assert started.returncode == 0, said[-6000:]
+    return json.loads((recipe.parent / "out" / "history.json").read_text())
+
+
+def weights(directory: Path) -> dict[str, Any]:
+    """The weights of a model that plain transformers opens, and that holds what an evaluation needs beside them."""
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    assert (directory / "reading.json").is_file()
+    AutoProcessor.from_pretrained(directory, local_files_only=True)
+    model, report = AutoModelForImageTextToText.from_pretrained(
+        directory, local_files_only=True, output_loading_info=True
+    )
+    assert not report["missing_keys"] and not report["mismatched_keys"]
+    return dict(model.named_parameters())
+
+
+def stored_names(directory: Path) -> set[str]:
+    """Names as they lie on disk, which is what vLLM goes by. Tied output weights may be stored or left out."""
+    from safetensors import safe_open
+
+    with safe_open(directory / "model.safetensors", "np") as stored:
+        return set(stored.keys()) - {"lm_head.weight"}
+
+
+@pytest.fixture(scope="module")
+def alone(small, tmp_path_factory) -> tuple[dict[str, Any], Path]:
+    """Two SFT steps of four questions in one process: the history, and the model."""
+    recipe = small.recipe(tmp_path_factory.mktemp("alone") / "sft.yaml", training=SFT)
+    return launch("sft", recipe), recipe.parent / "out" / "model"
+
+
+@pytest.mark.parametrize("zero", [2, 3])
+def test_two_processes_take_the_step_that_one_takes(small, alone, tmp_path, zero):
+    recipe = small.recipe(tmp_path / "sft.yaml", f"deepspeed: {ZERO[zero]}", SFT)
+    together = launch("sft", recipe, "training.per_device_train_batch_size=2", processes=2)
+    # Before the first step, and after it: the second loss is the one that a wrong gradient would change.
+    for step in (0, 1):
+        expected, found = alone[0]["log"][step], together["log"][step]
+        assert found["loss"] == pytest.approx(expected["loss"], abs=1e-4)
+        assert found["num_tokens"] == expected["num_tokens"]
+        assert found["grad_norm"] == pytest.approx(expected["grad_norm"], rel=1e-3)
+    before, expected, found = weights(small.model), weights(alone[1]), weights(tmp_path / "out" / "model")
+    moved = [name for name in before if not before[name].equal(found[name])]
+    assert any("language_model" in name for name in moved)
+    assert not any("visual" in name for name in moved)  # frozen unless the recipe says otherwise
+    for name, parameter in found.items():
+        # Adam's first step is the gradient's sign: where that is within rounding of zero, it may differ by two steps.
+        assert (parameter - expected[name]).abs().max() <= 4.5e-3, name
+        assert (parameter - expected[name]).abs().mean() <= 1e-5, name
+
+
+@pytest.mark.parametrize("zero", [2, 3])
+def test_grpo_runs_on_two_processes(small, tmp_path, zero):
+    # Marks and lengths of random completions differ, so that a group has an advantage and the weights move.
+    (tmp_path / "spread.py").write_text(
+        "def spread(prompts, completions, completion_ids, **columns):\n"
+        "    return [float(sum(ids) % 17) for ids in completion_ids]\n"
+    )
+    rewards = "rewards: [{function: './spread.py:spread'}, {function: faithful, weight: 0.1}]"
+    recipe = small.recipe(tmp_path / "grpo.yaml", f"deepspeed: {ZERO[zero]}\n{rewards}", GRPO)
+    history = launch("grpo", recipe, processes=2)
+    assert history["steps"] == 2
+    for step in history["log"][:2]:
+        assert "rewards/spread/mean" in step and "rewards/faithful/mean" in step
+    assert stored_names(tmp_path / "out" / "model") == stored_names(small.model)
+    before, after = weights(small.model), weights(tmp_path / "out" / "model")
+    assert any(not before[name].equal(after[name]) for name in before)
