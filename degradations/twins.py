@@ -99,10 +99,15 @@ def _names(document: Document, field: str, split: str, rng: Rng) -> tuple[str, S
     if not pool and len(word) < 5:
         return printed.value, []
     name = pick(rng, pool, [1.0] * len(pool)) if pool else word
-    shuffled = {"".join(np.array(list(name))[rng.permutation(len(name))]) for _ in range(60)} - {name}
-    strange = sorted(shuffled, key=likelihood)[:CANDIDATES]
+    strange = strangest(name, rng)
     tail = f" {rest}" if rest else ""
     return name + tail, [other + tail for other in strange]
+
+
+def strangest(name: str, rng: Rng) -> list[str]:
+    """Anagrams of ``name`` that look least like a name; those that look equally strange in the order of their letters."""
+    shuffled = {"".join(np.array(list(name))[rng.permutation(len(name))]) for _ in range(60)} - {name}
+    return sorted(shuffled, key=lambda other: (likelihood(other), other))[:CANDIDATES]
 
 
 @cache

@@ -6,6 +6,7 @@ nothing but the pixels tells what is printed.
 
 from __future__ import annotations
 
+import inspect
 import re
 import string
 from collections.abc import Callable, Sequence
@@ -91,14 +92,23 @@ def randomised(rng: np.random.Generator, value: str, *, longest: int = 12) -> st
 
 
 @cache
-def _faker(locale: str) -> Faker:
-    return Faker(locale, use_weighting=False)
+def faker(locale: str) -> Faker:
+    """Faker for one language, every list of texts in order: it makes some of them (Italy's towns) out of sets.
+
+    The order of a set hangs on the process's hash seed, and a page must not.
+    """
+    fake = Faker(locale, use_weighting=False)
+    for provider in fake.factories[0].get_providers():
+        for name, value in inspect.getmembers_static(type(provider)):
+            if isinstance(value, list | tuple | set | frozenset) and all(isinstance(item, str) for item in value):
+                setattr(provider, name, sorted(value))
+    return fake
 
 
 def invented(rng: np.random.Generator, kind: str, longest: int) -> str:
     """A ``city`` or ``street_address`` from Faker, seeded from ``rng``, in A-Z and at most ``longest`` characters."""
     locales = PLACES if kind != "street_address" else ("en_US",)
-    fake = _faker(pick(rng, locales))
+    fake = faker(pick(rng, locales))
     fake.seed_instance(int(rng.integers(2**62)))
     for _ in range(ATTEMPTS):
         text = names.transliterate(getattr(fake, kind)())

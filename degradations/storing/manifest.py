@@ -26,7 +26,7 @@ from kie_hvqa.data.dataset import METADATA
 from kie_hvqa.data.files import read_json, replacing, sha256, write_json
 from kie_hvqa.errors import InputError
 
-FORMAT = 2
+FORMAT = 3  # 3: pages no longer hang on the hash seed
 DATASET = "dataset.json"
 IMAGES = "images.sha256"
 
