@@ -105,10 +105,10 @@ def _kind(symbol: Symbol) -> str:
 def _stratified(slots: Sequence[tuple[Row, Slot]], kinds: Sequence[Sequence[str]], size: int) -> float:
     """All-agree of independent ratings with the shares of each class of legibility, over the slots as they are."""
     total = 0.0
-    for legibility in {slot.legibility for _, slot in slots}:
+    for legibility in sorted({slot.legibility for _, slot in slots}):  # in one order: a sum of floats hangs on it
         own = [ratings for (_, slot), ratings in zip(slots, kinds, strict=True) if slot.legibility == legibility]
         every = [rating for ratings in own for rating in ratings]
-        total += len(own) * sum((every.count(kind) / len(every)) ** size for kind in set(every))
+        total += len(own) * sum((every.count(kind) / len(every)) ** size for kind in sorted(set(every)))
     return total / len(slots) if slots else float("nan")
 
 

@@ -121,7 +121,7 @@ def ratios(seconds: dict[str, list[float]]) -> dict[str, dict[str, float]]:
     plain = np.array(seconds["plain"][1:])
     drawn = rng.integers(0, len(plain), (2000, len(plain)))
     found = {}
-    for name in seconds.keys() - {"plain"}:
+    for name in [name for name in seconds if name != "plain"]:
         other = np.array(seconds[name][1:])
         low, high = np.quantile(plain[drawn].sum(1) / other[drawn].sum(1), (0.025, 0.975))
         median = float(np.median(plain / other))
