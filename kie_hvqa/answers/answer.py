@@ -17,9 +17,13 @@ Rules that decide what counts as an answer:
 * Without ``Final OCR`` there is no reading, whatever the lists say: the lists have no positions.
 * Text without the official keys is not a reading.
 * Characters without ink (NUL and other controls, zero-width ones, marks of direction) are not part of a reading.
-  Look-alikes are: a Cyrillic А where a Latin A is printed is another character.
-* Besides the space, ``[UNREADABLE]``, U+25A1, U+25AF, U+2588 and U+FFFD are marks. Question marks are not:
-  they are printed on documents.
+  Look-alikes are: a Cyrillic А where a Latin A is printed is another character. Full-width forms (U+FF01 to U+FF5E, U+3000)
+  are their ASCII, and text is composed (NFC), that of the lists after their spaces are gone.
+* Besides the space, ``[UNREADABLE]``, ``[illegible]`` and the same in round brackets, U+25A1, U+25AF, U+2588 and U+FFFD are
+  marks. Question marks, asterisks, underscores and rows of X are printed on documents too: they stay what they are here,
+  and ``kie_hvqa.answers.masks`` says which are marks, with the printed value at hand.
+* ``N/A``, ``null``, ``not legible``, ``not present``, ``illegible`` or ``unreadable``, in any case, as the whole answer or as the
+  whole ``Final OCR``, refuse the field: unless its characters are counted or listed, as those of a printed "N/A" are.
 * A completion longer than ``MAX_CHARS``, or one whose answer is longer than ``MAX_BODY``, is not an answer about one
   field (``too long``); parsing is linear in the rest.
 
@@ -45,6 +49,7 @@ MAX_BODY = 1 << 15
 MAX_TAGS = 1000
 MAX_ANGLES = 1 << 16
 MAX_NUMBER = 1_000_000
+MAX_ACCENTS = 30  # combining characters in a row: Unicode's own bound (UAX #15), beyond which sorting them is quadratic
 
 KEYS: dict[str, str] = {
     "clear": "clear Char-level OCR",
@@ -89,11 +94,14 @@ REPAIRS: dict[str, str] = {
     "bad number": "a count that is not a whole number from 0 to 1,000,000 was ignored",
     "odd space": "tabs, line breaks or other white space were taken as spaces",
     "invisible": "characters that nobody can see (NUL, zero-width, directional) were left out: nothing is printed so",
-    "explicit marks": "[UNREADABLE], a box or a replacement character was taken as a mark",
-    "unicode": "characters were composed (Unicode NFC)",
+    "explicit marks": "[illegible], (unreadable), a box or a replacement character was taken as a mark",
+    "refusal in words": "N/A, null, not legible, not present … stood alone: the field was taken as refused",
+    "full-width": "full-width forms were taken as their ASCII, in the JSON itself too",
+    "unicode": f"characters were composed (Unicode NFC), and accents beyond {MAX_ACCENTS} in a row left out",
+    "masks": "?, *, _ or rows of X, which the value does not have, were taken as marks (kie_hvqa.answers.masks)",
 }
 """Repair name → what was done. A reading is None after ``no answer``, ``too long``, ``too many tags``, ``no JSON``
-and ``no final``."""
+and ``no final``. ``masks`` is not made here: it takes the printed value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +170,8 @@ def render(reading: Reading, *, tags: bool = False) -> str:
 
 
 # An answer exactly as ``render`` writes it, in plain ASCII: nothing to mend, and read in a third of the time. What an
-# escape, an explicit mark ("[UNREADABLE]") or another tag could hide is left to the long way.
-_PLAIN, _COUNT = r'"([ !#-;=-Z\]-~]*)"', r"(0|[1-9][0-9]{0,5})"
+# escape, an explicit mark ("[UNREADABLE]"), a refusal in words or another tag could hide is left to the long way.
+_PLAIN, _COUNT = r'"([ !#-\x27)-;=-Z\]-~]*)"', r"(0|[1-9][0-9]{0,5})"
 _AS_AGREED = re.compile(
     "<answer>{{{}}}</answer>".format(
         ", ".join(f'"{KEYS[part]}": {_COUNT if part.endswith("number") else _PLAIN}' for part in KEYS)
@@ -176,6 +184,8 @@ def parse(text: str) -> Parsed:
     if len(text) <= MAX_BODY and (agreed := _AS_AGREED.fullmatch(text)) is not None:
         clear, not_clear, clear_number, not_clear_number, final = agreed.groups()
         lists = not_clear.replace(MARK, ""), clear.replace(MARK, "")
+        if final and clear_number == not_clear_number == "0":
+            return _parse(text)
         return Parsed(Reading(final, *lists, int(clear_number), int(not_clear_number)))
     return _parse(text)
 
@@ -291,6 +301,9 @@ def _reading(body: str, repairs: dict[str, None]) -> Reading | None:
         else:
             found[part] = value
     if not found:
+        if _refuses(body):
+            repairs["refusal in words"] = None
+            return Reading("")
         repairs["no JSON"] = None
         return None
     if "final" not in found:
@@ -298,19 +311,50 @@ def _reading(body: str, repairs: dict[str, None]) -> Reading | None:
         return None
     if len(found) < len(KEYS):
         repairs["missing key"] = None
-    return Reading(
-        _text(found["final"], MARK, repairs),
-        _text(found.get("not_clear", ""), "", repairs).replace(MARK, ""),
-        _text(found.get("clear", ""), "", repairs).replace(MARK, ""),
-        _number(found["clear_number"], repairs) if "clear_number" in found else None,
-        _number(found["not_clear_number"], repairs) if "not_clear_number" in found else None,
+    return _in_words(
+        Reading(
+            _text(found["final"], MARK, repairs),
+            _listed(found.get("not_clear", ""), repairs),
+            _listed(found.get("clear", ""), repairs),
+            _number(found["clear_number"], repairs) if "clear_number" in found else None,
+            _number(found["not_clear_number"], repairs) if "not_clear_number" in found else None,
+        ),
+        repairs,
     )
 
 
-_EXPLICIT_MARKS = re.compile("\\[UNREADABLE\\]|[\u25a1\u25af\u2588\ufffd]", re.IGNORECASE)
+_REFUSALS = {"n/a", "null", "not legible", "not present", "illegible", "unreadable"}
+_LONGEST_REFUSAL = 40  # with what may stand around it
+
+
+def _refuses(text: str) -> bool:
+    """Whether ``text`` is nothing but a refusal in words, whatever its quotes, brackets and full stop."""
+    if len(text) > _LONGEST_REFUSAL:
+        return False
+    return " ".join(text.translate(_TO_ASCII).casefold().strip(" \t\r\n.\"'`()[]{}<>").split()) in _REFUSALS
+
+
+def _in_words(reading: Reading, repairs: dict[str, None]) -> Reading:
+    """``reading``, or the refusal that it says in words. A printed "N/A" is told by its characters, counted or listed."""
+    final = reading.final
+    if not final or reading.clear_number or reading.not_clear_number or not _refuses(final):
+        return reading
+    for listed in (reading.clear, reading.not_clear):
+        if listed and not any(listed.casefold() == word.replace(MARK, "") for word in _REFUSALS):
+            return reading
+    repairs["refusal in words"] = None
+    return Reading("", "", "", reading.clear_number, reading.not_clear_number)
+
+
+_EXPLICIT_MARKS = re.compile(
+    "\\[(?:unreadable|illegible)\\]|\\((?:unreadable|illegible)\\)|[\u25a1\u25af\u2588\ufffd]", re.IGNORECASE | re.ASCII
+)
 _ODD_SPACE = re.compile(r"[^\S ]")
 # Control characters that are no white space, soft hyphens, zero-width characters, directional marks.
 _INVISIBLE = re.compile("[\0-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
+_FULL_WIDTH = re.compile("[\uff01-\uff5e\u3000]")
+_TO_ASCII = {0x3000: MARK} | {code: chr(code - 0xFF01 + 0x21) for code in range(0xFF01, 0xFF5F)}
+_ACCENTS_IN_ONE = "\u0f73\u0f75\u0f81"  # no combining characters themselves, but made of two
 
 
 def _text(value: Any, empty: str, repairs: dict[str, None]) -> str:
@@ -327,23 +371,36 @@ def _text(value: Any, empty: str, repairs: dict[str, None]) -> str:
     elif isinstance(value, Literal):
         repairs["number as text"] = None
         value = str(value)
-    if not value.isascii():
-        if _EXPLICIT_MARKS.search(value):
-            repairs["explicit marks"] = None
-            value = _EXPLICIT_MARKS.sub(MARK, value)
-        if not unicodedata.is_normalized("NFC", value):
-            repairs["unicode"] = None
-            value = unicodedata.normalize("NFC", value)
-    elif "[" in value and _EXPLICIT_MARKS.search(value):
-        repairs["explicit marks"] = None
-        value = _EXPLICIT_MARKS.sub(MARK, value)
+    if not value.isascii() and _FULL_WIDTH.search(value):
+        repairs["full-width"] = None
+        value = value.translate(_TO_ASCII)
     if _INVISIBLE.search(value):
         repairs["invisible"] = None
         value = _INVISIBLE.sub("", value)
+    if ("[" in value or "(" in value or not value.isascii()) and _EXPLICIT_MARKS.search(value):
+        repairs["explicit marks"] = None
+        value = _EXPLICIT_MARKS.sub(MARK, value)
     if _ODD_SPACE.search(value):
         repairs["odd space"] = None
         value = _ODD_SPACE.sub(MARK, value)
-    return value
+    return _composed(value, repairs)
+
+
+def _listed(value: Any, repairs: dict[str, None]) -> str:
+    """``value`` as the characters of a list. An accent may stand apart from its letter there."""
+    return _composed(_text(value, "", repairs).replace(MARK, ""), repairs)
+
+
+def _composed(text: str, repairs: dict[str, None]) -> str:
+    if text.isascii() or unicodedata.is_normalized("NFC", text):
+        return text
+    repairs["unicode"] = None
+    kept, accents = [], 0
+    for char in text:
+        accents = accents + 1 if unicodedata.combining(char) or char in _ACCENTS_IN_ONE else 0
+        if accents <= MAX_ACCENTS:
+            kept.append(char)
+    return unicodedata.normalize("NFC", "".join(kept))
 
 
 def _item(value: Any) -> str:

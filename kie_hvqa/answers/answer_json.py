@@ -75,14 +75,16 @@ _QUOTES = {'"': '"', "'": "'", "`": "`", "“": "”", "‘": "’", "”": "”
 _GAP = r"[\s_\-]{0,4}"
 _NOT_CLEAR = rf"not{_GAP}clear(?:{_GAP}enough)?{_GAP}"
 _KEY = re.compile(
-    rf"""(?:\\?["'`“”‘’]|[{{,])\s{{0,8}}
+    rf"""(?:\\?["'`“”‘’]|[{{,，])\s{{0,8}}
     ((?:{_NOT_CLEAR}|clear{_GAP})(?:char{_GAP}level{_GAP}ocr|number)|final{_GAP}ocr)
-    \s{{0,8}}\\?["'`“”‘’]?\s{{0,8}}:""",
+    \s{{0,8}}\\?["'`“”‘’]?\s{{0,8}}([:：])""",
     re.IGNORECASE | re.VERBOSE,
 )
 # The quote that ends a value is the one before a brace, the end, or a comma that a key follows; others are inside it.
 _CLOSE = {
-    quote: re.compile(rf"""(?<!\\){quote}\s{{0,64}}(?:\Z|\}}|,\s{{0,64}}(?:\Z|["'][^"':]{{0,80}}["']\s{{0,8}}:))""")
+    quote: re.compile(
+        rf"""(?<!\\){quote}\s{{0,64}}(?:\Z|\}}|[,，]\s{{0,64}}(?:\Z|["'][^"':：]{{0,80}}["']\s{{0,8}}[:：]))"""
+    )
     for quote in set(_QUOTES.values())
 }
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.)|\Z)", re.DOTALL)
@@ -98,10 +100,12 @@ def _tolerant(body: str, repairs: dict[str, None]) -> list[tuple[str, Any]]:
         body = body.replace('\\"', '"').replace("\\\\", "\\")
     keys = list(_KEY.finditer(body))
     if "{" not in body:  # without a brace only a quoted key tells JSON from prose
-        keys = [key for key in keys if key[0][0] != ","]
+        keys = [key for key in keys if key[0][0] not in ",，"]
     if not keys:
         return []
     repairs["malformed JSON"] = None
+    if any(key[2] == "：" for key in keys):
+        repairs["full-width"] = None
     if "```" in body:
         repairs["code fence"] = None
     if "}" not in body[keys[-1].end() :]:
@@ -138,7 +142,7 @@ def _value(segment: str, last: bool, unclosed: str, repairs: dict[str, None]) ->
         return items
     quote = _QUOTES.get(text[0])
     if quote is None:
-        bare = re.match(r"[^,}\n]*", text)[0].strip()  # type: ignore[index]
+        bare = re.match(r"[^,，}\n]*", text)[0].strip()  # type: ignore[index]
         if bare.lower() in ("null", "none"):
             return None
         if bare and not bare.strip("0123456789.-+"):
