@@ -5,14 +5,16 @@
 Scores with intervals, paired differences and what the data can tell apart; the same by severity, document type, question
 kind and operator; risk against coverage; suites; training curves; and every sample with its ledger over the picture. Its
 parts: ``sources`` (what is shown), ``headline`` (tables), ``where`` (charts), ``suites``, ``training``, ``rollouts``, ``gallery`` with ``pictures``
-and ``marking`` (samples), ``page`` (the document); ``charts`` draws and ``markup`` has the common pieces. Style and scripts
-are the files beside them.
+and ``marking`` (samples), ``page`` (the document); ``charts`` draws. They say what is shown; the HTML is in ``templates``,
+which escape whatever is put into them (``markup``), style and scripts are in ``assets``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+
+from markupsafe import Markup
 
 from kie_hvqa.data.files import write_text
 from kie_hvqa.errors import InputError
@@ -50,8 +52,9 @@ def write_report(
     if out.is_dir():
         raise InputError("this is a directory", file=out, remedy="Name an .html file.")
     sources = load_sources(directories)
-    runs, sections = sources.runs, []
-    at_a_glance, data = "", None
+    runs = sources.runs
+    sections: list[tuple[str, str, Markup]] = []
+    at_a_glance, data = Markup(), None
     if runs:
         rows = shared_rows(runs)
         scores = [run.scores(rows) for run in runs]

@@ -1,7 +1,8 @@
-"""Charts as plain SVG text: no script, no library, readable without either. Colours come from the page's style sheet.
+"""Charts as plain SVG: no script, no library, readable without either. Colours come from the page's style sheet.
 
 ``lines`` for what has an order (severity), ``dots`` for what has none (document type, operator), ``curves`` for what is
-continuous (coverage, training steps). Every mark has a title with its numbers; the page repeats them as tables.
+continuous (coverage, training steps). Every mark has a title with its numbers; the page repeats them as tables. What lies
+where is computed here; ``templates/chart.svg`` writes it down.
 """
 
 from __future__ import annotations
@@ -9,13 +10,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
-RUN_COLOURS = 8  # classes r0 … r7 of the style sheet; runs beyond begin again
+from markupsafe import Markup
+
+from kie_hvqa.report.markup import fill
 
 _WIDTH = 360.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 34.0, 10.0, 8.0, 24.0
 _TOPS = (5, 10, 20, 40, 60, 100)
+
+Point = tuple[float, float]
+Segment = tuple[float, float, float, float]  # x, y of its two ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +46,35 @@ class Curve:
     """Points (x, y) of run ``run`` (its colour); ``said`` is the title that pointing at it shows."""
 
     run: int
-    points: Sequence[tuple[float, float]]
+    points: Sequence[Point]
     said: str
 
 
-def colour(run: int) -> str:
-    """The class that gives run number ``run`` its colour, the same everywhere in a report."""
-    return f"r{run % RUN_COLOURS}"
+@dataclass(frozen=True, slots=True)
+class _Text:
+    x: float
+    y: float
+    text: str
+    anchor: str = "middle"
+    tick: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    x: float
+    y: float
+    said: str = ""
+    whisker: Segment | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Series:
+    """What is drawn in the colour of one run: a line through ``points``, and marks."""
+
+    run: int
+    points: Sequence[Point] = ()
+    marks: Sequence[_Mark] = ()
+    said: str = ""
 
 
 def axis_top(groups: Groups) -> int:
@@ -56,73 +83,63 @@ def axis_top(groups: Groups) -> int:
     return next((top for top in _TOPS if top >= max(ends, default=0.0)), _TOPS[-1])
 
 
-def lines(groups: Groups, names: Sequence[str], title: str, top: int) -> str:
+def lines(groups: Groups, names: Sequence[str], title: str, top: int) -> Markup:
     """One line a run over the ordered ``groups``; the axis runs from 0 to ``top`` percent."""
     height = 190.0
     base = height - _BOTTOM
     step = (_WIDTH - _LEFT - _RIGHT) / max(len(groups), 1)
-    parts = [_head(title, height), *_grid(base, top)]
-    for number, (label, _) in enumerate(groups):
-        x = _LEFT + step * (number + 0.5)
-        parts.append(f'<text x="{x:.1f}" y="{height - 8:g}" text-anchor="middle">{escape(label)}</text>')
+    middles = [_LEFT + step * (number + 0.5) for number in range(len(groups))]
+    levels = [(top * quarter / 4, base - (base - _TOP) * quarter / 4) for quarter in range(5)]
+    texts = [_Text(_LEFT - 5, y + 3, f"{level:g}", "end") for level, y in levels]
+    texts += [_Text(x, height - 8, label, tick=False) for x, (label, _) in zip(middles, groups, strict=True)]
+
+    def up(value: float) -> float:
+        return base - (base - _TOP) * min(max(100 * value / top, 0.0), 1.0)
+
     dodge = min(7.0, step / (len(names) + 1))  # so that the whiskers of runs do not cover each other
+    series = []
     for run, name in enumerate(names):
-        path, marks = [], []
-        for number, (label, bars) in enumerate(groups):
+        marks = []
+        for middle, (label, bars) in zip(middles, groups, strict=True):
             bar = bars[run]
             if bar is None:
                 continue
-            x = _LEFT + step * (number + 0.5) + dodge * (run - (len(names) - 1) / 2)
-            y = _y(bar.value, base, top)
-            path.append(f"{x:.1f} {y:.1f}")
-            whisker = ""
-            if bar.low is not None and bar.high is not None:
-                whisker = f'<path d="M{x:.1f} {_y(bar.low, base, top):.1f}V{_y(bar.high, base, top):.1f}"/>'
-            marks.append(
-                f"<g><title>{escape(f'{name}, {label}: {bar.said()}')}</title>{whisker}"
-                f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.2"/></g>'
-            )
-        joined = f'<path class="line" d="M{"L".join(path)}"/>' if path else ""
-        parts.append(f'<g class="{colour(run)}">{joined}{"".join(marks)}</g>')
-    return "".join([*parts, "</svg>"])
+            x = middle + dodge * (run - (len(names) - 1) / 2)
+            whisker = None if bar.low is None or bar.high is None else (x, up(bar.low), x, up(bar.high))
+            marks.append(_Mark(x, up(bar.value), f"{name}, {label}: {bar.said()}", whisker))
+        series.append(_Series(run, [(mark.x, mark.y) for mark in marks], marks))
+    return _drawn(title, height, [(_LEFT, y, _WIDTH - _RIGHT, y) for _, y in levels], texts, series)
 
 
-def dots(groups: Groups, names: Sequence[str], title: str, top: int) -> str:
+def dots(groups: Groups, names: Sequence[str], title: str, top: int) -> Markup:
     """One row a group, one dot with its interval a run; the axis runs from 0 to ``top`` percent."""
     left, line = 114.0, 7.0
     row = line * len(names) + 6
     height = _TOP + row * len(groups) + 20
     scale = (_WIDTH - left - _RIGHT) / top
-    parts = [_head(title, height)]
-    for quarter in range(5):
-        x = left + scale * top * quarter / 4
-        parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP:g}" y2="{height - 20:g}"/>')
-        parts.append(
-            f'<text class="tick" x="{x:.1f}" y="{height - 6:g}" text-anchor="middle">{top * quarter / 4:g}</text>'
-        )
+
+    def along(value: float) -> float:
+        return left + 100 * scale * min(max(value, 0.0), 1.0)
+
+    levels = [(top * quarter / 4, left + scale * top * quarter / 4) for quarter in range(5)]
+    grid: list[Segment] = [(x, _TOP, x, height - 20) for _, x in levels]
+    texts = [_Text(x, height - 6, f"{level:g}") for level, x in levels]
+    series = []
     for number, (label, bars) in enumerate(groups):
         start = _TOP + row * number
         middle = start + row / 2
-        parts.append(f'<text x="{left - 8:g}" y="{middle + 3.5:.1f}" text-anchor="end">{escape(label)}</text>')
+        texts.append(_Text(left - 8, middle + 3.5, label, "end", tick=False))
         if number:
-            parts.append(
-                f'<line class="grid" x1="{left:g}" x2="{_WIDTH - _RIGHT:g}" y1="{start:.1f}" y2="{start:.1f}"/>'
-            )
+            grid.append((left, start, _WIDTH - _RIGHT, start))
         for run, bar in enumerate(bars):
             y = middle + line * (run - (len(names) - 1) / 2)
             if bar is None:
-                parts.append(f'<text class="tick" x="{left + 4:g}" y="{y + 3:.1f}">–</text>')
+                texts.append(_Text(left + 4, y + 3, "–", "start"))
                 continue
-            whisker = ""
-            if bar.low is not None and bar.high is not None:
-                low, high = (left + 100 * scale * min(max(end, 0.0), 1.0) for end in (bar.low, bar.high))
-                whisker = f'<path d="M{low:.1f} {y:.1f}H{high:.1f}"/>'
-            x = left + 100 * scale * min(max(bar.value, 0.0), 1.0)
-            parts.append(
-                f'<g class="{colour(run)}"><title>{escape(f"{names[run]}, {label}: {bar.said()}")}</title>{whisker}'
-                f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.2"/></g>'
-            )
-    return "".join([*parts, "</svg>"])
+            whisker = None if bar.low is None or bar.high is None else (along(bar.low), y, along(bar.high), y)
+            mark = _Mark(along(bar.value), y, f"{names[run]}, {label}: {bar.said()}", whisker)
+            series.append(_Series(run, marks=[mark]))
+    return _drawn(title, height, grid, texts, series)
 
 
 def curves(
@@ -135,40 +152,32 @@ def curves(
     width: float = _WIDTH,
     height: float = 190.0,
     axis: str = "",
-) -> str:
+) -> Markup:
     """Continuous curves between the limits ``across`` (x) and ``up`` (y); ``ticks`` are those of the two axes."""
     base = height - _BOTTOM - (10 if axis else 0)
     wide, high = width - _LEFT - _RIGHT, base - _TOP
 
-    def place(x: float, y: float) -> tuple[float, float]:
+    def place(x: float, y: float) -> Point:
         along = (x - across[0]) / ((across[1] - across[0]) or 1)
         above = (min(max(y, up[0]), up[1]) - up[0]) / ((up[1] - up[0]) or 1)
         return _LEFT + wide * along, base - high * above
 
     xs, ys = ticks or (round_ticks(*across), round_ticks(*up))
-    parts = [_head(title, height, width)]
+    grid: list[Segment] = []
+    texts = []
     for tick in ys:
         y = place(across[0], tick)[1]
-        parts.append(f'<line class="grid" x1="{_LEFT:g}" x2="{width - _RIGHT:g}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text class="tick" x="{_LEFT - 5:g}" y="{y + 3:.1f}" text-anchor="end">{short(tick)}</text>')
-    for tick in xs:
-        x = place(tick, up[0])[0]
-        parts.append(f'<text class="tick" x="{x:.1f}" y="{base + 13:.1f}" text-anchor="middle">{short(tick)}</text>')
+        grid.append((_LEFT, y, width - _RIGHT, y))
+        texts.append(_Text(_LEFT - 5, y + 3, short(tick), "end"))
+    texts += [_Text(place(tick, up[0])[0], base + 13, short(tick)) for tick in xs]
     if axis:
-        parts.append(
-            f'<text class="tick" x="{_LEFT + wide / 2:g}" y="{height - 4:g}" text-anchor="middle">{escape(axis)}</text>'
-        )
+        texts.append(_Text(_LEFT + wide / 2, height - 4, axis))
+    series = []
     for curve in drawn:
-        path = "L".join("{:.1f} {:.1f}".format(*place(x, y)) for x, y in curve.points)
-        alone = (
-            ""
-            if len(curve.points) > 1
-            else '<circle cx="{:.1f}" cy="{:.1f}" r="3.2"/>'.format(*place(*curve.points[0]))
-        )
-        parts.append(
-            f'<g class="{colour(curve.run)}"><title>{escape(curve.said)}</title><path class="line" d="M{path}"/>{alone}</g>'
-        )
-    return "".join([*parts, "</svg>"])
+        points = [place(x, y) for x, y in curve.points]
+        alone = [_Mark(*points[0])] if len(points) == 1 else []
+        series.append(_Series(curve.run, points, alone, curve.said))
+    return _drawn(title, height, grid, texts, series, width)
 
 
 def short(number: float) -> str:
@@ -190,20 +199,12 @@ def round_ticks(low: float, high: float, most: int = 5) -> list[float]:
     return [round(step * k, 10) for k in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
-def _head(title: str, height: float, width: float = _WIDTH) -> str:
-    return f'<svg class="chart" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(title)}">'
-
-
-def _grid(base: float, top: int) -> list[str]:
-    parts = []
-    for quarter in range(5):
-        y = base - (base - _TOP) * quarter / 4
-        parts.append(f'<line class="grid" x1="{_LEFT:g}" x2="{_WIDTH - _RIGHT:g}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(
-            f'<text class="tick" x="{_LEFT - 5:g}" y="{y + 3:.1f}" text-anchor="end">{top * quarter / 4:g}</text>'
-        )
-    return parts
-
-
-def _y(value: float, base: float, top: int) -> float:
-    return base - (base - _TOP) * min(max(100 * value / top, 0.0), 1.0)
+def _drawn(
+    title: str,
+    height: float,
+    grid: Sequence[Segment],
+    texts: Sequence[_Text],
+    series: Sequence[_Series],
+    width: float = _WIDTH,
+) -> Markup:
+    return fill("chart.svg", title=title, width=width, height=height, grid=grid, texts=texts, series=series)

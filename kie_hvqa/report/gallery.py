@@ -9,19 +9,20 @@ their pictures.
 from __future__ import annotations
 
 import itertools
-import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
+
+from markupsafe import Markup
 
 from kie_hvqa.answers.answer import MARK, parse
 from kie_hvqa.answers.prompt import question
 from kie_hvqa.data.ledger import Row, Slot
 from kie_hvqa.errors import InputError
 from kie_hvqa.report.marking import ERRORS, Marked, Verdict, mark_up
+from kie_hvqa.report.markup import fill
 from kie_hvqa.report.pictures import Album
 from kie_hvqa.runs.run_directory import Run
 from kie_hvqa.scoring.scores import operators
@@ -44,8 +45,10 @@ CODES: dict[Verdict, str] = {
 """A verdict in one letter, as the page's script knows it."""
 
 
-def gallery(runs: Sequence[Run], rows: Sequence[Row], most: int, pictures: int, beside: Path) -> tuple[str, str]:
-    """(HTML of the section, JSON for the script) about ``rows``, which all runs share.
+def gallery(
+    runs: Sequence[Run], rows: Sequence[Row], most: int, pictures: int, beside: Path
+) -> tuple[Markup, dict[str, Any]]:
+    """(HTML of the section, what the script draws from) about ``rows``, which all runs share.
 
     ``most`` bounds the samples, ``pictures`` the inlined pictures; the report will lie in the directory ``beside``.
     """
@@ -68,9 +71,9 @@ def gallery(runs: Sequence[Run], rows: Sequence[Row], most: int, pictures: int, 
         "pictures": album.pictures,
         "samples": samples,
     }
-    text = json.dumps(data, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
-    # Inside <script> only "</" and "<!--" could end the data.
-    return _section(len(rows), len(chosen), min(pictures, len(chosen))), text.replace("<", "\\u003c")
+    shown = len(chosen)
+    section = fill("gallery.html", total=len(rows), shown=shown, pictures=min(pictures, shown), keys=_KEYS)
+    return section, data
 
 
 def select(rows: Sequence[Row], marked: Mapping[str, Sequence[Marked]], most: int) -> list[Row]:
@@ -186,35 +189,3 @@ _KEYS = (
     ("v-o", "–", "left out"),
     ("v-n", "x", "inserted"),
 )
-
-
-def _section(total: int, shown: int, pictures: int) -> str:
-    which = f"All {total:,} samples" if shown == total else f"{shown:,} of {total:,} samples"
-    kept = ""
-    if pictures < shown:
-        kept = (
-            f" The first {pictures:,} carry their pictures; those of the others are read from the dataset when they are "
-            "shown, if this file still lies where it was written."
-        )
-    keys = "".join(f'<li><b class="slot {name}">{sign}</b>{escape(meaning)}</li>' for name, sign, meaning in _KEYS)
-    return f"""
-<section id="gallery" aria-labelledby="gallery-title"><h2 id="gallery-title">Samples</h2>
-<p class="lead">{which}, in an order in which every kind of error of every run at every severity comes early: look at them, do not
-count them. The first line of each strip is what was printed, coloured like the boxes by what the damaged pixels still support;
-under it the rivals that they support as well, and what each run said.{kept}</p>
-<ul class="key" aria-label="Key">{keys}</ul>
-<noscript><p class="empty">The samples need a script, and this browser runs none. Tables and charts above do not.</p></noscript>
-<form class="filters" id="filters" role="search" aria-label="Samples">
-<div class="chips" id="chips" role="group" aria-label="Kind of error"></div>
-<div class="row"><input type="search" id="search" placeholder="Search text, fields, ids  ( / )" aria-label="Search samples">
-<span id="selects"></span><label><input type="checkbox" id="boxes" checked> boxes</label>
-<button type="button" id="help-button" aria-haspopup="dialog" title="Keyboard">?</button></div>
-</form><div class="position"><output id="shown" aria-live="polite"></output><span class="pager">
-<button type="button" id="previous">‹ Previous</button><span id="page"></span><button type="button" id="next">Next ›</button></span></div>
-<div class="gallery" id="samples"></div><p class="empty" id="empty" hidden>No sample fits. <button type="button" id="reset">Show all</button></p>
-<dialog id="detail" aria-labelledby="detail-title"></dialog>
-<dialog id="help" aria-label="Keyboard"><h3>Keyboard</h3><dl>
-<dt><kbd>j</kbd> <kbd>k</kbd></dt><dd>next, previous sample</dd><dt><kbd>Enter</kbd></dt><dd>look closely</dd>
-<dt><kbd>←</kbd> <kbd>→</kbd></dt><dd>previous, next: a page here, a sample in the close look</dd>
-<dt><kbd>/</kbd></dt><dd>search</dd><dt><kbd>b</kbd></dt><dd>slot boxes on or off</dd><dt><kbd>Esc</kbd></dt><dd>close</dd></dl>
-<form method="dialog"><button>Close</button></form></dialog></section>"""

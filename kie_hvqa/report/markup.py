@@ -1,41 +1,51 @@
-"""The few pieces of HTML that every section needs. Text goes through ``html.escape`` here or at its caller, always."""
+"""HTML comes out of the templates beside this file and nowhere else.
+
+Whatever is put into a template is escaped, unless it came out of one: a name, an answer, a log may hold what it likes, and
+the page keeps its shape. A name that a template asks for and nobody gave is an error.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from html import escape
+import functools
+from importlib import resources
+from typing import Any
 
-from kie_hvqa.report.charts import colour
+from jinja2 import DictLoader, Environment, StrictUndefined
+from markupsafe import Markup
 
+RUN_COLOURS = 8  # classes r0 … r7 of the style sheet; runs beyond begin again
 ARROWS = {"higher": " ↑", "lower": " ↓", "neither": ""}
 
 
-def dot(run: int) -> str:
-    """The coloured dot that stands for run number ``run``."""
-    return f'<i class="dot {colour(run)}" aria-hidden="true"></i>'
+def fill(template: str, **values: Any) -> Markup:
+    """The HTML of ``templates/<template>`` with ``values`` in it, every string among them escaped but ``Markup``."""
+    return Markup(_environment().get_template(template).render(values))
 
 
-def plain_table(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> str:
-    """A table of text, all of it escaped; the first cell of a row names it, the others are numbers."""
-    heading = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in head)
-    lines = []
-    for first, *rest in rows:
-        cells = "".join(f'<td class="num">{escape(cell)}</td>' for cell in rest)
-        lines.append(f'<tr><th scope="row">{escape(first)}</th>{cells}</tr>')
-    return (
-        f'<div class="scroll" tabindex="0"><table class="plain"><caption>{escape(caption)}</caption>'
-        f"<thead><tr>{heading}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
+def colour(run: int) -> str:
+    """The class that gives run number ``run`` its colour, the same everywhere in a report."""
+    return f"r{run % RUN_COLOURS}"
+
+
+def _shortened(text: str) -> str:
+    """The last parts of the path that ``text`` is or ends in."""
+    before, space, path = text.rpartition(" ")
+    parts = path.split("/")
+    return text if len(parts) <= 4 else f"{before}{space}…/{'/'.join(parts[-3:])}"
+
+
+@functools.cache
+def _environment() -> Environment:
+    folder = resources.files(__package__).joinpath("templates")
+    found = Environment(
+        loader=DictLoader({file.name: file.read_text(encoding="utf-8") for file in folder.iterdir()}),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-
-
-def section(name: str, title: str, lead: str, body: str) -> str:
-    """A section of the page; ``lead`` and ``body`` are HTML."""
-    return (
-        f'<section id="{name}" aria-labelledby="{name}-title"><h2 id="{name}-title">{escape(title)}</h2>'
-        f'<p class="lead">{lead}</p>{body}</section>'
-    )
-
-
-def numbers_behind(tables: str) -> str:
-    """Tables that repeat a chart's numbers, folded away."""
-    return f'<details class="numbers"><summary>Numbers</summary>{tables}</details>'
+    found.globals["colour"] = colour
+    found.filters |= {"count": "{:,}".format, "px": "{:.1f}".format, "plain": "{:g}".format, "shortened": _shortened}
+    # `tojson` is for the inside of <script>: no "<", ">", "&" or "'" is left in it.
+    found.policies["json.dumps_kwargs"] = {"ensure_ascii": True, "allow_nan": False, "separators": (",", ":")}
+    return found

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
-from kie_hvqa.report.markup import plain_table, section
+from markupsafe import Markup
+
+from kie_hvqa.report.markup import fill
 from kie_hvqa.suites.tables import tables
 
 _LEADS = {
@@ -16,18 +17,17 @@ _LEADS = {
 }
 
 
-def suite_sections(suites: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
+def suite_sections(suites: Sequence[tuple[str, Mapping[str, Any]]]) -> Markup:
     """One section a suite; ``suites`` are (name of the directory, content of ``suite.json``)."""
-    parts = []
-    for number, (name, result) in enumerate(suites):
-        shown = []
-        for table in tables(result):
-            note = f'<p class="small">{escape(table.note)}</p>' if table.note else ""
-            shown.append(f"<div>{plain_table(table.head, table.rows, table.title)}{note}</div>")
-        lead = (
-            f"{_LEADS[result['suite']]} <b>{escape(str(result.get('reader')))}</b>, {result.get('questions', 0):,} questions about "
-            f"{result.get('documents', 0):,} documents."
-        )
-        title = f"Suite {result['suite']}: {name}"
-        parts.append(section(f"suite-{number}", title, lead, f'<div class="panel tables">{"".join(shown)}</div>'))
-    return "".join(parts)
+    shown = [
+        {
+            "title": f"Suite {result['suite']}: {name}",
+            "lead": _LEADS[result["suite"]],
+            "reader": result.get("reader"),
+            "questions": result.get("questions", 0),
+            "documents": result.get("documents", 0),
+            "tables": tables(result),
+        }
+        for name, result in suites
+    ]
+    return fill("suites.html", suites=shown) if shown else Markup()

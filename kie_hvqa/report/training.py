@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
+from markupsafe import Markup
+
 from kie_hvqa.report.charts import Curve, curves
-from kie_hvqa.report.markup import dot, section
+from kie_hvqa.report.markup import fill
 from kie_hvqa.report.sources import Training
 from kie_hvqa.scoring.tables import LABELS
 
@@ -29,15 +30,12 @@ _TITLES = {
 _FIRST = ("reward", "loss", "eval_loss")
 
 
-def training_section(trainings: Sequence[Training], names: Sequence[str]) -> str:
+def training_section(trainings: Sequence[Training], names: Sequence[str]) -> Markup:
     """``names`` are those of everything that the report shows: a run keeps its colour."""
     quantities = _ordered({key for training in trainings for entry in training.log for key in entry if _title(key)})
-    charts = "".join(_chart(trainings, names, key) for key in quantities)
-    if not charts:
-        return ""
-    shown = " ".join(f"{dot(names.index(t.name))}{escape(t.name)}" for t in trainings)
-    lead = f"What was logged over steps: {shown}. Point at a curve for its last value."
-    return section("training", "Training", lead, f'<div class="panel"><div class="charts small">{charts}</div></div>')
+    charts = [(_title(key), chart) for key in quantities if (chart := _chart(trainings, names, key))]
+    shown = [(names.index(training.name), training.name) for training in trainings]
+    return fill("training.html", runs=shown, charts=charts) if charts else Markup()
 
 
 def _title(key: str) -> str | None:
@@ -59,7 +57,7 @@ def _ordered(keys: set[str]) -> list[str]:
     return sorted(keys, key=rank)
 
 
-def _chart(trainings: Sequence[Training], names: Sequence[str], key: str) -> str:
+def _chart(trainings: Sequence[Training], names: Sequence[str], key: str) -> Markup | None:
     drawn = []
     for training in trainings:
         points = [(float(entry["step"]), value) for entry in training.log if (value := _number(entry, key)) is not None]
@@ -67,7 +65,7 @@ def _chart(trainings: Sequence[Training], names: Sequence[str], key: str) -> str
             last = f"{training.name}: {points[-1][1]:.4g} at step {points[-1][0]:g}"
             drawn.append(Curve(names.index(training.name), points, last))
     if not drawn:
-        return ""
+        return None
     xs = [x for curve in drawn for x, _ in curve.points]
     ys = [y for curve in drawn for _, y in curve.points]
     low, high = min(ys), max(ys)
@@ -75,8 +73,7 @@ def _chart(trainings: Sequence[Training], names: Sequence[str], key: str) -> str
         low = 0.0
     room = 0.05 * (high - low) or abs(high) or 1.0
     up = (low if low == 0 else low - room, high + room)
-    title = _title(key) or key
-    return f"<div><h4>{escape(title)}</h4>{curves(drawn, title, across=(min(0, *xs), max(xs)), up=up, width=250, height=130)}</div>"
+    return curves(drawn, _title(key) or key, across=(min(0, *xs), max(xs)), up=up, width=250, height=130)
 
 
 def _number(entry: Mapping[str, Any], key: str) -> float | None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
+
+from markupsafe import Markup
 
 from kie_hvqa.report.charts import Bar, Curve, axis_top, curves, dots, lines
 from kie_hvqa.report.headline import Differences
-from kie_hvqa.report.markup import ARROWS, numbers_behind, plain_table, section
+from kie_hvqa.report.markup import ARROWS, fill
 from kie_hvqa.runs.run_directory import Run
 from kie_hvqa.scoring import risk
 from kie_hvqa.scoring.scores import SampleScore
 from kie_hvqa.scoring.tables import LABELS, LEDGER, ScoreLabel, difference, number, with_interval
+from kie_hvqa.suites.tables import Table
 
 _CHARTED = ("hallucination_free_accuracy", "invented_rate", "misread_rate", "over_refusal_rate")
 _WITHOUT_LEDGER = ("average", "final")
@@ -26,50 +28,50 @@ _COLUMNS = {
 Groups = list[tuple[str, list[Bar | None]]]
 
 
-def where_section(runs: Sequence[Run]) -> str:
+def where_section(runs: Sequence[Run]) -> Markup:
     """Each charted score by severity, document type, question kind and operator of the damage."""
     known = [name for name in _CHARTED if _known(runs, name)] or [
         name for name in _WITHOUT_LEDGER if _known(runs, name)
     ]
-    body = "".join(_score(runs, name) for name in known)
-    lead = "Percent, with 95 % intervals. Point at a mark for its numbers. A sample with several operators counts under each."
-    return section("where", "Where", lead, f'<div class="panel">{body}</div>') if body else ""
+    shown = [found for name in known if (found := _score(runs, name))]
+    return fill("where.html", scores=shown) if shown else Markup()
 
 
 def _known(runs: Sequence[Run], name: str) -> bool:
     return any(run.metrics["overall"].get(name, {}).get("value") is not None for run in runs)
 
 
-def _score(runs: Sequence[Run], name: str) -> str:
+def _score(runs: Sequence[Run], name: str) -> dict[str, Any] | None:
+    """What ``where.html`` shows of one score; None where there is nothing to tell apart."""
     label, names = LABELS[name], [run.name for run in runs]
     found = {column: _groups(runs, column, name, label) for column in _COLUMNS}
     shown = {column: groups for column, groups in found.items() if len(groups) > (column != "severity")}
     if not shown:
-        return ""
+        return None
     top = max(axis_top(groups) for groups in shown.values())  # one axis a score, so that its charts compare
     title = label.title if name in LEDGER else f"official: {label.title}"
-    drawn = []
+
+    def chart(column: str) -> tuple[str, Markup]:
+        draw = lines if column == "severity" else dots
+        return _COLUMNS[column], draw(shown[column], names, f"{title} by {_COLUMNS[column]}", top)
+
     # What has few rows shares a column of the grid.
-    for columns in (("severity",), ("document_type", "question_kind"), ("operator",)):
-        parts = "".join(
-            f"<h4>by {_COLUMNS[column]}</h4>"
-            + (lines if column == "severity" else dots)(shown[column], names, f"{title} by {_COLUMNS[column]}", top)
-            for column in columns
-            if column in shown
-        )
-        drawn.append(f"<div>{parts}</div>" if parts else "")
-    tables = "".join(
-        plain_table(
-            (_COLUMNS[column], *names),
-            [(group, *("–" if bar is None else bar.said() for bar in bars)) for group, bars in groups],
+    columns = (("severity",), ("document_type", "question_kind"), ("operator",))
+    drawn = [[chart(column) for column in several if column in shown] for several in columns]
+    tables = [
+        Table(
             f"{title} by {_COLUMNS[column]}",
+            (_COLUMNS[column], *names),
+            tuple((group, *("–" if bar is None else bar.said() for bar in bars)) for group, bars in groups),
         )
         for column, groups in shown.items()
-    )
-    return (
-        f'<div class="score"><h3>{escape(title)}{ARROWS[label.better]} <small>{escape(label.meaning)}</small></h3>'
-        f'<div class="charts">{"".join(drawn)}</div>{numbers_behind(tables)}</div>'
-    )
+    ]
+    return {
+        "title": title + ARROWS[label.better],
+        "meaning": label.meaning,
+        "drawn": [charts for charts in drawn if charts],
+        "tables": tables,
+    }
 
 
 def _groups(runs: Sequence[Run], column: str, score: str, label: ScoreLabel) -> Groups:
@@ -92,7 +94,7 @@ def _bar(score: Mapping[str, Any] | None, label: ScoreLabel) -> Bar | None:
     return Bar(value or 0.0, low, high, score["n"])
 
 
-def risk_section(runs: Sequence[Run], scores: Sequence[Sequence[SampleScore]], differences: Differences) -> str:
+def risk_section(runs: Sequence[Run], scores: Sequence[Sequence[SampleScore]], differences: Differences) -> Markup:
     """Risk–coverage curves of all runs with confidences, over the rows that they share, and their areas."""
     drawn, rows = [], []
     for index, (run, own) in enumerate(zip(runs, scores, strict=True)):
@@ -115,7 +117,7 @@ def risk_section(runs: Sequence[Run], scores: Sequence[Sequence[SampleScore]], d
             )
         )
     if not drawn:
-        return ""
+        return Markup()
     top = next(
         step for step in (10, 20, 40, 60, 80, 100) if step >= min(100, max(y for c in drawn for _, y in c.points))
     )
@@ -123,23 +125,6 @@ def risk_section(runs: Sequence[Run], scores: Sequence[Sequence[SampleScore]], d
         drawn, "Risk over coverage", across=(0, 100), up=(0, top), axis="coverage: the surest answers, %", height=230
     )
     head = ("", "area (AURC)", "best order", "no order", f"paired, from {runs[0].name}", "answers")
-    ledger = scores[0] and scores[0][0].counts is not None
-    up = (
-        "risk: not hallucination-free among those kept, %"
-        if ledger
-        else "risk: what Final OCR misses among those kept, %"
-    )
-    lead = (
-        "Keep only the answers of which a reader is surest: how many of those are not hallucination-free? A reader that knows "
-        "when it is wrong starts low. The area is the mean risk over all coverages, between that of the best order of the "
-        "same answers and that of none."
-        if ledger
-        else "Keep only the answers of which a reader is surest: how much of Final OCR do those still miss?"
-    )
-    table = plain_table(head, rows, "Area under risk over coverage, percent")
-    return section(
-        "risk",
-        "Risk against coverage",
-        lead,
-        f'<div class="panel pair"><div><h4>{up}</h4>{chart}</div><div>{table}</div></div>',
-    )
+    table = Table("Area under risk over coverage, percent", head, tuple(rows))
+    ledger = bool(scores[0]) and scores[0][0].counts is not None
+    return fill("risk.html", ledger=ledger, chart=chart, table=table)
