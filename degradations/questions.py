@@ -104,7 +104,7 @@ def absent_concepts(document: Document) -> dict[str, str]:
     the "surname" of a card that prints a "surname in Latin letters" has an answer.
     """
     size = (document.image.shape[1], document.image.shape[0])
-    scale = next(s for s, sides in TEMPLATES[document.template].sizes.items() if sides == size)
+    scale = "tiny" if TEMPLATES[document.template].sizes.get("tiny") == size else "full"
     names = question_names(scale)
     own = names[document.template]
     taken = {*own.values(), *(printed.question_name for printed in document.fields.values())}

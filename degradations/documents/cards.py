@@ -11,9 +11,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from degradations.documents.backgrounds import ground
-from degradations.documents.finish import shade
 from degradations.documents.looks import Drawing, jitter
-from degradations.documents.model import Colour, TextStyle
+from degradations.documents.model import TextStyle
 from degradations.documents.page import Page
 from degradations.documents.portraits import portrait
 from degradations.documents.typeset import measure
@@ -97,7 +96,7 @@ class Card:
     def tell(self, concept: str, value: str) -> None:
         """Prints the label and the value of something that no question asks for."""
         cell, _ = self._label(concept)
-        style = replace(self.value_style, softness=0.0)  # the finish softens it with the ground
+        style = self.value_style
         width = measure(value, style)
         if width > cell.max_width:  # nobody asks for it: smaller type will do
             style = replace(style, size=style.size * 0.99 * cell.max_width / width)
@@ -194,11 +193,8 @@ def draw_card(drawing: Drawing, plan: CardPlan, geometry: Geometry) -> Card:
     rows = arrangement.rows
     value = TextStyle(*look.value_face, float(pick(rng, g.value_sizes)), jitter(rng, palette.ink, 10))
     label = TextStyle(*look.label_face, g.label_size, jitter(rng, palette.label, 8))
-    if drawing.tiny:
-        shade(page.image, rng, strength=0.06)
-    else:
+    if not drawing.tiny:
         rows = (*rows, *plan.extra_rows)
-        value = replace(value, softness=0.6, colour=lifted(value.colour))
 
     samples = {**SAMPLES, **plan.samples}
     for size in np.linspace(value.size, min(g.value_sizes) * 0.8, 8):
@@ -217,8 +213,3 @@ def draw_card(drawing: Drawing, plan: CardPlan, geometry: Geometry) -> Card:
         if all(widths[concept] <= cell.max_width for concept, cell in cells.items()):
             break
     return Card(page, cells, value, label, small, area, plan.labels, (px, py, px + pw, py + ph), picture)
-
-
-def lifted(colour: Colour) -> Colour:
-    """An ink as a camera sees it: never quite black."""
-    return tuple(round(20 + c * 0.92) for c in colour)  # type: ignore[return-value]

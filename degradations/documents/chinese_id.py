@@ -11,9 +11,9 @@ from datetime import date
 
 import numpy as np
 
-from degradations.documents import chinese, decor, finish
+from degradations.documents import chinese, decor
 from degradations.documents.backgrounds import Palette, ground
-from degradations.documents.cards import PORTRAITS, lifted
+from degradations.documents.cards import PORTRAITS
 from degradations.documents.looks import Arrangement, Choices, Drawing, Template, jitter
 from degradations.documents.model import Document, TextStyle
 from degradations.documents.page import Page
@@ -47,7 +47,7 @@ def _draw(drawing: Drawing) -> Document:
     right = look.arrangement.portrait == "right"
     left = MARGIN + float(rng.integers(-6, 7)) if right else PICTURE[0] + 1.6 * MARGIN
     label = TextStyle(*look.label_face, LABEL, jitter(rng, look.palette.label, 8))
-    value = TextStyle(*look.value_face, VALUE, lifted(jitter(rng, look.palette.ink, 8)), softness=0.6)
+    value = TextStyle(*look.value_face, VALUE, jitter(rng, look.palette.ink, 8))
     column = 110.0
     room = width - PICTURE[0] - 2.3 * MARGIN - column
     values = Values(rng, drawing.split, drawing.values, lambda _, text: measure(text, value) <= room)
@@ -79,7 +79,6 @@ def _draw(drawing: Drawing) -> Document:
         template="chinese_id",
         identity={**found},
         drawing=drawing.description,
-        finish=lambda image: finish.card(image, rng),
     )
 
 
@@ -123,6 +122,9 @@ TEMPLATE = Template(
     document_type="id_card",
     questions=QUESTIONS,
     sizes={"full": (1013, 638)},
+    material="plastic",
+    millimetres=85.6,
+    corner=3.18,
     seen=Choices(
         palettes=(
             Palette.of("porcelain", "f0f6f8 dcecf0 a8ccd8 2e6e96 14161a 2c6c9a"),

@@ -6,7 +6,7 @@ from datetime import date
 
 import cv2
 
-from degradations.documents import decor, finish
+from degradations.documents import decor
 from degradations.documents.backgrounds import Palette
 from degradations.documents.cards import Card, CardPlan, Geometry, draw_card
 from degradations.documents.looks import HELD_FACES, SEEN_FACES, Arrangement, Choices, Drawing, Template
@@ -71,7 +71,6 @@ def _draw(drawing: Drawing) -> Document:
         template="eu_card",
         identity=found,
         drawing=drawing.description,
-        finish=None if drawing.tiny else lambda image: finish.card(image, rng),
     )
 
 
@@ -101,6 +100,9 @@ TEMPLATE = Template(
     document_type="id_card",
     questions=QUESTIONS,
     sizes={"tiny": (224, 128), "full": (1013, 638)},
+    material="plastic",
+    millimetres=85.6,
+    corner=3.18,
     seen=Choices(
         palettes=(
             Palette.of("euro-blue", "eef2fa dce6f6 96acdc 1c368c 101222 283c82"),

@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
-from degradations.documents import chinese, decor, finish
+from degradations.documents import chinese, decor
 from degradations.documents.backgrounds import Palette, ground
 from degradations.documents.billing import money
-from degradations.documents.cards import lifted
 from degradations.documents.looks import Arrangement, Choices, Drawing, Template, jitter
 from degradations.documents.model import Colour, Document, TextStyle
 from degradations.documents.page import Page
@@ -75,7 +74,7 @@ def _draw(drawing: Drawing) -> Document:
     page = Page(ground(look.background, look.palette, width, height, look.ground_seed, 0.3).copy())
     rule = jitter(rng, look.palette.accent, 8)
     label = TextStyle(*look.label_face, SMALL, rule)
-    value = TextStyle(*look.value_face, TEXT, lifted(jitter(rng, look.palette.ink, 8)), softness=0.5)
+    value = TextStyle(*look.value_face, TEXT, jitter(rng, look.palette.ink, 8))
     rate = pick(rng, RATES)
     lines = _lines(drawing, rate)
     subtotal, tax = sum(line.amount for line in lines), sum(line.tax for line in lines)
@@ -102,14 +101,14 @@ def _draw(drawing: Drawing) -> Document:
         code = LABELS["buyer_code"]
         page.write(code, replace(label, size=18.0).at(x, TOP + 100))
         field(f"{party}_code", replace(value, size=22.0).at(x + measure(code, replace(label, size=18.0)), TOP + 100))
-    bottom = _table(page, label, replace(value, softness=0.0), rule, lines, rate)
+    bottom = _table(page, label, value, rule, lines, rate)
     columns = [LEFT + share * (RIGHT - LEFT) for share in COLUMNS]
     y = bottom - 22
     page.write("合　　计".replace("　", "  "), label.at(LEFT + 40, y))
     sums = replace(value, size=24.0)
     # The currency sign belongs to the print, not to the value that is asked for.
     for concept, x in (("subtotal", columns[6] - 14), ("tax", columns[8] - 14)):
-        page.write("¥", replace(sums, softness=0.0).at(x - measure(found[concept], sums), y), align="right")
+        page.write("¥", sums.at(x - measure(found[concept], sums), y), align="right")
         field(concept, sums.at(x, y), align="right")
     y = bottom + 42
     page.write(LABELS["total_in_words"], label.at(LEFT + 20, y))
@@ -117,7 +116,7 @@ def _draw(drawing: Drawing) -> Document:
     x = columns[6] - 60
     page.write(LABELS["total"], label.at(x, y))
     x += measure(LABELS["total"], label) + 8
-    page.write("¥", replace(value, softness=0.0).at(x, y))
+    page.write("¥", value.at(x, y))
     field("total", value.at(x + measure("¥", value) + 2, y))
     _frame(page, rule, bottom)
     for index, char in enumerate("备注"):
@@ -127,7 +126,7 @@ def _draw(drawing: Drawing) -> Document:
         if rng.random() < 0.6
         else f"收款银行账号：{characters(rng, '0123456789', 16)}"
     )
-    page.write(note, replace(label, size=20.0, colour=lifted(look.palette.ink)).at(LEFT + 64, bottom + 104))
+    page.write(note, replace(label, size=20.0, colour=look.palette.ink).at(LEFT + 64, bottom + 104))
     page.write(f"开票人：{chinese.name(rng, drawing.split)}", label.at(LEFT + 30, BOTTOM + 46))
     return page.document(
         document_type="invoice",
@@ -138,7 +137,6 @@ def _draw(drawing: Drawing) -> Document:
             "items": "; ".join(f"{i.quantity} x {i.name} @ {money(i.price)} = {money(i.amount)}" for i in lines),
         },
         drawing=drawing.description,
-        finish=lambda image: finish.paper(image, rng),
     )
 
 
@@ -235,6 +233,7 @@ TEMPLATE = Template(
     document_type="invoice",
     questions=QUESTIONS,
     sizes={"full": (1480, 960)},
+    millimetres=240.0,
     seen=Choices(
         palettes=(
             Palette.of("maroon-rule", "fcfbf8 f6f3ec e8dcd0 8c3a2a 16161a 8c3a2a"),

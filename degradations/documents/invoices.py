@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from degradations.documents import decor, finish
+from degradations.documents import decor
 from degradations.documents.backgrounds import Palette, ground
 from degradations.documents.billing import DETAILS, Bill, draw_bill, money
-from degradations.documents.cards import lifted
 from degradations.documents.looks import HELD_FACES, SEEN_FACES, Arrangement, Choices, Drawing, Template, jitter
 from degradations.documents.model import Document, TextStyle
 from degradations.documents.page import Page
@@ -117,13 +116,8 @@ def _draw(name: str, drawing: Drawing) -> Document:
     left, right = float(g.margin + dx), float(width - g.margin + dx)
     if modern:
         page.band((0, 0, width, g.header), palette.accent, 0.92)
-    if drawing.tiny:
-        finish.shade(page.image, rng, strength=0.05)
     small = TextStyle("Roboto Condensed", 400, g.small_size, jitter(rng, palette.ink, 12))
     value = TextStyle(*look.value_face, float(pick(rng, g.value_sizes)), jitter(rng, palette.ink, 10))
-    if not drawing.tiny:
-        small = replace(small, colour=lifted(small.colour))
-        value = replace(value, softness=0.45, colour=lifted(value.colour))
     label = TextStyle(*look.label_face, g.label_size, jitter(rng, palette.label, 8))
     column = max(measure(text, label) for text in labels.values()) + g.margin * (1 if drawing.tiny else 0.3)
 
@@ -160,7 +154,6 @@ def _draw(name: str, drawing: Drawing) -> Document:
         template=name,
         identity=bill.identity,
         drawing=drawing.description,
-        finish=None if drawing.tiny else lambda image: finish.paper(image, rng),
     )
 
 

@@ -9,7 +9,7 @@ from datetime import date, timedelta
 
 import cv2
 
-from degradations.documents import decor, finish
+from degradations.documents import decor
 from degradations.documents.backgrounds import Palette
 from degradations.documents.cards import Card, CardPlan, Geometry, draw_card
 from degradations.documents.looks import HELD_FACES, SEEN_FACES, Arrangement, Choices, Drawing, Template
@@ -63,7 +63,6 @@ def _draw(drawing: Drawing) -> Document:
         template="us_licence",
         identity={"sex": sex, **found, "state": state},
         drawing=drawing.description,
-        finish=None if drawing.tiny else lambda image: finish.card(image, rng),
     )
 
 
@@ -98,6 +97,9 @@ TEMPLATE = Template(
     document_type="id_card",
     questions=QUESTIONS,
     sizes={"tiny": (224, 128), "full": (1013, 638)},
+    material="plastic",
+    millimetres=85.6,
+    corner=3.18,
     seen=Choices(
         palettes=(
             Palette.of("sky", "ecf3fa d6e5f4 96b4d6 20488a 12141e 2c4e8c"),

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from degradations.documents.backgrounds import Palette
-from degradations.documents.model import Colour, Document
+from degradations.documents.model import Colour, Document, Material
 from degradations.documents.names import SPLITS
 from degradations.documents.values import pick
 from kie_hvqa.errors import InputError
@@ -109,7 +109,8 @@ class Drawing:
 class Template:
     """``questions`` maps the concepts that this template prints to what a question calls them.
 
-    ``also`` are concepts that a page of full size shows without being asked about them.
+    ``also`` are concepts that a page of full size shows without being asked about them. What the document is made of, how
+    wide it is and how round its corners (millimetres): ``Document``.
     """
 
     name: str
@@ -120,6 +121,9 @@ class Template:
     held: Choices
     draw: Callable[[Drawing], Document]
     also: tuple[str, ...] = ()
+    material: Material = "paper"
+    millimetres: float = 210.0
+    corner: float = 0.0
 
     def render(self, rng: np.random.Generator, *, split: str, scale: str, values: str) -> Document:
         if split not in SPLITS:
@@ -135,7 +139,8 @@ class Template:
             label_face=pick(rng, choices.faces),
             ground_seed=int(rng.integers(6)),
         )
-        return self.draw(Drawing(rng, split, scale, values, look, self.sizes[scale]))
+        document = self.draw(Drawing(rng, split, scale, values, look, self.sizes[scale]))
+        return replace(document, material=self.material, millimetres=self.millimetres, corner=self.corner)
 
     def _arrangement(self, rng: np.random.Generator, split: str) -> Arrangement:
         if split == "test":

@@ -9,12 +9,15 @@ were printed on it, so ``image`` can be made again exactly by inking every value
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 
 from kie_hvqa.data.ledger import Box
 
 Colour = tuple[int, int, int]
+Material = Literal["paper", "plastic", "thermal", "screen"]
+MATERIALS: tuple[Material, ...] = ("paper", "plastic", "thermal", "screen")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,9 @@ class Document:
     """A clean page. ``image`` and ``ground`` are uint8 [H, W, 3] RGB; ``fields`` by concept; ``text`` every character.
 
     ``identity`` holds what is known about the holder or the invoice as plain strings, printed or not;
-    ``drawing`` says which palette, background, arrangement and faces were drawn.
+    ``drawing`` says which palette, background, arrangement and faces were drawn. The thing itself is made of ``material``,
+    ``millimetres`` wide, its corners rounded by a radius of ``corner`` millimetres: light, desk and camera are not its own
+    (``degradations.capture``).
     """
 
     image: np.ndarray
@@ -79,3 +84,11 @@ class Document:
     identity: dict[str, str]
     ground: np.ndarray
     drawing: dict[str, str] = field(default_factory=dict)
+    material: Material = "paper"
+    millimetres: float = 210.0
+    corner: float = 0.0
+
+    @property
+    def density(self) -> float:
+        """Pixels a millimetre."""
+        return self.image.shape[1] / self.millimetres

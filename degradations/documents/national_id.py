@@ -9,7 +9,7 @@ from datetime import date
 
 import cv2
 
-from degradations.documents import decor, finish, scripts
+from degradations.documents import decor, scripts
 from degradations.documents.backgrounds import Palette
 from degradations.documents.cards import Card, CardPlan, Geometry, draw_card
 from degradations.documents.looks import Arrangement, Choices, Drawing, Template
@@ -88,7 +88,6 @@ def _draw(drawing: Drawing) -> Document:
         template="national_id",
         identity={"sex": sex, **found, "script": script, "native_surname": pair[0], "native_given_names": given[0]},
         drawing={**drawing.description, "script": script},
-        finish=lambda image: finish.card(image, rng),
     )
 
 
@@ -122,6 +121,9 @@ TEMPLATE = Template(
     document_type="id_card",
     questions=QUESTIONS,
     sizes={"full": (1013, 638)},
+    material="plastic",
+    millimetres=85.6,
+    corner=3.18,
     seen=Choices(
         palettes=(
             Palette.of("wheat", "faf6ea f0e6c8 d2bc84 7c5a1c 1a160e 6c4e18"),

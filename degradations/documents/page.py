@@ -1,12 +1,12 @@
 """A page while it is being printed: ground first, then labels and decoration, the asked values last.
 
-The order matters. ``Document.ground`` is taken just before the asked values are inked, so a value can be printed again
-in other words on exactly what was below it.
+The order matters only for ``Document.ground``, which is taken just before the asked values are inked, so that a value can
+be printed again in other words on exactly what was below it. Nothing else tells asked print from the rest: all of it is
+inked by one function on a ground that no blur, light or grain has touched. Those come with the capture, over everything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import cv2
@@ -109,15 +109,22 @@ class Page:
         template: str,
         identity: dict[str, str],
         drawing: dict[str, str],
-        finish: Callable[[np.ndarray], None] | None = None,
+        cut: tuple[int, int, int, int] | None = None,
     ) -> Document:
-        """Applies ``finish`` to the image in place, prints the asked values, and closes the page."""
-        if finish is not None:
-            finish(self.image)
-        ground = self.image.copy()
+        """Prints the asked values and closes the page; ``cut`` leaves only that part (x0, y0, x1, y1) of it."""
+        x0, y0, x1, y1 = cut or (0, 0, self.width, self.height)
+        image = np.ascontiguousarray(self.image[y0:y1, x0:x1])
+        ground = image.copy()
+        text = [PrintedChar(printed.char, _moved(printed.box, x0, y0)) for printed in self.text]
         fields = {}
         for name, question_name, value, label, style, line in self._values:
-            ink(self.image, line, style.colour, opaque=style.opaque)
-            self.text.extend(PrintedChar(char, box) for char, box in zip(value, line.boxes, strict=True))
-            fields[name] = PrintedField(name, question_name, value, line.boxes, label, style)
-        return Document(self.image, fields, tuple(self.text), document_type, template, identity, ground, drawing)
+            there = style.at(style.x - x0, style.baseline - y0)
+            line = typeset(value, there) if cut else line
+            ink(image, line, style.colour, opaque=style.opaque)
+            text.extend(PrintedChar(char, box) for char, box in zip(value, line.boxes, strict=True))
+            fields[name] = PrintedField(name, question_name, value, line.boxes, label, there)
+        return Document(image, fields, tuple(text), document_type, template, identity, ground, drawing)
+
+
+def _moved(box: Box, x: int, y: int) -> Box:
+    return (box[0] - x, box[1] - y, box[2] - x, box[3] - y)

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 import cv2
 
-from degradations.documents import decor, finish, mrz
+from degradations.documents import decor, mrz
 from degradations.documents.backgrounds import Palette
 from degradations.documents.cards import Card, CardPlan, Geometry, draw_card
 from degradations.documents.looks import HELD_FACES, SEEN_FACES, Arrangement, Choices, Drawing, Template
@@ -90,7 +90,7 @@ def _draw(drawing: Drawing) -> Document:
     face = TextStyle("Roboto Mono" if drawing.split != "test" else "IBM Plex Mono", 500, 10.0, card.value_style.colour)
     room = page.width - 2 * (2 if drawing.tiny else g.margin)
     size = round(10.0 * room / measure("0" * mrz.LENGTH, face), 2)
-    face = replace(face, size=size, softness=0.0 if drawing.tiny else 0.6)
+    face = replace(face, size=size)
     x = (page.width - measure("0" * mrz.LENGTH, face)) / 2
     top = page.height - g.footer
     page.band((0, top, page.width, page.height), (250, 250, 248), 0.6)
@@ -106,7 +106,6 @@ def _draw(drawing: Drawing) -> Document:
         template="passport",
         identity={"sex": sex, **found, "issuer": country, "mrz_line_1": lines[0], "mrz_line_2": lines[1]},
         drawing=drawing.description,
-        finish=None if drawing.tiny else lambda image: finish.booklet(image, rng),
     )
 
 
@@ -136,6 +135,9 @@ TEMPLATE = Template(
     document_type="id_card",
     questions=QUESTIONS,
     sizes={"tiny": (224, 144), "full": (1476, 1039)},
+    material="plastic",
+    millimetres=125.0,
+    corner=3.18,
     seen=Choices(
         palettes=(
             Palette.of("burgundy", "faf4f0 f0e2de cea4a0 701a2c 161214 6e2432"),

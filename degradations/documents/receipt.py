@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
-from degradations.documents import decor, finish
+from degradations.documents import decor
 from degradations.documents.backgrounds import Palette, ground
 from degradations.documents.billing import money
 from degradations.documents.looks import Arrangement, Choices, Drawing, Face, Template, jitter
@@ -70,7 +70,7 @@ def _draw(drawing: Drawing) -> Document:
     page = Page(ground(look.background, look.palette, width, height, look.ground_seed, 0.25).copy())
     ink = jitter(rng, look.palette.ink, 10)
     text = TextStyle(*look.label_face, SIZE, ink)
-    value = TextStyle(*look.label_face, SIZE, ink, softness=0.5)  # one printer, one face
+    value = TextStyle(*look.label_face, SIZE, ink)  # one printer, one face
     labels = pick(rng, LABELS)
     basket = _basket(drawing)
     rate = pick(rng, RATES)
@@ -97,7 +97,7 @@ def _draw(drawing: Drawing) -> Document:
 
     def row(concept: str, y: float, *, size: float = 1.0) -> None:
         big = replace(value, size=value.size * size, weight=700 if size > 1 else value.weight)
-        page.write(labels[concept], replace(big, softness=0.0).at(left, y))
+        page.write(labels[concept], big.at(left, y))
         page.field(concept, QUESTIONS[concept], found[concept], labels[concept], big.at(right, y), align="right")
 
     y = _head(drawing, page, text)
@@ -123,7 +123,7 @@ def _draw(drawing: Drawing) -> Document:
         template="till_receipt",
         identity={**found, "items": lines, "tax_rate": f"{rate / 100:g}"},
         drawing=drawing.description,
-        finish=lambda image: finish.thermal(image, rng, EDGE, end),
+        cut=(round(0.6 * EDGE), 10, round(width - 0.6 * EDGE), round(end)),
     )
 
 
@@ -181,6 +181,8 @@ TEMPLATE = Template(
     document_type="receipt",
     questions=QUESTIONS,
     sizes={"full": (640, 1240)},
+    material="thermal",
+    millimetres=75.0,
     seen=Choices(
         palettes=(
             Palette.of("roll-white", "f6f6f4 eeeeec dcdcda 3a3a3c 2e2c30 3a3a3c"),

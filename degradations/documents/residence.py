@@ -10,7 +10,7 @@ from datetime import date
 
 import cv2
 
-from degradations.documents import decor, finish, mrz
+from degradations.documents import decor, mrz
 from degradations.documents.backgrounds import Palette
 from degradations.documents.cards import Card, CardPlan, Geometry, draw_card
 from degradations.documents.looks import HELD_FACES, SEEN_FACES, Arrangement, Choices, Drawing, Template
@@ -84,7 +84,7 @@ def _draw(drawing: Drawing) -> Document:
     page, left = card.page, 44.0
     face = TextStyle("Roboto Mono" if drawing.split != "test" else "IBM Plex Mono", 500, 10.0, card.value_style.colour)
     room = page.width - 2 * left
-    face = replace(face, size=round(10.0 * room / measure("0" * mrz.CARD_LENGTH, face), 2), softness=0.6)
+    face = replace(face, size=round(10.0 * room / measure("0" * mrz.CARD_LENGTH, face), 2))
     # Three lines have less room below them than across: type as high as its pitch would touch.
     face = replace(face, size=min(face.size, 38.0))
     spread = (room - measure("0" * mrz.CARD_LENGTH, face)) / mrz.CARD_LENGTH
@@ -100,7 +100,6 @@ def _draw(drawing: Drawing) -> Document:
         template="residence_permit",
         identity={"sex": sex, **found, "issuer": issuer, **zone},
         drawing=drawing.description,
-        finish=lambda image: finish.card(image, rng),
     )
 
 
@@ -147,6 +146,9 @@ TEMPLATE = Template(
     document_type="id_card",
     questions=QUESTIONS,
     sizes={"full": (1013, 638)},
+    material="plastic",
+    millimetres=85.6,
+    corner=3.18,
     seen=Choices(
         palettes=(
             Palette.of("salmon", "fbf1ee f3dcd8 d8a09a 8e2f3a 1c1214 7c3038"),

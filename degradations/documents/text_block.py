@@ -12,7 +12,6 @@ import numpy as np
 
 from degradations.documents import eu_card, invoices, licence, passport
 from degradations.documents.backgrounds import ground
-from degradations.documents.finish import shade
 from degradations.documents.looks import jitter
 from degradations.documents.model import Document, TextStyle
 from degradations.documents.page import Page
@@ -47,7 +46,6 @@ def render_text_block(rng: np.random.Generator, *, size: tuple[int, int] = (224,
     choices = pick(rng, _CHOICES)
     palette = pick(rng, choices.palettes)
     page = Page(ground(pick(rng, choices.backgrounds), palette, width, height, int(rng.integers(6))).copy())
-    shade(page.image, rng, strength=0.06)
     y = float(rng.uniform(1, 5))
     while True:
         font_size = float(pick(rng, SIZES[scale])) if rng.random() < 0.8 else float(pick(rng, SIZES[scale])) - 2.0

@@ -91,7 +91,10 @@ def test_every_tiny_document_keeps_the_contract(template: str, split: str, value
 def test_every_full_document_keeps_the_contract(template: str) -> None:
     for seed, split, values in ((0, "train", "natural"), (1, "test", "random")):
         document = draw(template, seed, split=split, values=values, scale="full")
-        assert document.image.shape == FULL_SIZES[template]
+        if TEMPLATES[template].material == "thermal":  # a roll is torn off where the print ends
+            assert document.image.shape[1] == FULL_SIZES[template][1] - 40 and 600 < len(document.image) < 1240
+        else:
+            assert document.image.shape == FULL_SIZES[template]
         assert set(document.fields) == set(question_names()[template])
         check(document, tiny=False)
 
