@@ -3,8 +3,9 @@
 Fonts come from packages only (``fontpkg-*``, and ``CHINESE`` for faces that no such package has), so that a page looks the
 same on every machine. Glyphs are rasterised
 by FreeType (through Pillow) one at a time at a quarter-pixel phase, unhinted in effect, and kept; a line is then
-assembled from arrays, which is several times faster than one ``ImageDraw.text`` a label. Kerning is left
-out: a printed value must be replaceable character by character without moving its neighbours.
+assembled from arrays, which is several times faster than one ``ImageDraw.text`` a label. Pairs are kerned as HarfBuzz
+says (``kerning``); Pillow's own binding of it needs a library of the system's and would set other pages where that
+is missing. Ligatures are left out: every character keeps a glyph and a box of its own.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 import cv2
 import fontpkg
 import numpy as np
+import uharfbuzz
 from PIL import ImageFont
 
 from kie_hvqa.errors import InputError
@@ -42,20 +44,32 @@ CHINESE_PACKAGE = "pylopdf-fonts-zh-cn"
 CHINESE = {"Noto Sans SC": "NotoSansSC-Regular.otf", "Noto Serif SC": "NotoSerifSC-Regular.otf"}
 
 
-def _chinese_path(family: str) -> Path:
-    spec = find_spec(CHINESE_PACKAGE.replace("-", "_"))
+# OCR-B as Raisty drew it (OFL), which machine readable zones are set in: no package carries it alone, this one does too.
+OCR_B_PACKAGE = "glyphive"
+OCR_B = {"OCR-B": "assets/fonts/ocr_b/OCR-B.ttf"}
+
+
+def _inside(package: str, family: str, place: str) -> Path:
+    spec = find_spec(package.replace("-", "_"))
     if spec is None or not spec.submodule_search_locations:
-        raise InputError(f"font family {family!r} is not installed", remedy=f"pip install {CHINESE_PACKAGE}")
-    return Path(spec.submodule_search_locations[0]) / CHINESE[family]
+        raise InputError(f"font family {family!r} is not installed", remedy=f"pip install {package}")
+    return Path(spec.submodule_search_locations[0]) / place
 
 
-def _load(family: str, weight: int, size: float) -> ImageFont.FreeTypeFont:
+def _path(family: str, weight: int) -> Path:
+    for package, families in ((CHINESE_PACKAGE, CHINESE), (OCR_B_PACKAGE, OCR_B)):
+        if family in families:
+            return _inside(package, family, families[family])
     try:
-        path = _chinese_path(family) if family in CHINESE else fontpkg.path(family, weight, nearest=True)
+        return Path(fontpkg.path(family, weight, nearest=True))
     except fontpkg.FontpkgError as error:
         package = "fontpkg-" + family.lower().replace(" ", "-")
         what = f"font family {family!r} is not installed ({error})"
         raise InputError(what, remedy=f"pip install {package}") from error
+
+
+def _load(family: str, weight: int, size: float) -> ImageFont.FreeTypeFont:
+    path = _path(family, weight)
     font = ImageFont.truetype(str(path), size, layout_engine=ImageFont.Layout.BASIC)
     try:
         axes = font.get_variation_axes()
@@ -89,6 +103,37 @@ def vertical_metrics(family: str, weight: int, size: float) -> tuple[float, floa
 def advance(family: str, weight: int, size: float, char: str) -> float:
     """Unrounded advance width in pixels."""
     return face(family, weight, float(_UNITS)).getlength(char) * size / _UNITS
+
+
+@lru_cache(maxsize=128)
+def _shaper(family: str, weight: int) -> uharfbuzz.Font:
+    font = uharfbuzz.Font(uharfbuzz.Face(uharfbuzz.Blob.from_file_path(str(_path(family, weight)))))
+    # What varies by weight varies here too; a static file ignores it, as ``_path`` has picked the nearest.
+    font.set_variations({"wght": float(weight)})
+    return font
+
+
+_PAIR = {"kern": True, "liga": False, "clig": False, "calt": False, "ccmp": False}
+
+
+def _run(font: uharfbuzz.Font, text: str, *, kern: bool) -> int:
+    buffer = uharfbuzz.Buffer()
+    buffer.add_str(text)
+    buffer.guess_segment_properties()
+    uharfbuzz.shape(font, buffer, {**_PAIR, "kern": kern})
+    return sum(position.x_advance for position in buffer.glyph_positions)
+
+
+@lru_cache(maxsize=65536)
+def _kerning(family: str, weight: int, first: str, second: str) -> float:
+    font = _shaper(family, weight)
+    text = first + second
+    return (_run(font, text, kern=True) - _run(font, text, kern=False)) / font.face.upem
+
+
+def kerning(family: str, weight: int, size: float, first: str, second: str) -> float:
+    """Pixels by which ``second`` moves away from ``first`` (below 0: closer) when it follows it, unrounded."""
+    return _kerning(family, weight, first, second) * size
 
 
 @lru_cache(maxsize=512)

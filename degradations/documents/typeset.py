@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -28,11 +29,25 @@ class Line:
     boxes: tuple[Box, ...]
 
 
+def pens(text: str, style: TextStyle) -> list[float]:
+    """Where each character's pen stands (pixels from the left of the page), and after them where the line ends.
+
+    Everybody who sets a line or sets it again goes by these: advances, kerning and tracking, unrounded.
+    """
+    family, weight, size = style.family, style.weight, style.size
+    pen, found, before = style.x, [], ""
+    for char in text:
+        if before:
+            pen += fonts.kerning(family, weight, size, before, char)
+        found.append(pen)
+        pen += fonts.advance(family, weight, size, char) + style.tracking
+        before = char
+    return [*found, pen]
+
+
 def measure(text: str, style: TextStyle) -> float:
     """Width in pixels, from the first pen position to the last."""
-    advance = fonts.advance
-    width = sum(advance(style.family, style.weight, style.size, char) for char in text)
-    return width + style.tracking * len(text)
+    return pens(text, style)[-1] - style.x
 
 
 def typeset(text: str, style: TextStyle) -> Line:
@@ -41,16 +56,13 @@ def typeset(text: str, style: TextStyle) -> Line:
     ascent, descent = fonts.vertical_metrics(family, weight, size)
     placed = []
     boxes: list[Box] = []
-    pen = style.x
-    for char in text:
-        end = pen + fonts.advance(family, weight, size, char) + style.tracking
+    for char, (pen, end) in zip(text, pairwise(pens(text, style)), strict=True):
         boxes.append((pen, baseline - ascent, end, baseline + descent))
         if char != " ":
             # Ties always go up, in spite of rounding errors: a line moved by whole pixels must not change its shape.
             quarters = math.floor(pen * fonts.PHASES + 0.5 + 1e-6)
             glyph = fonts.glyph(family, weight, size, char, quarters % fonts.PHASES)
             placed.append((glyph.coverage, quarters // fonts.PHASES + glyph.left, baseline + glyph.top))
-        pen = end
     if not placed:
         return Line(np.zeros((0, 0), np.uint8), round(style.x), baseline, tuple(boxes))
     margin = int(np.ceil(3 * style.softness))

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from degradations.documents import fonts
 from degradations.documents.chinese import CHARACTERS
 from degradations.documents.model import TextStyle
-from degradations.documents.typeset import Line, ink
+from degradations.documents.typeset import Line, ink, pens
 from degradations.operators.base import Image
 from kie_hvqa.errors import InputError
 
@@ -128,11 +128,7 @@ class Setting:
         self._origin = origin
         style = how.style
         self.baseline = round(style.baseline) - origin[1]
-        self.pens: list[float] = []
-        pen = style.x - origin[0]
-        for char in value:
-            self.pens.append(pen)
-            pen += fonts.advance(style.family, style.weight, style.size, char) + style.tracking
+        self.pens = pens(value, style.at(style.x - origin[0], style.baseline))[:-1]
         self.places = [self._place(char, pen) for char, pen in zip(value, self.pens, strict=True)]
         self._margin = math.ceil(3 * style.softness)
         x, y = origin

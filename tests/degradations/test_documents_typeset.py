@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from degradations.documents import TextStyle, fonts, typeset
 from degradations.documents.page import Page
+from degradations.legibility.rivals import Print, Setting
 from kie_hvqa.errors import InputError
 
 STYLE = TextStyle("Roboto", 500, 12.5, (20, 20, 24), x=7.0, baseline=30.0)
@@ -40,9 +41,29 @@ def test_another_character_leaves_everything_before_it_alone(text: str, place: i
         line = typeset.typeset(content, STYLE)
         typeset.ink(page, line, STYLE.colour)
         pages.append(page)
-        assert line.boxes[:place] == typeset.typeset(text, STYLE).boxes[:place]
+        assert typeset.pens(content, STYLE)[:place] == typeset.pens(text, STYLE)[:place]
     edge = int(typeset.typeset(text, STYLE).boxes[place][0]) - 2  # a glyph may lean out of its box by a pixel
     assert np.array_equal(pages[0][:, : max(edge, 0)], pages[1][:, : max(edge, 0)])
+
+
+@pytest.mark.parametrize(
+    ("family", "ratio"), [("Arimo", 1.079), ("Roboto", 1.050), ("Lato", 1.068), ("Roboto Mono", 1.0), ("OCR-B", 1.0)]
+)
+def test_pairs_are_kerned_as_the_face_says(family: str, ratio: float) -> None:
+    style = replace(STYLE, family=family, size=100.0)
+    loose = sum(fonts.advance(family, 500, 100.0, char) for char in "AVATAR")
+    assert loose / typeset.measure("AVATAR", style) == pytest.approx(ratio, abs=0.002)
+    assert typeset.measure("AV", style) == pytest.approx(2 * typeset.measure("AV", replace(style, size=50.0)))
+
+
+def test_a_line_set_again_by_the_observer_is_the_page_bit_for_bit() -> None:
+    style = replace(STYLE, family="Arimo", size=31.3, softness=0.6)
+    ground = np.full((60, 300, 3), 222, np.uint8)
+    page = ground.copy()
+    typeset.ink(page, typeset.typeset("AVATAR To.", style), style.colour)
+    setting = Setting("AVATAR To.", page[5:], (0, 5), Print(ground, style))
+    assert np.array_equal(setting.printed({}), page[5:])
+    assert np.array_equal(setting.printed({2: "A"}), page[5:])
 
 
 @given(TEXTS, st.integers(1, 30), st.integers(-5, 20))
