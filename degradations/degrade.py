@@ -25,6 +25,7 @@ from degradations.operators import Image
 from degradations.storing.manifest import DatasetSummary
 from degradations.storing.writer import Piece, write_pieces
 from kie_hvqa.data.files import sha256
+from kie_hvqa.data.image_paths import Inside
 from kie_hvqa.data.ledger import Box, QuestionKind
 from kie_hvqa.data.pixels import open_image
 from kie_hvqa.errors import InputError
@@ -50,6 +51,10 @@ def load_page(
     config: DegradeConfig, annotations: Path, line: int, annotation: Annotation, images: Path
 ) -> AnnotatedPage:
     """Read the scan of ``annotation`` and find its fields. Raises InputError (file, line, remedy) for a bad image."""
+    try:
+        Inside(images, "image directory").check(annotation.file_name)
+    except InputError as error:
+        raise InputError(error.what, file=annotations, line=line, field="file_name", remedy=error.remedy) from None
     try:
         picture = open_image(images / annotation.file_name)
     except InputError as error:

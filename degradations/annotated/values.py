@@ -105,15 +105,6 @@ def _annotation(path: Path, number: int, data: dict) -> Annotation:
         annotation = validate(_tuples(data), Annotation)
     except InputError as error:
         raise InputError(error.what, file=path, line=number, field=error.field, remedy=error.remedy) from None
-    name = PurePosixPath(annotation.file_name)
-    if name.is_absolute() or ".." in name.parts or "\\" in annotation.file_name:
-        raise InputError(
-            f"the image path {annotation.file_name!r} leaves the image directory",
-            file=path,
-            line=number,
-            field="file_name",
-            remedy="Name the image relative to --images.",
-        )
     width, height = annotation.size
     for index, line in enumerate(annotation.lines):
         x0, y0, x1, y1 = line.box

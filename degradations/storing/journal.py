@@ -1,9 +1,10 @@
 """A dataset directory while it is being made: claimed by one recipe, and whole again after any kill.
 
 ``DIR/unfinished.jsonl`` is there as long as the dataset is not: its first line says which dataset this is to be, every
-further line holds a document's rows and the hashes of its images, which are on the disk by then. A line is written
+further line holds a document's rows and the hashes of its images, which are written by then. A line is written
 with its newline in one go, so what a kill cut off ends without one and is dropped; the same command then goes on
-with the next document. Until ``dataset.json`` is written there is no ``metadata.jsonl``, so nobody takes an unfinished
+with the next document. A power failure may cost the last documents, which the same command then makes again; a
+dataset that is finished it does not harm. Until ``dataset.json`` is written there is no ``metadata.jsonl``, so nobody takes an unfinished
 dataset for a whole one.
 """
 
@@ -11,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import fcntl
 import json
 import os
 import shutil
@@ -21,8 +21,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from degradations.storing.manifest import DATASET, DatasetSummary, Stamp, difference, finished, listed_images
-from kie_hvqa.data.files import sha256
+from degradations.storing.manifest import DATASET, FOLDER, DatasetSummary, Stamp, difference, finished, listed_images
+from kie_hvqa.data.files import make_directory, sha256, sweep, sync
+from kie_hvqa.data.lock import lock_file
 from kie_hvqa.errors import InputError, WorkError
 
 JOURNAL = "unfinished.jsonl"
@@ -77,8 +78,8 @@ class Journal:
 
     def __enter__(self) -> Journal:
         try:
-            self.out.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            make_directory(self.out)
+            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
         except OSError as error:
             raise InputError(
                 f"cannot write here ({error.strerror})", file=self.out, remedy="Choose another --out."
@@ -91,12 +92,8 @@ class Journal:
         return self
 
     def _claim(self) -> None:
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            mine = self.path.exists() and os.fstat(self._file).st_ino == self.path.stat().st_ino
-        except BlockingIOError:
-            mine = False
-        if not mine:
+        mine = lock_file(self._file, self.path)
+        if not mine or not self.path.exists() or os.fstat(self._file).st_ino != self.path.stat().st_ino:
             raise InputError(
                 "another process is making this dataset now", file=self.out, remedy="Wait for it, or stop it."
             )
@@ -104,6 +101,7 @@ class Journal:
         first = next(lines, None)
         if first is None:
             self._begin()
+            self._folder()
             return
         self._start = self._end = first[0]
         try:
@@ -116,12 +114,28 @@ class Journal:
                 file=self.out,
                 remedy="Finish it with its own recipe, remove it, or choose another --out.",
             )
+        self._folder()
+
+    def _folder(self) -> None:
+        """``images/``, without what a killed process left half written there."""
+        if (self.out / FOLDER).is_symlink():
+            raise InputError("this is a symbolic link", file=self.out / FOLDER, remedy="Choose another --out.")
+        (self.out / FOLDER).mkdir(exist_ok=True)
+        sweep(self.out / FOLDER)
+        sweep(self.out)
 
     def _begin(self) -> None:
+        if any(path != self.path for path in self.out.iterdir()):  # all in images/ is ours from here on
+            self.path.unlink()
+            raise InputError(
+                "this directory already holds something", file=self.out, remedy="Choose another --out, or empty it."
+            )
         claim = json.dumps({"unfinished": self._stamp}, ensure_ascii=False) + "\n"
         self._cut(0)
         try:
             self._start = self._end = self._append(claim.encode())
+            os.fsync(self._file)
+            sync(self.out)
         except OSError as error:
             self._withdraw()
             raise _work_error(self.out, error) from error
@@ -206,7 +220,7 @@ class Journal:
     def _withdraw(self) -> None:
         """Nothing was finished: leave the place as it was found. All in ``images`` is ours, for the claim was."""
         with suppress(OSError):
-            shutil.rmtree(self.out / "images", ignore_errors=True)
+            shutil.rmtree(self.out / FOLDER, ignore_errors=True)
             self.path.unlink(missing_ok=True)
             for folder in self._made:
                 folder.rmdir()

@@ -18,17 +18,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import metadata
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kie_hvqa import __version__
 from kie_hvqa.data.dataset import METADATA
-from kie_hvqa.data.files import read_json, replacing, sha256, write_json
+from kie_hvqa.data.files import read_json, replacing, sha256, sync, write_json
+from kie_hvqa.data.image_paths import Inside
 from kie_hvqa.errors import InputError
 
 FORMAT = 3  # 3: pages no longer hang on the hash seed
 DATASET = "dataset.json"
 IMAGES = "images.sha256"
+FOLDER = "images"
 
 Stamp = dict[str, Any]
 """What makes two datasets the same one: format, kind, recipe, versions and shard, as JSON holds them."""
@@ -109,8 +111,10 @@ def finish(
     count = 0
     with replacing(out / IMAGES) as stream:
         for name, digest in images:
+            sync(out / name)  # before dataset.json vouches for it; most are on the disk by now, and that costs little
             stream.write(f"{digest}  {name}\n")
             count += 1
+    sync(out / FOLDER)
     tally = _Tally()
     with replacing(out / METADATA) as stream:
         for line in lines:
@@ -152,10 +156,19 @@ def finished(out: Path) -> tuple[Stamp, DatasetSummary]:
 
 
 def listed_images(out: Path) -> Iterator[tuple[str, str]]:
-    """(file name, hash) of every image that a finished dataset lists."""
+    """(file name, hash) of every image that a finished dataset lists. InputError for a name outside its ``images/``."""
+    inside = Inside(out)
     with (out / IMAGES).open(encoding="utf-8") as stream:
-        for line in stream:
+        for number, line in enumerate(stream, start=1):
             digest, _, name = line.rstrip("\n").partition("  ")
+            wrong = None if PurePosixPath(name).parts[:1] == (FOLDER,) else f"{name!r} is not in {FOLDER}/"
+            try:
+                inside.check(name)
+            except InputError as error:
+                wrong = error.what
+            if wrong is not None:
+                remedy = "Do not use this dataset: it was not `kie-hvqa simulate` that wrote this."
+                raise InputError(wrong, file=out / IMAGES, line=number, remedy=remedy)
             yield name, digest
 
 

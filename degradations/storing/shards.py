@@ -22,7 +22,8 @@ from tqdm import tqdm
 from degradations.storing.journal import Journal, reuse
 from degradations.storing.manifest import DATASET, DatasetSummary, Stamp, difference, finish, finished, listed_images
 from kie_hvqa.data.dataset import METADATA
-from kie_hvqa.data.files import sha256
+from kie_hvqa.data.files import replacing, sha256
+from kie_hvqa.data.image_paths import Inside
 from kie_hvqa.errors import InputError
 
 
@@ -71,11 +72,12 @@ def merge_shards(folders: Sequence[Path], out: Path, *, progress: bool = False) 
     if (existing := reuse(out, whole)) is not None:
         return existing
     with Journal(out, whole) as journal:
-        (out / "images").mkdir(exist_ok=True)
+        here = Inside(out)
         total = sum(summary.images for _, summary in parts)
         with tqdm(total=total, unit="image", desc=f"merge {out.name}", disable=not progress) as bar:
             for folder, _ in parts:
                 for name, digest in listed_images(folder):
+                    here.check(name)
                     _place(folder / name, out / name, digest)
                     bar.update()
         images = (image for folder, _ in parts for image in listed_images(folder))
@@ -129,13 +131,8 @@ def _place(source: Path, target: Path, digest: str) -> None:
     with suppress(OSError):
         os.link(source, target)
         return
-    part = target.with_name(f".{target.name}.part")
-    try:
-        shutil.copyfile(source, part)
-        os.replace(part, target)
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
+    with source.open("rb") as original, replacing(target, "wb", durable=False) as stream:
+        shutil.copyfileobj(original, stream)
 
 
 def _lines(folders: Iterator[Path]) -> Iterator[str]:

@@ -29,6 +29,7 @@ from degradations.storing.journal import Journal, record, reuse
 from degradations.storing.manifest import DatasetSummary, finish, make_stamp
 from degradations.storing.png import encode_png
 from degradations.storing.shards import WHOLE, Shard
+from kie_hvqa.data.files import replacing
 from kie_hvqa.data.ledger import Row
 from kie_hvqa.errors import InputError, WorkError
 
@@ -64,7 +65,6 @@ def write_pieces(
     if (existing := reuse(out, stamp)) is not None:
         return existing
     with Journal(out, stamp) as journal:
-        (out / "images").mkdir(exist_ok=True)
         with tqdm(total=len(documents), unit="document", desc=f"{kind} {out.name}", disable=not progress) as bar:
             done = 0
             for _ in journal.verified(documents):
@@ -85,21 +85,11 @@ def write_document(make: Make, out: Path, index: int) -> str:
     for row, image in make(index):
         if row.file_name not in images:
             data = encode_png(image)
-            write_image(out / row.file_name, data)
+            with replacing(out / row.file_name, "wb", durable=False) as stream:  # ``finish`` brings all to the disk
+                stream.write(data)
             images[row.file_name] = hashlib.sha256(data).hexdigest()
         rows.append(row.to_json())
     return record(index, rows, images)
-
-
-def write_image(path: Path, data: bytes) -> None:
-    """``data`` at ``path``, whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(data)
-        os.replace(part, path)
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
 
 
 def _made(make: Make, out: Path, documents: range, workers: int) -> Iterator[str]:

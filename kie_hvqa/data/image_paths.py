@@ -33,10 +33,11 @@ def _places(name: str) -> Iterator[str]:
 
 
 class Inside:
-    """Refuses image paths that leave the dataset directory, by name or through a symbolic link."""
+    """Refuses file names that leave their directory, by name or through a symbolic link. Every foreign name goes through it."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, what: str = "dataset directory") -> None:
         self.root = root
+        self.what = what
         self.real = os.path.realpath(root)
         self.parents: dict[str, bool] = {}  # folder → does it stay inside; folders are few, rows are many
 
@@ -44,7 +45,7 @@ class Inside:
         """InputError unless ``name`` is the relative path of a file under the directory, existing or not."""
         path = PurePosixPath(name)
         if not path.parts or "\0" in name:
-            raise InputError("not a file name", field="file_name", remedy="Name an image under the dataset directory.")
+            raise InputError("not a file name", field="file_name", remedy=f"Name an image under the {self.what}.")
         if path.is_absolute() or ".." in path.parts or "\\" in name:
             raise self._escape(name)
         full = os.path.join(self.root, name)
@@ -59,7 +60,7 @@ class Inside:
 
     def _escape(self, name: str) -> InputError:
         return InputError(
-            f"the image path {name!r} leaves the dataset directory",
+            f"the image path {name!r} leaves the {self.what}",
             field="file_name",
             remedy="Put the image under it and name it relative to it.",
         )

@@ -25,12 +25,12 @@ from tqdm import tqdm
 from kie_hvqa.data.data_issues import DATA_ISSUES, UNREADABLE_IMAGE, Issue, unreadable_truths, write_issues
 from kie_hvqa.data.dataset import Dataset, image_path, load_image, read_dataset
 from kie_hvqa.errors import InputError, WorkError
-from kie_hvqa.data.files import sha256, sweep, write_json
+from kie_hvqa.data.files import sha256, write_json
 from kie_hvqa.data.ledger import Row
 from kie_hvqa.scoring.metrics import score_rows, summarise
 from kie_hvqa.runs.predictions import Prediction, PredictionLog, read_predictions, write_predictions
 from kie_hvqa.readers import Reader, Task, open_reader
-from kie_hvqa.runs.run_directory import METRICS, PREDICTIONS, RunRecord, claim, read_lines
+from kie_hvqa.runs.run_directory import METRICS, PREDICTIONS, RunRecord, claimed, read_lines
 from kie_hvqa.suites.rows import chosen
 
 
@@ -57,9 +57,8 @@ def evaluate(
     opened = open_reader(reader, **reader_options) if isinstance(reader, str) else reader
     tasks, issues = tasks_of(dataset)
     keys = _keys(opened, tasks)
-    claim(out, RunRecord.of(opened.name, opened.identity, data, split=split, limit=limit, suite=suite))
-    with PredictionLog(out / PREDICTIONS) as log:
-        sweep(out, (PREDICTIONS, METRICS, DATA_ISSUES))
+    record = RunRecord.of(opened.name, opened.identity, data, split=split, limit=limit, suite=suite)
+    with claimed(out, record), PredictionLog(out / PREDICTIONS) as log:
         done = answered(opened, tasks, log.kept, keys)
         unseen = _check_images(dataset, [task for task in tasks if task.row.id not in done])
         issues += unseen.values()
@@ -72,7 +71,7 @@ def evaluate(
             if issue.kind == UNREADABLE_IMAGE:  # nobody could be asked: it counts as answered wrongly
                 log.append(Prediction(str(issue.id), "", error=f"{UNREADABLE_IMAGE}: {issue.what}"))
         metrics = _write_metrics(out, rows, log.kept)
-        _in_order(log, rows)  # last: it puts another file in place of the one that is locked
+        _in_order(log, rows)
     return metrics
 
 
@@ -233,7 +232,7 @@ def score_predictions(
         limit=limit,
         data_kind="lines" if data is None else "dataset",
     )
-    claim(out, record)
-    write_issues(out / DATA_ISSUES, file, len(rows), issues)
-    write_predictions(out / PREDICTIONS, [kept[row.id] for row in rows if row.id in kept])
-    return _write_metrics(out, rows, kept)
+    with claimed(out, record):
+        write_issues(out / DATA_ISSUES, file, len(rows), issues)
+        write_predictions(out / PREDICTIONS, [kept[row.id] for row in rows if row.id in kept])
+        return _write_metrics(out, rows, kept)

@@ -9,7 +9,6 @@ JSON, so that nothing a model may write (a lone surrogate, U+2028) can break a l
 
 from __future__ import annotations
 
-import fcntl
 import json
 import math
 import os
@@ -102,21 +101,12 @@ def write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:
 
 
 class PredictionLog:
-    """The file open for appending, its half-written last line cut off, and locked against a second writer."""
+    """The file open for appending, its half-written last line cut off. Only for who holds the lock on its directory."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         self._stream = path.open("ab+")
-        try:
-            fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._stream.close()
-            raise InputError(
-                "another evaluation is writing here at this moment",
-                file=path,
-                remedy="Wait for it, or name another --out.",
-            ) from None
         _cut_half_line(self._stream)
         self.kept = read_predictions(path, repeated=True)
 

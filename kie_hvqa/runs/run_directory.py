@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from importlib import metadata
 from pathlib import Path
@@ -23,8 +24,9 @@ from typing import Any
 from kie_hvqa import __version__
 from kie_hvqa.data.dataset import dataset_root, image_path, rows_file
 from kie_hvqa.errors import InputError
-from kie_hvqa.data.files import read_json, sha256, write_json
+from kie_hvqa.data.files import read_json, sha256, sweep, write_json
 from kie_hvqa.data.ledger import Row
+from kie_hvqa.data.lock import Lock
 from kie_hvqa.scoring.metrics import SCHEMA, score_rows
 from kie_hvqa.runs.predictions import Prediction, read_predictions, whole_lines
 from kie_hvqa.scoring.scores import SampleScore
@@ -130,8 +132,19 @@ class Run:
         return image_path(dataset_root(self.record.data), row)
 
 
-def claim(out: Path, record: RunRecord) -> None:
-    """Make ``out`` this run's, or raise InputError if it holds another's; nothing is changed then."""
+@contextmanager
+def claimed(out: Path, record: RunRecord) -> Iterator[None]:
+    """Hold ``out`` for this run and write its ``run.json``. Raises InputError, with nothing changed, if it is another's."""
+    check(out, record)  # before a lock file is put into a directory that is not ours
+    with Lock(out, "evaluation"):
+        check(out, record)
+        sweep(out)
+        write_json(out / RUN, asdict(record))
+        yield
+
+
+def check(out: Path, record: RunRecord) -> None:
+    """InputError if ``out`` holds answers of another run."""
     if out.exists() and not out.is_dir():
         raise InputError("this is a file", file=out, remedy="Name a directory for --out.")
     log = out / PREDICTIONS
@@ -150,7 +163,6 @@ def claim(out: Path, record: RunRecord) -> None:
                 file=out / RUN,
                 remedy="Name another --out, or remove this directory if its answers are not needed.",
             )
-    write_json(out / RUN, asdict(record))
 
 
 def read_record(directory: Path) -> RunRecord:

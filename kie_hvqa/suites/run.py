@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from kie_hvqa.data.files import write_json
+from kie_hvqa.data.lock import Lock
 from kie_hvqa.errors import InputError
 from kie_hvqa.readers import Reader, open_reader
 from kie_hvqa.runs.evaluator import evaluate
-from kie_hvqa.runs.run_directory import Run, load_run
+from kie_hvqa.runs.run_directory import Run, RunRecord, check, load_run
 from kie_hvqa.suites import SCHEMA, SUITE, SUITES, clean, read_suite, twins, wording
 
 WORDINGS = "wordings"
@@ -35,37 +37,44 @@ def run_suite(
         raise InputError(f"there is no suite {suite!r}", field="suite", remedy=f"Use {', '.join(SUITES)}.")
     _check_out(out, suite)
     opened = open_reader(reader, **reader_options) if isinstance(reader, str) else reader
-    (out / SUITE).unlink(missing_ok=True)  # it would not belong to the answers that follow
+    chosen: dict[str, Any] = {"split": split, "limit": limit, "suite": suite}
+    places = (
+        {out / WORDINGS / name: told for name, told in _told(opened).items()} if suite == "wording" else {out: opened}
+    )
+    for place, told in places.items():  # whatever is refused is refused before the result that is there goes
+        check(place, RunRecord.of(told.name, told.identity, data, **chosen))
+    with Lock(out, "evaluation"):
+        (out / SUITE).unlink(missing_ok=True)  # it would not belong to the answers that follow
+        for place, told in places.items():
+            evaluate(data, told, place, progress=progress, **chosen)
+        result = _measured(suite, opened, {suite if place == out else place.name: load_run(place) for place in places})
+        write_json(out / SUITE, result)
+    return result
+
+
+def _measured(suite: str, reader: Reader, runs: Mapping[str, Run]) -> dict[str, Any]:
+    first = next(iter(runs.values()))
     if suite == "wording":
-        runs = _read_wordings(data, opened, out, split, limit, progress)
-        first = next(iter(runs.values()))
         found = wording.measure(first.rows, {name: run.responses() for name, run in runs.items()})
     else:
-        evaluate(data, opened, out, split=split, limit=limit, suite=suite, progress=progress)
-        first = load_run(out)
-        runs = {suite: first}
         found = {"clean": clean, "twins": twins}[suite].measure(first.rows, first.responses())
-    result = {
+    return {
         "schema": SCHEMA,
         "suite": suite,
-        "reader": opened.name,
+        "reader": reader.name,
         "data": first.record.data,
         "data_sha256": first.record.data_sha256,
-        "split": split,
-        "limit": limit,
+        "split": first.record.split,
+        "limit": first.record.limit,
         "questions": len(first.rows),
         "documents": len({row.document_id for row in first.rows}),
         "failed": sum(run.metrics.get("failed", 0) for run in runs.values()),
         **found,
     }
-    write_json(out / SUITE, result)
-    return result
 
 
-def _read_wordings(
-    data: str | Path, reader: Reader, out: Path, split: str | None, limit: int | None, progress: bool
-) -> dict[str, Run]:
-    """One run a wording. A reader's own prompt is set aside on purpose: the suite asks what becomes of it."""
+def _told(reader: Reader) -> dict[str, Reader]:
+    """The reader under each wording. Its own prompt is set aside on purpose: the suite asks what becomes of it."""
     told = getattr(reader, "with_prompt", None)
     if told is None:
         raise InputError(
@@ -73,12 +82,7 @@ def _read_wordings(
             field="suite",
             remedy="Take a checkpoint or a server for the suite `wording`.",
         )
-    runs = {}
-    for name in wording.WORDINGS:
-        place = out / WORDINGS / name
-        evaluate(data, told(name), place, split=split, limit=limit, suite="wording", progress=progress)
-        runs[name] = load_run(place)
-    return runs
+    return {name: told(name) for name in wording.WORDINGS}
 
 
 def _check_out(out: Path, suite: str) -> None:

@@ -223,7 +223,7 @@ def drop(key):
         (change(["lines", 0, "txt"], "A"), "lines.0.txt", "text"),
         (change(["size"], [10000, 20000]), "size", "the image has"),
         (change(["file_name"], "images/gone.jpg"), "file_name", "gone.jpg"),
-        (change(["file_name"], "../one.jpg"), "file_name", "leaves the image directory"),
+        (change(["file_name"], "../other.jpg"), "file_name", "leaves the image directory"),
         (change(["file_name"], "images/one.jpg"), "file_name", "already on line 1"),
     ],
 )
@@ -250,6 +250,17 @@ def test_lines_that_are_not_json_objects(receipts):
         write_degraded(CONFIG, write(folder, ["\n"]), folder, folder / "out")
     with pytest.raises(InputError, match="cannot read"):
         write_degraded(CONFIG, folder / "nowhere.jsonl", folder, folder / "out")
+
+
+def test_a_picture_that_is_a_link_out_of_the_folder_is_not_opened(receipts, tmp_path_factory):
+    folder, _ = receipts
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "private.jpg"
+    image = folder / "images" / "two.jpg"
+    image.rename(elsewhere)
+    image.symlink_to(elsewhere)
+    with pytest.raises(InputError, match="leaves the image directory") as caught:
+        write_degraded(CONFIG, folder / "annotations.jsonl", folder, folder / "out")
+    assert caught.value.line == 2 and not (folder / "out").exists()
 
 
 def test_a_truncated_image_is_found_before_anything_is_written(receipts):

@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from degradations.simulate import SimulateConfig, write_dataset
-from degradations.storing import journal, manifest, writer
+from degradations.storing import journal, manifest
 from degradations.storing.journal import JOURNAL
 from degradations.storing.writer import write_pieces
 from kie_hvqa.data.dataset import load_rows
@@ -311,14 +311,3 @@ def test_rendered_documents_by_two_workers(tmp_path):
     two = write_dataset(CONFIG, tmp_path / "two", workers=2)
     assert digests(tmp_path / "one") == digests(tmp_path / "two")
     assert (one.rows_sha256, one.images_sha256) == (two.rows_sha256, two.images_sha256)
-
-
-def test_an_image_is_whole_or_absent(tmp_path, monkeypatch):
-    def half(path, data):
-        path.open("wb").write(data[:3])
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_bytes", half)
-    with pytest.raises(OSError, match="No space"):
-        writer.write_image(tmp_path / "a.png", b"12345")
-    assert list(tmp_path.iterdir()) == []

@@ -9,14 +9,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from kie_hvqa.data.dataset import load_rows
+from kie_hvqa.data.files import beside
 from kie_hvqa.errors import InputError, WorkError
 from kie_hvqa.runs.evaluator import evaluate, score_predictions
 from kie_hvqa.scoring.metrics import OVERALL_SCORES
-from kie_hvqa.runs.predictions import PredictionLog, read_predictions
+from kie_hvqa.runs.predictions import read_predictions
 from kie_hvqa.readers import Answer
 from kie_hvqa.runs.run_directory import load_run
 
@@ -160,8 +162,8 @@ print(finished.count(False))
 def test_what_a_kill_left_beside_its_place_is_swept(cards, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
-    for name in (".metrics.json.k2j4", ".predictions.jsonl.x", ".data_issues.json.y"):
-        (out / name).write_text("half")
+    for name in ("metrics.json", "predictions.jsonl", "data_issues.json"):
+        beside(out / name).write_text("half")
     (out / ".mine").write_text("a person's")
     evaluate(cards, Oracle(), out, progress=False)
     assert [path.name for path in out.iterdir() if path.name[0] == "."] == [".mine"]
@@ -231,10 +233,30 @@ def test_answers_of_unknown_origin_are_left_alone(cards, tmp_path):
         evaluate(cards, Oracle(), tmp_path / "out", progress=False)
 
 
-def test_two_evaluations_cannot_write_into_one_directory(cards, tmp_path):
-    evaluate(cards, Oracle(), tmp_path / "out", progress=False)
-    with PredictionLog(tmp_path / "out" / "predictions.jsonl"), pytest.raises(InputError, match="another evaluation"):
-        evaluate(cards, Oracle(), tmp_path / "out", progress=False)
+def test_a_second_evaluation_is_refused_before_it_changes_a_byte(cards, tmp_path):
+    """Two start on an empty directory; the second must not put its name over the first one's answers."""
+    out = tmp_path / "out"
+    seen = {}
+
+    class Slow(Oracle):
+        def read(self, tasks, done=frozenset()):
+            for answer in super().read(tasks, done):
+                if not seen:
+                    before = {path.name: path.read_bytes() for path in out.iterdir()}
+                    other = Thread(target=second)
+                    other.start()
+                    other.join()
+                    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+                yield answer
+
+    def second():
+        with pytest.raises(InputError, match="another evaluation") as caught:
+            evaluate(cards, Oracle("somebody else", "2"), out, progress=False)
+        seen["refused"] = caught.value
+
+    evaluate(cards, Slow(), out, progress=False)
+    assert f"process {os.getpid()}" in seen["refused"].what
+    assert load_run(out).record.reader == "oracle"
 
 
 def test_a_limit_scores_its_rows_and_keeps_the_others(cards, tmp_path):

@@ -324,6 +324,16 @@ def _damaged(cards: Path) -> Path:
 # --- shown ---
 
 
+def test_a_suite_that_is_refused_leaves_the_result_that_is_there(cards: Path, tmp_path: Path) -> None:
+    run_suite("clean", cards, Told(), tmp_path / "out", progress=False)
+    before = (tmp_path / "out" / "suite.json").read_bytes()
+    other = Told()
+    other.name = other.identity = "another reader"
+    with pytest.raises(InputError, match="another run"):
+        run_suite("clean", cards, other, tmp_path / "out", progress=False)
+    assert (tmp_path / "out" / "suite.json").read_bytes() == before
+
+
 def test_every_table_is_whole(cards: Path, tmp_path: Path) -> None:
     rows = [r for number in range(4) for r in pair(number, 3)]
     results = [
