@@ -67,14 +67,15 @@ def ledger(column: Sequence[Mapping[str, Any] | Slot] | None) -> tuple[Slot, ...
     if isinstance(column[0], Slot):
         return tuple(column)  # type: ignore[arg-type]
     chars = tuple([slot["char"] for slot in column])  # type: ignore[index]
-    return _slots(chars, tuple([slot["legibility"] for slot in column]))  # type: ignore[index]
+    legibilities = tuple([slot["legibility"] for slot in column])  # type: ignore[index]
+    return _slots(chars, legibilities, tuple([slot.get("derivable") for slot in column]))  # type: ignore[union-attr]
 
 
 @lru_cache(maxsize=4096)
-def _slots(chars: tuple[Any, ...], legibilities: tuple[Any, ...]) -> tuple[Slot, ...]:
+def _slots(chars: tuple[Any, ...], legibilities: tuple[Any, ...], derivable: tuple[Any, ...]) -> tuple[Slot, ...]:
     return tuple(
-        Slot.from_json({"char": char, "legibility": legibility, "evidence": 0.0, "box": _NOWHERE})
-        for char, legibility in zip(chars, legibilities, strict=True)
+        Slot.from_json({"char": char, "legibility": legibility, "evidence": 0.0, "box": _NOWHERE, "derivable": where})
+        for char, legibility, where in zip(chars, legibilities, derivable, strict=True)
     )
 
 

@@ -24,8 +24,8 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from kie_hvqa.answers.answer import parse
+from kie_hvqa.answers.verdicts import verdicts
 from kie_hvqa.data.ledger import Slot, value_of
-from kie_hvqa.scoring.scores import count
 from rewards.contract import Completion, Rewards, completion_text, each, ledger
 
 MIN_VALUE = 4  # a shorter value turns up by chance in any prose
@@ -45,10 +45,10 @@ def leaked(think: str, slots: Sequence[Slot], min_anchors: int = 2) -> float:
     if not slots:
         return float(draft is not None and not draft.refused)
     slots = tuple(slots)
-    hidden = sum(slot.scored and slot.legibility == "hidden" for slot in slots)
+    hidden = sum(slot.scored and slot.legibility == "hidden" and not slot.derivable for slot in slots)
     if not hidden:
         return 0.0
-    filled = 0 if draft is None else count(slots, draft).invented
+    filled = 0 if draft is None else verdicts(slots, draft).counts["invented"]
     pattern = _pattern(slots, min_anchors)
     if pattern is None:
         value = value_of(slots)

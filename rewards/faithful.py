@@ -53,19 +53,18 @@ and (w - c) / (1 + w + nvR) on a clear one (lower: a mark forfeits the outcome a
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import Field
 
-from kie_hvqa.answers.answer import MARK, Reading, parse
+from kie_hvqa.answers.answer import Reading, parse
+from kie_hvqa.answers.verdicts import Counts, Ledger, verdicts
 from kie_hvqa.data.ledger import QuestionKind, Slot
 from kie_hvqa.errors import InputError
-from kie_hvqa.scoring.scores import Counts
+from kie_hvqa.scoring.rates import parts, rates
 from rewards.contract import Completion, LogMetric, Rewards, checked_by, completion_text, each, ledger
-from rewards.straight import Ledger, count_fast
 
 _START = 0.5  # where a target that rises begins: a mistake costs as much as a right character earns
 
@@ -140,25 +139,24 @@ class Prices:
         return prices
 
 
-def pay(counts: Counts, prices: Prices, *, unlisted: int = 0) -> float:
+def pay(counts: Counts, prices: Prices) -> float:
     """The mean pay of a field's scored slots, in [-w, 1], outcome not included. Pure.
 
-    ``counts`` are the evaluator's own (``kie_hvqa.scoring.scores``) for one question whose answer could be parsed;
-    ``unlisted`` is the number of list characters that Final OCR does not hold.
+    ``counts`` are the evaluator's own (``kie_hvqa.answers.verdicts``) for one question whose answer could be parsed.
     """
-    scored = counts.scored
+    scored = counts["scored"]
     if not scored:
-        return -prices.wrong if counts.false_answers or counts.inserted or unlisted else prices.hidden_mark
-    refused_clear = counts.marked_clear + counts.omitted_clear
-    omitted = counts.omitted_clear + counts.omitted_partial + counts.omitted_hidden
+        return (
+            -prices.wrong if counts["false_answers"] or counts["inserted"] or counts["listed"] else prices.hidden_mark
+        )
     total = (
-        counts.right_clear
-        + counts.right_partial
-        + prices.hidden_mark * (counts.marked_hidden + counts.omitted_hidden)
-        - prices.wrong * (counts.misread + counts.invented + counts.inserted)
-        - prices.over_refusal * refused_clear
-        - prices.omission * omitted
-        - prices.surplus * (counts.surplus_marks + unlisted)
+        counts["clear_right"]
+        + counts["partial_right"]
+        + prices.hidden_mark * (counts["hidden_marked"] + counts["hidden_dropped"])
+        - prices.wrong * (counts["misread"] + counts["invented"] + counts["inserted"])
+        - prices.over_refusal * (counts["clear_marked"] + counts["clear_dropped"])
+        - prices.omission * counts["dropped"]
+        - prices.surplus * (counts["surplus_marks"] + counts["listed"])
     )
     return max(-prices.wrong, total / scored)
 
@@ -171,33 +169,14 @@ def score(
     In [-w, 1 + outcome_weight]. ``slots`` empty means that the field is absent; ``kind`` is worked out from the
     ledger where nobody says it.
     """
-    return _score(reading, Ledger.of(slots), prices, kind)
+    return _score(reading, Ledger.of(slots, kind), prices)
 
 
-def _score(reading: Reading | None, truth: Ledger, prices: Prices, kind: QuestionKind | None) -> tuple[float, Counts]:
-    counts = count_fast(truth, reading, kind or kind_of(truth.slots))
+def _score(reading: Reading | None, about: Ledger, prices: Prices) -> tuple[float, Counts]:
+    counts = verdicts(about, reading).counts
     if reading is None:
         return prices.low, counts
-    reward = pay(counts, prices, unlisted=unlisted(reading))
-    return reward + prices.outcome_weight * counts.hallucination_free, counts
-
-
-def kind_of(slots: Sequence[Slot]) -> QuestionKind:
-    """The question kind that a ledger implies."""
-    if not slots:
-        return "absent"
-    return "answerable" if any(slot.scored and slot.legibility != "hidden" for slot in slots) else "unreadable"
-
-
-def unlisted(reading: Reading) -> int:
-    """Characters of the two lists, counted with repetition, that Final OCR does not assert."""
-    listed = reading.clear + reading.not_clear
-    if not listed:
-        return 0
-    final = reading.final.replace(MARK, "")
-    if len(listed) == len(final) and sorted(listed) == sorted(final):
-        return 0
-    return (Counter(listed) - Counter(final)).total()
+    return pay(counts, prices) + prices.outcome_weight * counts["free"], counts
 
 
 def risen(target: float, step: int, steps: int) -> float:
@@ -244,7 +223,7 @@ def faithful(
     rewards: Rewards = []
     counted: list[Counts] = []
     known: dict[tuple[str, int, QuestionKind | None], tuple[float, Counts]] = {}  # a group repeats itself
-    truths: dict[int, Ledger] = {}  # by the id of the slots, which the ledger keeps alive
+    ledgers: dict[tuple[int, QuestionKind | None], Ledger] = {}  # by the id of the slots, which the field keeps alive
     number = len(completions)
     before, truth = None, None
     for completion, column, kind in zip(completions, each(slots, number), each(question_kind, number), strict=True):
@@ -257,9 +236,10 @@ def faithful(
         key = (text, id(truth), kind)
         scored = known.get(key)
         if scored is None:
-            if id(truth) not in truths:
-                truths[id(truth)] = Ledger.of(truth)
-            scored = known[key] = _score(parse(text).reading, truths[id(truth)], prices, kind)
+            about = ledgers.get(key[1:])
+            if about is None:
+                about = ledgers[key[1:]] = Ledger.of(truth, kind)
+            scored = known[key] = _score(parse(text).reading, about, prices)
         reward, counts = scored
         rewards.append(reward)
         if log_metric is not None:
@@ -271,12 +251,5 @@ def faithful(
 
 def _log(counted: Sequence[Counts], log_metric: LogMetric) -> None:
     """The evaluator's rates over this batch, so that reward and truth can be watched side by side."""
-    free = sum([counts.hallucination_free for counts in counted])
-    log_metric("ledger/hallucination_free_accuracy", free / len(counted))
-    for name, part, whole in (
-        ("invented_rate", [c.invented for c in counted], [c.hidden for c in counted]),
-        ("misread_rate", [c.misread for c in counted], [c.legible_asserted for c in counted]),
-        ("over_refusal_rate", [c.over_refused for c in counted], [c.clear for c in counted]),
-    ):
-        if any(whole):
-            log_metric(f"ledger/{name}", sum(part) / sum(whole))
+    for name, rate in rates(parts(counted)).items():
+        log_metric(f"ledger/{name}", rate)

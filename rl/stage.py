@@ -17,10 +17,10 @@ from pydantic import ValidationError
 
 from kie_hvqa.data.files import read_json, write_json
 from kie_hvqa.errors import InputError, WorkError
+from kie_hvqa.scoring.rates import SCORE
 from rl.keeping import last_checkpoint
 from rl.recipes import StageRecipe
 from rl.rollouts.engine import engine_arguments, is_first_process
-from rl.rollouts.rates import SCORE
 
 
 class StageRun:

@@ -16,13 +16,13 @@ import torch
 from accelerate.utils import gather_object
 
 from kie_hvqa.answers.answer import parse
-from kie_hvqa.scoring.scores import count
+from kie_hvqa.answers.verdicts import verdicts
+from kie_hvqa.scoring.rates import SCORE, parts, rates
 from rewards.contract import completion_text, ledger
 from rl.callbacks.completion_table import CompletionTable, tensorboard_of
 from rl.callbacks.evaluation import EvaluatedTrainer
 from rl.callbacks.phases import TimedTrainer
 from rl.keeping import KeptTrainer
-from rl.rollouts.rates import SCORE, parts, rates
 from rl.rollouts.record import file_name, rollout_table, write_rollouts
 from rl.rollouts.trust import RolloutCheck
 from rl.rows.order import OrderedTrainer
@@ -89,7 +89,7 @@ class GroupTrainer(OrderedTrainer, TimedTrainer, EvaluatedTrainer, KeptTrainer, 
             slots = ledger(row.get("slots"))
             if slots is not None:
                 reading = parse(completion_text(completion)).reading
-                counted.append(count(slots, reading, row.get("question_kind") or "answerable"))
+                counted.append(verdicts(slots, reading, row.get("question_kind")).counts)
         own = parts(counted)
         local = torch.tensor(list(own.values()), dtype=torch.float32, device=self.accelerator.device)
         sums = self.accelerator.gather(local[None]).sum(0).tolist()

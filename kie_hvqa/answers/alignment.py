@@ -26,10 +26,13 @@ Why it is fast (the rewards align every completion): charge 4 to every space of 
 space, whatever becomes of them. That adds the same constant to every alignment and leaves the reduced costs above,
 in which only errors cost. So
 
-* the straight pairing of equally long strings is the only optimum when the value has none of the wrong characters,
-  since every alignment pays 10 for each of those, and omissions and additions besides. With a single wrong character
-  it is enough that its neighbours in the value are others: all that costs less than 10 is a word space left
-  out and a mark added (9), with nothing wrong between them. An honest reading never needs the table;
+* the straight pairing of equally long strings costs 10 for each of its k wrong characters and nothing else. Any other
+  alignment leaves out n >= 1 slots and adds n symbols, so that it never shifts a symbol by more than n. Of the wrong
+  characters it can mend only those that the value has within n places of where they stand, say m of them. The others
+  cost 10 each, added or wrongly paired, and of the n additions they can be at most k - m. Hence it costs at least
+  omit(n) + 10 (k - m) + add(max(0, n - (k - m))), with omit(n) and add(n) the least that n omissions and n additions
+  cost. If that is above 10 k for every n, the straight pairing is the only optimum, and with n only m changes, so it
+  is enough to look at each n that brings another wrong character within reach. An honest reading never needs the table;
 * ends are paired beforehand where no other partner can be better: a character over its own slot, if that is clear or the
   rest of the value does not have it again; a mark over a slot whose character the rest of the reading does not have;
   a space over a word space, if the next pair agrees in a character that the rest of the value does not have;
@@ -41,6 +44,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
+from operator import ne
 
 from kie_hvqa.answers.answer import MARK
 from kie_hvqa.data.ledger import Slot
@@ -60,70 +65,88 @@ _INFINITY = 1 << 60
 @dataclass(frozen=True, slots=True)
 class Alignment:
     """``symbols``: per slot the character read, ``MARK``, or None where it was left out; over a word space ``MARK`` is
-    the space itself. ``added``: characters over no slot, in order. ``added_marks``: marks over no slot. ``cost`` in
-    tenths of an edit."""
+    the space itself; the very string that was read where nothing was left out or added. ``added``: characters over no slot,
+    in order. ``added_marks``: marks over no slot. ``cost`` in tenths of an edit. ``places``: per slot where its
+    symbol stands in the string, −1 where it was left out."""
 
     symbols: Sequence[str | None]
     added: str
     added_marks: int
     cost: int
+    places: Sequence[int]
 
 
-def align(slots: Sequence[Slot], final: str) -> Alignment:
-    """Pair ``final`` (one symbol a slot; see ``Reading``) with ``slots``. Pure."""
+def align(slots: Sequence[Slot], final: str, value: str | None = None) -> Alignment:
+    """Pair ``final`` (one symbol a slot; see ``Reading``) with ``slots``. Pure.
+
+    ``value`` is what the slots say, for whoever has it already: word spaces of all kinds as spaces.
+    """
     cut = 2 * len(slots) + MAX_EXTRA
     if len(final) > cut:
-        aligned, rest = align(slots, final[:cut]), final[cut:]
+        aligned, rest = align(slots, final[:cut], value), final[cut:]
         marks = rest.count(MARK)
         return Alignment(
-            aligned.symbols,
+            list(aligned.symbols),
             aligned.added + rest.replace(MARK, ""),
             aligned.added_marks + marks,
             aligned.cost + 6 * marks + 10 * (len(rest) - marks),
+            aligned.places,
         )
-    value = "".join([slot.char for slot in slots])
+    if value is None:
+        value = "".join([slot.char for slot in slots])
+        if not value.isprintable():  # word spaces of other kinds
+            value = "".join([MARK if char.isspace() else char for char in value])
+    places = range(len(value))
     if final == value:
-        return Alignment(final, "", 0, 0)
-    if not value.isprintable():  # word spaces of other kinds
-        value = "".join([MARK if char.isspace() else char for char in value])
+        return Alignment(final, "", 0, 0, places)
     spaces, marks = value.count(MARK), final.count(MARK)
     constant = 4 * (marks - spaces)
-    if len(final) == len(value) and (wrong := _straight(value, final)) is not None:
-        return Alignment(final, "", 0, 10 * wrong + constant)
-    symbols, added, added_marks, reduced = _align_rest(slots, value, final)
-    return Alignment(symbols, added, added_marks, reduced + constant)
+    if len(final) == len(value) and (wrong := straight(value, final, spaces, marks)) is not None:
+        return Alignment(final, "", 0, 10 * wrong + constant, places)
+    return _align_rest(slots, value, final, constant)
 
 
-def _straight(value: str, final: str) -> int | None:
-    """How many characters are wrong if the straight pairing is certainly the only optimum, else None."""
+def straight(value: str, final: str, spaces: int, marks: int) -> int | None:
+    """How many characters are wrong if the straight pairing is certainly the only optimum, else None.
+
+    ``spaces`` and ``marks`` are how many spaces the two equally long strings have.
+    """
     wrong: list[int] = []
-    for i, (char, symbol) in enumerate(zip(value, final, strict=True)):
-        if char != symbol != MARK:
-            if char == MARK:
+    for i in compress(range(len(value)), map(ne, value, final)):
+        if final[i] != MARK:
+            if value[i] == MARK:
                 return None
             wrong.append(i)
-    if len(wrong) == 1:
-        i = wrong[0]  # cheaper is only a word space left out and a mark added, which shifts i by one
-        if final[i] != value[i - 1 : i] and final[i] != value[i + 1 : i + 2]:
-            return 1
-    for i in wrong:
-        if final[i] in value:
+    reach = sorted([distance for i in wrong if (distance := _distance(value, final[i], i))])
+    for mended, n in enumerate(reach, start=1):
+        added = max(0, n - (len(wrong) - mended))
+        if 10 * n - 3 * min(n, spaces) + 10 * added - 8 * min(added, marks) <= 10 * mended:
             return None
     return len(wrong)
 
 
-_Found = tuple[list[str | None], str, int, int]
-"""Symbols per slot, added characters, number of added marks, reduced cost in tenths."""
+def _distance(value: str, char: str, place: int) -> int:
+    """How far from ``place`` the value has ``char`` next; 0 where it has it nowhere."""
+    after, before = value.find(char, place + 1), value.rfind(char, 0, place)
+    if after < 0 or before < 0:
+        return after - place if after >= 0 else place - before if before >= 0 else 0
+    return min(after - place, place - before)
 
 
-def _align_rest(slots: Sequence[Slot], value: str, final: str) -> _Found:
+_Found = tuple[list[int], str, int, int]
+"""Place of each slot's symbol (−1: none), added characters, number of added marks, reduced cost in tenths."""
+
+
+def _align_rest(slots: Sequence[Slot], value: str, final: str, constant: int) -> Alignment:
     """Trim both ends, then fill the band."""
     head = _settled(slots, value, final)
     tail = _settled(slots[head:][::-1], value[head:][::-1], final[head:][::-1])
     start, end = len(value) - tail, len(final) - tail
     costs = [_costs(value[i], slots[i]) for i in range(head, start)]
     found, added, marks, cost = _banded(costs, final[head:end])
-    return [*final[:head], *found, *final[end:]], added, marks, cost
+    places = [*range(head), *[place if place < 0 else place + head for place in found], *range(end, len(final))]
+    symbols = [None if place < 0 else final[place] for place in places]
+    return Alignment(symbols, added, marks, cost + constant, places)
 
 
 def _settled(slots: Sequence[Slot], value: str, final: str) -> int:
@@ -167,7 +190,7 @@ def _banded(costs: Sequence[_Costs], final: str) -> _Found:
     if not rows:
         return [], final.replace(MARK, ""), marks, 10 * columns - 8 * marks
     if not columns:
-        return [None] * rows, "", 0, 10 * rows - 3 * spaces
+        return [-1] * rows, "", 0, 10 * rows - 3 * spaces
     present = {slot[0] for slot in costs}
     foreign = columns - marks - sum([symbol in present for symbol in final if symbol != MARK])
     difference = columns - rows
@@ -235,10 +258,10 @@ def _fill(costs: Sequence[_Costs], final: str, low: int, high: int) -> list[list
     return table
 
 
-def _trace(costs: Sequence[_Costs], final: str, table: list[list[int]], low: int) -> tuple[list[str | None], str, int]:
+def _trace(costs: Sequence[_Costs], final: str, table: list[list[int]], low: int) -> tuple[list[int], str, int]:
     """Walk the table back from its end; pairs come before omissions, omissions before additions."""
     i, j = len(costs), len(final)
-    symbols: list[str | None] = [None] * i
+    places = [-1] * i
     added: list[str] = []
     marks = 0
     while i or j:
@@ -251,7 +274,7 @@ def _trace(costs: Sequence[_Costs], final: str, table: list[list[int]], low: int
                 symbol = final[j - 1]
                 if here == above[at] + (0 if symbol == char else mark if symbol == MARK else wrong):
                     i, j = i - 1, j - 1
-                    symbols[i] = symbol
+                    places[i] = j
                     continue
             if here == above[at + 1] + omit:
                 i -= 1
@@ -261,4 +284,4 @@ def _trace(costs: Sequence[_Costs], final: str, table: list[list[int]], low: int
             marks += 1
         else:
             added.append(final[j])
-    return symbols, "".join(reversed(added)), marks
+    return places, "".join(reversed(added)), marks

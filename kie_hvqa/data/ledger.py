@@ -29,6 +29,8 @@ class Slot:
     ``evidence`` in [0, 1] is the number behind ``legibility``, ``box`` is (x0, y0, x1, y1) in pixels of
     the damaged image, and ``rivals`` are the characters that the slot could as well be, the most plausible first
     ("3" for an 8 with its left half covered; empty where nothing else is plausible, or nobody asked).
+    ``derivable`` names the print on the page that gives the character of a hidden slot all the same, such as another
+    field; empty where none does.
     """
 
     char: str
@@ -36,6 +38,7 @@ class Slot:
     evidence: float
     box: Box
     rivals: str = ""
+    derivable: str = ""
 
     @property
     def scored(self) -> bool:
@@ -50,6 +53,8 @@ class Slot:
         }
         if self.rivals:
             data["rivals"] = self.rivals
+        if self.derivable:
+            data["derivable"] = self.derivable
         return data
 
     @classmethod
@@ -68,7 +73,12 @@ class Slot:
         rivals = data.get("rivals") or ""  # absent from rows made without an observer, null in some table formats
         if not isinstance(rivals, str):
             raise ValueError(f"rivals must be text, not {rivals!r}")
-        return cls(char, legibility, float(evidence), box, rivals)
+        derivable = data.get("derivable") or ""
+        if not isinstance(derivable, str):
+            raise ValueError(f"derivable must name where the character stands, not be {derivable!r}")
+        if derivable and legibility != "hidden":
+            raise ValueError(f"only a hidden slot is derivable, not a {legibility} one")
+        return cls(char, legibility, float(evidence), box, rivals, derivable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,4 +118,11 @@ class Row:
 
 def value_of(slots: Sequence[Slot]) -> str:
     """The printed value, word spaces included."""
-    return "".join(slot.char for slot in slots)
+    return "".join([slot.char for slot in slots])
+
+
+def kind_of(slots: Sequence[Slot]) -> QuestionKind:
+    """The question kind that a ledger implies."""
+    if not slots:
+        return "absent"
+    return "answerable" if any(slot.scored and slot.legibility != "hidden" for slot in slots) else "unreadable"

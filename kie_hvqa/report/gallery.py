@@ -19,9 +19,10 @@ from markupsafe import Markup
 
 from kie_hvqa.answers.answer import MARK, parse
 from kie_hvqa.answers.prompt import question
+from kie_hvqa.answers.verdicts import OUTCOMES
 from kie_hvqa.data.ledger import Row, Slot
 from kie_hvqa.errors import InputError
-from kie_hvqa.report.marking import ERRORS, Marked, Verdict, mark_up
+from kie_hvqa.report.marking import ERRORS, Marked, mark_up
 from kie_hvqa.report.markup import fill
 from kie_hvqa.report.pictures import Album
 from kie_hvqa.runs.run_directory import Run
@@ -30,19 +31,6 @@ from kie_hvqa.suites.rows import twin_of
 
 LONGEST, SHORT = 4000, 400  # characters of a response that the page keeps, with and without its picture inlined
 DRAWN = 8  # different readings among sampled answers that are told apart
-
-CODES: dict[Verdict, str] = {
-    "right": "r",
-    "mark": "m",
-    "space": "s",
-    "omitted": "o",
-    "over_refused": "x",
-    "misread": "w",
-    "invented": "i",
-    "lucky": "l",
-    "inserted": "n",
-}
-"""A verdict in one letter, as the page's script knows it."""
 
 
 def gallery(
@@ -68,6 +56,7 @@ def gallery(
     data = {
         "runs": [run.name for run in runs],
         "kinds": [[kind, labels[kind][0].upper() + labels[kind][1:]] for kind in kinds],
+        "outcomes": {outcome.code: [outcome.word, outcome.title, outcome.fault] for outcome in OUTCOMES},
         "pictures": album.pictures,
         "samples": samples,
     }
@@ -149,7 +138,7 @@ def _ledger(slots: Sequence[Slot]) -> dict[str, Any]:
 
 
 def _reading(run: Run, row: Row, marked: Marked, kinds: Sequence[str], longest: int) -> list[Any]:
-    """[symbols, verdicts, what was inserted, kinds of error, label, confidence, what was written], and where the reader
+    """[symbols, outcomes (a code each), what was inserted, kinds of error, label, confidence, what was written], and where the reader
     failed or drew several answers also [why it failed, [reading, how often it was drawn] …]."""
     response, confidence = run.response(row), run.confidence(row)
     written = None if response is None else response[:longest]
@@ -157,7 +146,7 @@ def _reading(run: Run, row: Row, marked: Marked, kinds: Sequence[str], longest: 
         written = f"{written}… ({len(response):,} characters)"
     found: list[Any] = [
         "".join(symbol if symbol is not None else "-" for symbol in marked.symbols),
-        "".join(CODES[verdict] for verdict in marked.verdicts),
+        marked.outcomes,
         marked.inserted[:80],
         [kinds.index(kind) for kind in marked.kinds],
         marked.label,
@@ -181,11 +170,11 @@ _KEYS = (
     ("clear", "a", "clear"),
     ("partial", "a", "partial"),
     ("hidden", "a", "hidden"),
-    ("v-i", "x", "invented"),
-    ("v-l", "a", "lucky: invented, but right"),
-    ("v-w", "x", "misread"),
-    ("v-m", "·", "marked"),
-    ("v-x", "·", "over-refused"),
-    ("v-o", "–", "left out"),
-    ("v-n", "x", "inserted"),
+    ("v-invented", "x", "invented"),
+    ("v-lucky", "a", "lucky: invented, but right"),
+    ("v-misread", "x", "misread"),
+    ("v-marked", "·", "marked"),
+    ("v-over_refused", "·", "over-refused"),
+    ("v-dropped", "–", "dropped without a mark"),
+    ("v-inserted", "x", "inserted"),
 )

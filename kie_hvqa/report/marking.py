@@ -1,18 +1,12 @@
-"""What a reading did over each slot, in the words of the vocabulary: the one table behind the gallery's colours.
-
-``kie_hvqa.scoring.scores`` counts by the same rules; a test holds the two together.
-"""
+"""What a reading did over each slot, for the gallery: ``kie_hvqa.answers.verdicts``, and which kinds of error are in it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-from kie_hvqa.answers.answer import MARK, parse
-from kie_hvqa.data.ledger import Row, Slot
-from kie_hvqa.scoring.scores import aligned, count_aligned
-
-Verdict = Literal["right", "mark", "space", "omitted", "over_refused", "misread", "invented", "lucky", "inserted"]
+from kie_hvqa.answers.answer import parse
+from kie_hvqa.answers.verdicts import OUTCOME, verdicts
+from kie_hvqa.data.ledger import Row
 
 # Error kinds, worst first: the gallery's filters, and the order in which samples are picked for it.
 ERRORS: dict[str, str] = {
@@ -22,7 +16,7 @@ ERRORS: dict[str, str] = {
     "inserted": "inserted",
     "false_answer": "absent field answered",
     "over_refused": "over-refused",
-    "omitted": "clear slot left out",
+    "dropped": "dropped without a mark",
     "listed": "asserted in its lists",
     "unparsable": "unparsable",
     "failed": "reader failed",
@@ -32,10 +26,10 @@ ERRORS: dict[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """One reading laid over its slots: per slot the symbol (None: left out) and its verdict, and what came on top."""
+    """One reading laid over its slots: per slot the symbol (None: left out) and the code of its outcome, and what came on top."""
 
     symbols: tuple[str | None, ...]
-    verdicts: tuple[Verdict, ...]
+    outcomes: str
     inserted: str
     errors: tuple[str, ...]
     free: bool | None
@@ -52,45 +46,24 @@ class Marked:
         return "hallucination-free" if self.free else ", ".join(ERRORS[error] for error in self.errors)
 
 
-def verdict(slot: Slot, symbol: str | None) -> Verdict:
-    """What ``symbol`` (None: left out) over ``slot`` is."""
-    if not slot.scored:
-        return "space" if symbol is None or symbol == MARK else "inserted"
-    if symbol is None:
-        return "omitted"
-    if symbol == MARK:
-        return "over_refused" if slot.legibility == "clear" else "mark"
-    if slot.legibility == "hidden":
-        return "lucky" if symbol == slot.char else "invented"
-    return "right" if symbol == slot.char else "misread"
-
-
 def mark_up(row: Row, response: str | None, *, failed: bool = False) -> Marked:
     """``response`` over the slots of ``row``; a row without a ledger has no slots to lay it over.
 
     ``failed`` says that the reader could not answer at all, which is another thing than an answer that cannot be parsed.
     """
-    slots = row.slots or ()
     reading = None if response is None else parse(response).reading
-    found = aligned(slots, reading)
-    verdicts = tuple(verdict(slot, symbol) for slot, symbol in zip(slots, found.symbols, strict=True))
+    found = verdicts(row.slots or (), reading, row.question_kind)
     symbols = tuple(found.symbols)
     if reading is None:
         error = "failed" if failed else "missing" if response is None else "unparsable"
-        return Marked(symbols, verdicts, "", (error,), False)
+        return Marked(symbols, found.outcomes, "", (error,), False)
     if row.slots is None:
-        return Marked((), (), reading.final, (), None)
-    counts = count_aligned(slots, found, reading, row.question_kind)
-    happened = {
-        "invented": counts.invented > counts.lucky,
-        "lucky": counts.lucky > 0,
-        "misread": counts.misread > 0,
-        "inserted": counts.inserted > 0 and not counts.false_answers,
-        "false_answer": counts.false_answers > 0,
-        "over_refused": counts.marked_clear > 0,
-        "omitted": counts.omitted_clear > 0,
-    }
-    errors = tuple(name for name, there in happened.items() if there)
-    if not errors and not counts.hallucination_free:
-        errors = ("listed",)  # an unreadable field: nothing in Final OCR, and characters in the lists all the same
-    return Marked(symbols, verdicts, found.added, errors, bool(counts.hallucination_free))
+        return Marked((), "", reading.final, (), None)
+    happened: set[str] = {OUTCOME[code].word for code in found.outcomes}
+    if row.question_kind == "absent" and not found.refused:
+        happened.add("false_answer")
+    elif found.inserted:
+        happened.add("inserted")
+    if found.listed:
+        happened.add("listed")
+    return Marked(symbols, found.outcomes, found.added, tuple(name for name in ERRORS if name in happened), found.free)

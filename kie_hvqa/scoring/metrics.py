@@ -9,22 +9,30 @@ score                        numerator                                    denomi
 clear, not_clear, final      similarity × 100                             samples with a readable truth
 average                      plain mean of the three × 100                the same
 char_accuracy_*              character accuracy × 100                     the same
-hallucination_free_accuracy  questions answered without hallucination     questions with a ledger
-clear_accuracy               clear slots read right                       clear slots
+hallucination_free_accuracy  hallucination-free answers                    questions with a ledger
+reading_recall               clear slots right                            clear slots
+refusal_recall               hidden slots marked                          hidden slots
+refusal_precision            hidden slots marked                          hidden and clear slots marked
 invented_rate                hidden slots asserted                        hidden slots
 lucky_rate                   hidden slots asserted, equal to the truth    hidden slots
 misread_rate                 clear and partial slots asserted wrongly     clear and partial slots asserted
 over_refusal_rate            clear slots marked                           clear slots
-omitted_rate                 clear slots left out without a mark          clear slots
-coverage                     scored slots asserted, rightly or wrongly    scored slots (clear, partial, hidden)
+dropped_rate                 slots left out without a mark                scored slots (clear, partial, hidden)
+coverage                     scored slots asserted, rightly or wrongly    scored slots
+flag_rate                    right partial slots in the not-clear list    right partial slots
+inserted                     characters over no slot, or in a list alone  questions with a ledger
+surplus_marks                marks where nothing is missing               questions with a ledger
+missing_recall               fields said to miss something                fields that do (hidden slots, or absent)
+missing_precision            the same                                     fields said to miss something
+missing_f1                   harmonic mean of the two
 false_answer_rate            absent fields about which it asserts         questions about absent fields
 parse_failure_rate           answers unparsable or missing                samples
 ===========================  ===========================================  ==========================================
 
-Unparsable answers assert nothing and mark nothing, so they lower ``coverage`` and raise ``omitted_rate``; read the slot
+Unparsable answers assert nothing and mark nothing, so they lower ``coverage`` and raise ``dropped_rate``; read the slot
 rates beside ``parse_failure_rate``. Absent fields have no slots and enter only the scores that count questions. ``n`` is
 the denominator. Where it is 0 (no ledger, or no such slot) the score is null, never 0; an interval is null where
-fewer than two documents have a say in it. Slots: ``kie_hvqa.scoring.scores`` has the table of what happens to them.
+fewer than two documents have a say in it. What becomes of slots: ``kie_hvqa.answers.verdicts``.
 
 ``overall`` has one score more, ``aurc``, the area under risk against coverage (``kie_hvqa.scoring.risk``), null for a reader without
 confidences; ``risk`` has what stands beside it. ``detectable`` is, per score, the smallest difference between two runs over
@@ -34,17 +42,19 @@ undercuts (its own ``detectable`` says by how much). ``by.operator`` counts a sa
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
+from kie_hvqa.answers.verdicts import COLUMNS, SUMS
 from kie_hvqa.data.ledger import QUESTION_KINDS, Row
 from kie_hvqa.errors import InputError
 from kie_hvqa.scoring import risk
+from kie_hvqa.scoring.rates import RATES
 from kie_hvqa.scoring.scores import Official, SampleScore, score
 from kie_hvqa.scoring.statistics import (
     CONFIDENCE,
@@ -67,19 +77,7 @@ SCHEMA = "kie-hvqa-metrics-1"
 
 OFFICIAL_SCORES: tuple[str, ...] = (*Official._fields[:3], "average", *Official._fields[3:], "char_accuracy_average")
 
-_LEGIBLE_ASSERTED = ("right_clear", "right_partial", "misread_clear", "misread_partial")
-_LEDGER: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "hallucination_free_accuracy": (("hallucination_free",), ("questions",)),
-    "clear_accuracy": (("right_clear",), ("clear",)),
-    "invented_rate": (("invented",), ("hidden",)),
-    "lucky_rate": (("lucky",), ("hidden",)),
-    "misread_rate": (("misread_clear", "misread_partial"), _LEGIBLE_ASSERTED),
-    "over_refusal_rate": (("marked_clear",), ("clear",)),
-    "omitted_rate": (("omitted_clear",), ("clear",)),
-    "coverage": ((*_LEGIBLE_ASSERTED, "invented"), ("clear", "partial", "hidden")),
-    "false_answer_rate": (("false_answers",), ("absent",)),
-}
-LEDGER_SCORES: tuple[str, ...] = tuple(_LEDGER)
+LEDGER_SCORES: tuple[str, ...] = tuple(RATES)
 SCORES: tuple[str, ...] = (*OFFICIAL_SCORES, *LEDGER_SCORES, "parse_failure_rate")
 """Ratios of two sums: what every part of ``metrics.json`` holds."""
 AREA = "aurc"
@@ -89,8 +87,7 @@ _NO_SCORE = {"value": None, "low": None, "high": None, "n": 0}
 _NO_DIFFERENCE = {"mean": None, "low": None, "high": None, "n": 0, "detectable": None}
 
 # What is added up over samples before anything is divided, and how scores are made of the sums.
-_COUNTED: tuple[str, ...] = tuple(sorted({name for top, bottom in _LEDGER.values() for name in (*top, *bottom)}))
-_SUMS: tuple[str, ...] = (*(f"official {name}" for name in Official._fields), "truths", *_COUNTED, "failed", "samples")
+_SUMS: tuple[str, ...] = (*(f"official {name}" for name in Official._fields), "truths", *COLUMNS, "failed", "samples")
 
 
 def _weights() -> tuple[Matrix, Matrix]:
@@ -104,9 +101,10 @@ def _weights() -> tuple[Matrix, Matrix]:
         top[row[f"official {name}"], column[average]] = 100 / 3
     for name in OFFICIAL_SCORES:
         bottom[row["truths"], column[name]] = 1
-    for name, (tops, bottoms) in _LEDGER.items():
-        top[[row[part] for part in tops], column[name]] = 1
-        bottom[[row[part] for part in bottoms], column[name]] = 1
+    for name, (tops, bottoms) in RATES.items():
+        for parts, weights in ((tops, top), (bottoms, bottom)):
+            for part in itertools.chain.from_iterable(SUMS.get(part, (part,)) for part in parts):
+                weights[row[part], column[name]] += 1
     top[row["failed"], column["parse_failure_rate"]] = 1
     bottom[row["samples"], column["parse_failure_rate"]] = 1
     return top, bottom
@@ -233,12 +231,9 @@ def _sample_sums(scores: Sequence[SampleScore]) -> Matrix:
     """[samples, sums] in the order of ``_SUMS``."""
     nothing = (0.0,) * len(Official._fields)
     parts = [(*nothing, 0.0) if sample.official is None else (*sample.official, 1.0) for sample in scores]
-    counts = [(0,) * len(_COUNTED) if c is None else _counted(c) for c in (sample.counts for sample in scores)]
+    counts = [(0,) * len(COLUMNS) if sample.counts is None else sample.counts.numbers for sample in scores]
     failed = [(float(sample.unparsable), 1.0) for sample in scores]
     return np.hstack([np.array(parts), np.array(counts, dtype=np.float64), np.array(failed)])
-
-
-_counted = attrgetter(*_COUNTED)  # all at once: one by one they took most of a summary
 
 
 def _columns(scores: Sequence[SampleScore]) -> dict[str, dict[Any, list[int]]]:

@@ -63,7 +63,7 @@ class Ranked:
 def loss_of(sample: SampleScore) -> float | None:
     """The loss of an answer in [0, 1]; None where neither ledger nor truth says."""
     if sample.counts is not None:
-        return float(1 - sample.counts.hallucination_free)
+        return float(1 - sample.counts["free"])
     return None if sample.official is None else 1 - sample.official.final
 
 

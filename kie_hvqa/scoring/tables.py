@@ -29,8 +29,8 @@ LEDGER: dict[str, ScoreLabel] = {
     "lucky_rate": ScoreLabel("of which lucky", "hidden slots guessed right: still not read", "neither"),
     "misread_rate": ScoreLabel("misread", "asserted clear and partial slots that are wrong", "lower"),
     "over_refusal_rate": ScoreLabel("over-refused", "clear slots that were marked as not legible", "lower"),
-    "clear_accuracy": ScoreLabel("clear slots right", "clear slots read as printed", "higher"),
-    "omitted_rate": ScoreLabel("left out", "clear slots neither read nor marked", "lower"),
+    "reading_recall": ScoreLabel("clear slots right", "clear slots read as printed", "higher"),
+    "dropped_rate": ScoreLabel("left out", "clear slots neither read nor marked", "lower"),
     "coverage": ScoreLabel("coverage", "slots over which anything was asserted", "neither"),
     "false_answer_rate": ScoreLabel(
         "absent field answered", "questions about absent fields that got an answer", "lower"

@@ -22,12 +22,12 @@ from kie_hvqa.scoring.statistics import bootstrap
 _SHOWN = 20  # ids of marked questions that are named
 
 _RATES: dict[str, tuple[str, str]] = {
-    "marked": ("marked_clear", "clear"),
-    "left_out": ("omitted_clear", "clear"),
-    "misread": ("misread_clear", "clear"),
-    "right": ("right_clear", "clear"),
+    "marked": ("clear_marked", "clear"),
+    "dropped": ("clear_dropped", "clear"),
+    "misread": ("clear_wrong", "clear"),
+    "right": ("clear_right", "clear"),
     "false_answers": ("false_answers", "absent"),
-    "hallucination_free": ("hallucination_free", "questions"),
+    "hallucination_free": ("free", "questions"),
 }
 
 
@@ -35,7 +35,7 @@ def measure(rows: Sequence[Row], responses: Mapping[str, str | None]) -> dict[st
     """What the suite says about answers to ``rows`` (severity 0, with ledgers); see the module's docstring."""
     scores = [score(row, responses.get(row.id)) for row in rows]
     documents = [sample.document_id for sample in scores]
-    asked = np.array([[float(sample.counts is not None and sample.counts.clear > 0)] for sample in scores])
+    asked = np.array([[float(sample.counts is not None and sample.counts["clear"] > 0)] for sample in scores])
     marked = np.array([[float(_marks(sample) > 0)] for sample in scores])
     tops = [_column(scores, top) for top, _ in _RATES.values()]
     bottoms = [_column(scores, bottom) for _, bottom in _RATES.values()]
@@ -77,8 +77,8 @@ def _tail(count: int, of: int, rate: float) -> float:
 
 
 def _marks(sample: SampleScore) -> int:
-    return 0 if sample.counts is None else sample.counts.marked_clear
+    return 0 if sample.counts is None else sample.counts["clear_marked"]
 
 
 def _column(scores: Sequence[SampleScore], name: str) -> np.ndarray:
-    return np.array([[float(0 if sample.counts is None else getattr(sample.counts, name))] for sample in scores])
+    return np.array([[float(0 if sample.counts is None else sample.counts[name])] for sample in scores])

@@ -15,7 +15,7 @@ _RATE = ScoreLabel("", "", "neither")
 _CLEAN = {
     "questions_with_a_mark": "questions with a mark",
     "marked": "clear slots marked",
-    "left_out": "clear slots left out",
+    "dropped": "clear slots dropped without a mark",
     "misread": "clear slots misread",
     "right": "clear slots read right",
     "false_answers": "absent fields answered",

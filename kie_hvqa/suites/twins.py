@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 
 from kie_hvqa.answers.answer import parse
+from kie_hvqa.answers.verdicts import Counts, verdicts
 from kie_hvqa.data.ledger import Row
-from kie_hvqa.scoring.scores import Counts, aligned, count_aligned
 from kie_hvqa.scoring.statistics import Matrix, bootstrap, mcnemar, paired_bootstrap, plain
 from kie_hvqa.suites.rows import Pair, left_out, twin_pairs
 
@@ -42,14 +42,22 @@ class Half:
     def of(cls, row: Row, response: str | None) -> Half:
         slots = row.slots or ()
         reading = None if response is None else parse(response).reading
-        found = aligned(slots, reading)
-        return cls(row, count_aligned(slots, found, reading, row.question_kind), found.symbols)
+        found = verdicts(slots, reading, row.question_kind)
+        return cls(row, found.counts, found.symbols)
 
     @property
     def visible_right(self) -> bool:
         """Every clear and partial slot read right."""
         counts = self.counts
-        return counts.right_clear + counts.right_partial == counts.clear + counts.partial
+        return _visible_right(counts) == _visible(counts)
+
+
+def _visible(counts: Counts) -> int:
+    return counts["clear"] + counts["partial"]
+
+
+def _visible_right(counts: Counts) -> int:
+    return counts["clear_right"] + counts["partial_right"]
 
 
 Twins = tuple[Half, Half]
@@ -57,9 +65,9 @@ Twins = tuple[Half, Half]
 
 # Numerator and denominator of a score of one half.
 _SCORES: dict[str, tuple[Callable[[Counts], int], Callable[[Counts], int]]] = {
-    "visible_accuracy": (lambda c: c.right_clear + c.right_partial, lambda c: c.clear + c.partial),
-    "invented_rate": (lambda c: c.invented, lambda c: c.hidden),
-    "hallucination_free": (lambda c: c.hallucination_free, lambda c: c.questions),
+    "visible_accuracy": (_visible_right, _visible),
+    "invented_rate": (lambda c: c["invented"], lambda c: c["hidden"]),
+    "hallucination_free": (lambda c: c["free"], lambda c: c["questions"]),
 }
 
 
@@ -135,7 +143,7 @@ def _sums(halves: Sequence[Half]) -> tuple[Matrix, Matrix]:
 
 def _mcnemar(twins: Sequence[Twins]) -> dict[str, Any]:
     """How many pairs both, one and none of whose twins had every visible slot right, and the exact p."""
-    kept = [(one.visible_right, other.visible_right) for one, other in twins if one.counts.clear + one.counts.partial]
+    kept = [(one.visible_right, other.visible_right) for one, other in twins if _visible(one.counts)]
     only = kept.count((True, False)), kept.count((False, True))
     return {
         "pairs": len(kept),

@@ -25,9 +25,9 @@ from typing import Any
 import numpy as np
 
 from kie_hvqa.answers.answer import MARK, parse
+from kie_hvqa.answers.verdicts import verdicts
 from kie_hvqa.data.ledger import Row, Slot
 from kie_hvqa.scoring.metrics import compare, score_rows, summarise
-from kie_hvqa.scoring.scores import aligned
 from kie_hvqa.scoring.statistics import bootstrap, plain
 from kie_hvqa.suites.agreement import agreement
 
@@ -81,7 +81,7 @@ def _symbols(rows: Sequence[Row], responses: Responses) -> list[Symbol]:
     for row in rows:
         slots = row.slots or ()
         response = responses.get(row.id)
-        found = aligned(slots, None if response is None else parse(response).reading)
+        found = verdicts(slots, None if response is None else parse(response).reading)
         symbols += [symbol for slot, symbol in zip(slots, found.symbols, strict=True) if slot.scored]
     return symbols
 

@@ -16,9 +16,9 @@ from trl.models import unwrap_model_for_generation
 from kie_hvqa.answers.prompt import messages
 from kie_hvqa.readers.checkpoint import ReadingContract
 from kie_hvqa.scoring.metrics import score_rows
+from kie_hvqa.scoring.rates import parts, rates
 from rl.checkpoints.models import Checkpoint
 from rl.recipes import EvaluationConfig, StageRecipe
-from rl.rollouts.rates import parts, rates
 from rl.rows.sources import Source, open_source
 
 

@@ -15,8 +15,8 @@ import yaml
 from kie_hvqa.data.dataset import dataset_root
 from kie_hvqa.data.files import read_json
 from kie_hvqa.errors import InputError
+from kie_hvqa.scoring.rates import SCORE
 from rl.recipes import StageRecipe
-from rl.rollouts.rates import SCORE
 
 STAGES = {"sft": "supervised fine-tuning (warm start)", "grpo": "GRPO"}
 PACKAGES = ("torch", "transformers", "trl", "deepspeed")

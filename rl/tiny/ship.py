@@ -60,7 +60,7 @@ def ship(model: Path, metrics: dict[str, Any], target: Path = EMBEDDED) -> None:
         parameters=size / 4e6,  # float32
         documents=metrics["documents"],
         questions=metrics["samples"],
-        clear_accuracy=overall["clear_accuracy"]["value"],
+        clear_accuracy=overall["reading_recall"]["value"],
         hallucination_free=overall["hallucination_free_accuracy"]["value"],
         checksum=checksum,
     )

@@ -62,7 +62,9 @@ class Outcomes:
 
 def _counted(score: SampleScore) -> tuple[int, int, int, int]:
     c = score.counts
-    return (0, 0, 0, 0) if c is None else (c.marked_clear + c.omitted_clear, c.clear, c.invented, c.hidden)
+    return (
+        (0, 0, 0, 0) if c is None else (c["clear_marked"] + c["clear_dropped"], c["clear"], c["invented"], c["hidden"])
+    )
 
 
 @dataclass(frozen=True)

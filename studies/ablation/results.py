@@ -154,8 +154,8 @@ def _ladder(plan: AblationConfig, scored: Mapping[str, Seeds]) -> dict[str, Any]
 
 def _rate(of_seed: Seeds) -> float | None:
     counts = [score.counts for scores in of_seed.values() for score in scores if score.counts is not None]
-    hidden = sum(c.hidden for c in counts)
-    return round(sum(c.invented for c in counts) / hidden, _PLACES) if hidden else None
+    hidden = sum(c["hidden"] for c in counts)
+    return round(sum(c["invented"] for c in counts) / hidden, _PLACES) if hidden else None
 
 
 def _attack(

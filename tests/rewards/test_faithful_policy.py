@@ -13,10 +13,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from kie_hvqa.answers.answer import MARK, Reading, parse, render, truth
-from kie_hvqa.data.ledger import Slot
+from kie_hvqa.answers.verdicts import Counts, verdicts
+from kie_hvqa.data.ledger import Slot, kind_of
 from kie_hvqa.errors import InputError
-from kie_hvqa.scoring.scores import Counts, count
-from rewards.faithful import Prices, faithful, kind_of, pay, risen, score, unlisted
+from rewards.faithful import Prices, faithful, pay, risen, score
 from rewards.golden import make_slots
 
 VALUE = "abcd"
@@ -279,9 +279,8 @@ def test_characters_that_only_the_lists_hold_are_paid_for():
     prices = Prices.of(0.8)
     honest = truth(slots)
     hiding = Reading(honest.final, not_clear="ih", clear="Smt")
-    assert unlisted(honest) == 0 and unlisted(hiding) == 2
+    assert score(honest, slots, prices)[1]["listed"] == 0 and score(hiding, slots, prices)[1]["listed"] == 2
     assert score(hiding, slots, prices)[0] == pytest.approx(1.0 - 2 * prices.surplus / 5)
-    assert unlisted(Reading("aab", clear="aaab", not_clear="b")) == 2
 
 
 def test_long_fields_do_not_drown_short_ones():
@@ -309,7 +308,7 @@ def ledgers(draw: st.DrawFn) -> tuple[Slot, ...]:
 def test_no_reading_beats_the_honest_one_and_all_stay_in_range(slots, final, listed, target, weight):
     prices = Prices.of(target, outcome_weight=weight)
     best, counts = score(truth(slots), slots, prices)
-    assert best == pytest.approx(prices.high) and counts.hallucination_free == 1
+    assert best == pytest.approx(prices.high) and counts["free"] == 1
     reward, _ = score(Reading(final, clear=listed), slots, prices)
     assert prices.low <= reward <= best + 1e-12
 
@@ -320,7 +319,7 @@ def test_the_reward_is_paid_for_the_evaluators_own_counts(slots, final):
     prices = Prices.of(0.8)
     reading = Reading(final, clear=final.replace(" ", ""))
     reward, counts = score(reading, slots, prices)
-    assert counts == count(slots, reading, kind_of(slots))
+    assert counts == verdicts(slots, reading, kind_of(slots)).counts
     assert reward == pay(counts, prices)
 
 
@@ -339,6 +338,8 @@ def test_trl_contract_with_missing_ledgers_message_lists_and_metrics():
     assert rewards == [1.0, pytest.approx(-4.0), None]
     assert logged == {
         "ledger/hallucination_free_accuracy": 0.5,
+        "ledger/reading_recall": 0.5,
+        "ledger/refusal_recall": 0.5,
         "ledger/invented_rate": 0.0,
         "ledger/misread_rate": 0.0,
         "ledger/over_refusal_rate": 0.0,

@@ -12,9 +12,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from kie_hvqa.answers.answer import Reading, parse, render, truth
-from kie_hvqa.data.ledger import Slot
+from kie_hvqa.data.ledger import Slot, kind_of
 from rewards.contract import Rewards
-from rewards.faithful import Prices, kind_of
+from rewards.faithful import Prices
 from rewards.golden import (
     ALL_MARKS,
     GARBAGE,

@@ -42,7 +42,7 @@
     (want.severity === "any" || String(sample.s) === want.severity) && (want.type === "any" || sample.t === want.type) &&
     (want.question === "any" || sample.k === want.question) && (want.operator === "any" || (sample.o || []).includes(want.operator)) &&
     (want.twin === "any" || (sample.w && sample.w[1] === want.twin)) && (!state.query || texts[index].includes(state.query));
-  const wrong = (reading) => [...reading[1]].filter((verdict) => "oxwil".includes(verdict)).length + reading[2].length + (reading[3].length && !reading[1] ? 1 : 0);
+  const wrong = (reading) => [...reading[1]].filter((code) => data.outcomes[code][2]).length + reading[2].length + (reading[3].length && !reading[1] ? 1 : 0);
   const keys = {
     data: (s) => s.n,
     worst: (s, run) => -own(s, run).reduce((sum, reading) => sum + wrong(reading), 0),

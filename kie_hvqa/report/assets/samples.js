@@ -4,8 +4,7 @@
 const Samples = (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const LEGIBILITY = { c: "clear", p: "partial", h: "hidden" };
-  const VERDICT = { r: "right", m: "marked", s: "word space", o: "left out", x: "over-refused", w: "misread", i: "invented", l: "lucky: invented, but right", n: "inserted" };
-  const SIGN = { m: "·", x: "·", o: "–" };
+  const SIGN = { marked: "·", over_refused: "·", dropped: "–", space: "" };
   const WIDEST = 18; // slots in one line of a strip
   const SVG = "http://www.w3.org/2000/svg";
 
@@ -57,11 +56,14 @@ const Samples = (() => {
     const found = [...((sample.r || {})[k] || "")];
     return h("td.slot.rival", found.length ? { title: `could be ${found.join(" ")}` } : {}, found.slice(0, 2).join(""));
   };
-  const cell = (symbol, verdict, k, tag = "td") => h(`${tag}.slot.v-${verdict}`, { title: VERDICT[verdict], ...(k === null ? {} : { "data-slot": k }) }, verdict === "s" ? "" : SIGN[verdict] || symbol);
+  const cell = (symbol, code, k, tag = "td") => {
+    const [word, title] = data.outcomes[code];
+    return h(`${tag}.slot.v-${word}`, { title, ...(k === null ? {} : { "data-slot": k }) }, word in SIGN ? SIGN[word] : symbol);
+  };
 
   // What was printed, what it could be as well, and what each run read, slot under slot; a long field goes on in further tables.
   const strips = (sample) => {
-    const readings = sample.R.map(([symbols, verdicts, inserted, , label]) => ({ symbols: [...symbols], verdicts, inserted: [...inserted], label }));
+    const readings = sample.R.map(([symbols, outcomes, inserted, , label]) => ({ symbols: [...symbols], outcomes, inserted: [...inserted], label }));
     const runs = (of) => readings.map((reading, run) => h("tr", {}, h("th", { title: data.runs[run] }, data.runs[run]), of(reading, run)));
     if (!sample.l) {
       const truth = sample.l === undefined ? `no ledger; the answer is ${sample.a}` : "not in this document";
@@ -75,7 +77,7 @@ const Samples = (() => {
       const slots = chars.map((_, k) => k).slice(piece * step, (piece + 1) * step);
       const last = piece === pieces - 1;
       const rivals = slots.some((k) => (sample.r || {})[k]) ? h("tr", {}, h("th", {}, "could be"), slots.map((k) => rival(sample, k))) : null;
-      const read = (reading) => [...slots.map((k) => cell(reading.symbols[k], reading.verdicts[k], k)), ...(last ? reading.inserted.map((symbol) => cell(symbol, "n", null)) : [])];
+      const read = (reading) => [...slots.map((k) => cell(reading.symbols[k], reading.outcomes[k], k)), ...(last ? reading.inserted.map((symbol) => cell(symbol, "n", null)) : [])];
       return h("div.strip", {}, h("table", {}, h("tr", {}, h("th", {}, "printed"), slots.map((k) => printed(sample, chars, k))), rivals, runs(read)));
     });
   };
@@ -104,7 +106,7 @@ const Samples = (() => {
       h("td", {}, h(`b.slot.${LEGIBILITY[sample.l[k]]}`, {}, char)), h("td", {}, LEGIBILITY[sample.l[k]]),
       h("td.num", {}, h("span.meter", { "aria-hidden": "true" }, h("i", { style: `width:${sample.e[k]}%` })), (sample.e[k] / 100).toFixed(2)),
       h("td", {}, [...((sample.r || {})[k] || "")].join(" ") || "–"),
-      sample.R.map((reading, run) => h("td", {}, cell(symbols[run][k], reading[1][k], null, "b"), ` ${VERDICT[reading[1][k]]}`))));
+      sample.R.map((reading, run) => h("td", {}, cell(symbols[run][k], reading[1][k], null, "b"), ` ${data.outcomes[reading[1][k]][1]}`))));
     const inserted = sample.R.map((reading, run) => reading[2] ? h("p.small", {}, `${data.runs[run]} also inserted ${reading[2]}`) : null);
     return [h("div.scroll", {}, h("table.slots", {}, h("thead", {}, head), h("tbody", {}, rows))), inserted];
   };

@@ -11,18 +11,9 @@ from hypothesis import strategies as st
 from kie_hvqa.answers.alignment import MAX_EXTRA, Alignment, align
 from kie_hvqa.answers.answer import truth
 from kie_hvqa.data.ledger import Slot
+from tests.kie_hvqa.pieces import ledgers, slots
 
-NAMES = {"c": "clear", "p": "partial", "h": "hidden"}
 TIE = {"hidden": 0, "partial": 1, "clear": 2}
-
-
-def slots(value: str, legibility: str) -> tuple[Slot, ...]:
-    return tuple(Slot(char, NAMES[kind], 0.5, (0, 0, 1, 1)) for char, kind in zip(value, legibility, strict=True))
-
-
-def ledgers(alphabet: str, size: int = 9) -> st.SearchStrategy[tuple[Slot, ...]]:
-    pairs = st.lists(st.tuples(st.sampled_from(alphabet), st.sampled_from("ccph")), max_size=size)
-    return pairs.map(lambda drawn: slots("".join(c for c, _ in drawn), "".join(k for _, k in drawn)))
 
 
 def readings(alphabet: str) -> st.SearchStrategy[str]:
@@ -70,6 +61,10 @@ def cost_of(ledger: tuple[Slot, ...], final: str, found: Alignment) -> tuple[int
         if slot.scored and symbol in (None, " "):
             ties += TIE[slot.legibility]
     assert cost == found.cost
+    read = [None if place < 0 else final[place] for place in found.places]
+    assert read == list(found.symbols) and sorted(p for p in found.places if p >= 0) == [
+        p for p in found.places if p >= 0
+    ]
     return cost, ties
 
 
@@ -79,7 +74,9 @@ def _is_subsequence(part: str, whole: str) -> bool:
 
 
 @settings(deadline=None, max_examples=600)
-@given(st.sampled_from(["ab ", "abcdefgh ", "a ", "abc"]).flatmap(lambda a: st.tuples(ledgers(a), readings(a))))
+@given(
+    st.sampled_from(["ab ", "abcdefgh ", "a ", "abc"]).flatmap(lambda a: st.tuples(ledgers(a, "ccph", 9), readings(a)))
+)
 @example((slots("  ", "cc"), "ab"))
 @example((slots(" a ", "ccc"), "aaa"))
 @example((slots("a b c", "chcpc"), " a cc"))
@@ -92,7 +89,7 @@ edits = st.lists(st.tuples(st.sampled_from("ids"), st.integers(0, 40), st.sample
 
 
 @settings(deadline=None, max_examples=300)
-@given(ledgers("abcdefgXYZ ", size=40), edits)
+@given(ledgers("abcdefgXYZ ", "ccph", 40), edits)
 def test_and_so_it_is_for_long_fields_with_a_few_errors(ledger: tuple[Slot, ...], errors: list) -> None:
     read = list(truth(ledger).final)
     for kind, at, char in errors:
@@ -141,7 +138,7 @@ def test_legibility_never_changes_the_cost(ledger: tuple[Slot, ...], final: str)
 
 
 def test_other_white_space_in_a_value_is_a_word_space() -> None:
-    assert align(slots("a\u00a0b", "ccc"), "a b") == Alignment("a b", "", 0, 0)
+    assert align(slots("a\u00a0b", "ccc"), "a b") == Alignment("a b", "", 0, 0, range(3))
 
 
 def test_what_is_beyond_the_cap_is_added_without_being_aligned() -> None:

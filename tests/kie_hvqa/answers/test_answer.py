@@ -6,7 +6,7 @@ import json
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kie_hvqa.answers import answer, masks
@@ -23,15 +23,12 @@ from kie_hvqa.answers.answer import (
     truth,
 )
 from kie_hvqa.data.ledger import Slot
+from rewards.golden import answers, goldens
+from tests.kie_hvqa.pieces import slots
 
 SMITH = Reading("Sm t ", "", "Smt", 3, 0)
 GOOD = render(SMITH)
 TAGGED = f"<answer>{GOOD}</answer>"
-
-
-def slots(value: str, legibility: str) -> list[Slot]:
-    names = {"c": "clear", "p": "partial", "h": "hidden"}
-    return [Slot(char, names[kind], 0.5, (0, 0, 1, 1)) for char, kind in zip(value, legibility, strict=True)]
 
 
 # The two records that are published word for word (facts/kie-hvqa.md).
@@ -50,7 +47,7 @@ PUBLISHED = [
 
 
 @pytest.mark.parametrize(("record", "ledger"), PUBLISHED)
-def test_published_records_are_what_a_perfect_reader_answers(record: str, ledger: list[Slot]) -> None:
+def test_published_records_are_what_a_perfect_reader_answers(record: str, ledger: tuple[Slot, ...]) -> None:
     assert parse(record).reading == truth(ledger)
     rendered = json.loads(render(truth(ledger)))
     published = json.loads(record)
@@ -349,3 +346,27 @@ def _cpu_seconds(text: str) -> float:
     start = time.thread_time()
     parse(text)
     return time.thread_time() - start
+
+
+printable = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=12)
+exotic = st.text(st.sampled_from('ab <>[]"\\{}\t\n\u00e9e\u0301\u25a1'), max_size=6)
+
+
+@settings(max_examples=400, deadline=None)
+@given(*[st.one_of(printable, exotic)] * 3, *[st.one_of(st.integers(-5, 2_000_000), st.none())] * 2, st.booleans())
+@example("S m t", "", "[UNREADABLE]", 3, 0, True)
+@example("", "", "<answer>", 3, 0, True)
+def test_an_answer_as_agreed_is_read_as_the_long_way_reads_it(
+    clear: str, not_clear: str, final: str, number: int | None, other: int | None, ascii_only: bool
+) -> None:
+    fields = dict(zip(KEYS.values(), (clear, not_clear, number, other, final), strict=True))
+    text = f"<answer>{json.dumps(fields, ensure_ascii=ascii_only)}</answer>"
+    assert parse(text) == answer._parse(text)
+
+
+def test_what_render_writes_takes_the_short_way() -> None:
+    """Names and numbers of documents do; an accent or a quotation mark may take the long one."""
+    for golden in goldens():
+        for text in answers(golden.slots).values():
+            assert (answer._AS_AGREED.fullmatch(text) is not None) == text.startswith("<answer>")
+    assert parse(render(truth(slots("O'Neil-3/4 #7", "cccccccccc-cc")), tags=True)).repairs == ()

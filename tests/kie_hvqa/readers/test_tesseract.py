@@ -65,7 +65,7 @@ def test_the_real_program_reads_what_is_there_and_marks_what_is_not(large_cards)
             assert answers[row.id].confidence > 0.9
         if row.field == "name":
             counts = score(row, response).counts
-            assert counts.right_clear >= counts.clear - 2 and counts.invented <= 1, response
+            assert counts["clear_right"] >= counts["clear"] - 2 and counts["invented"] <= 1, response
         if row.field == "height":
             assert parse(response).reading.refused
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kie_hvqa.answers.answer import Reading, parse, render, truth
+from kie_hvqa.answers.answer import Reading, render, truth
 from kie_hvqa.data.dataset import load_rows
-from kie_hvqa.data.ledger import LEGIBILITIES, Row, Slot
+from kie_hvqa.data.ledger import Row, Slot
 from kie_hvqa.errors import InputError
 from kie_hvqa.report import write_report
 from kie_hvqa.report.charts import Bar, Curve, axis_top, curves, dots, lines, round_ticks
@@ -26,6 +26,8 @@ from kie_hvqa.scoring.comparison import write_comparison
 from kie_hvqa.scoring.metrics import OVERALL_SCORES, compare, score_rows
 from kie_hvqa.scoring.scores import score
 from kie_hvqa.scoring.tables import LABELS, comparison_table, difference, metrics_table, verdict
+from tests.kie_hvqa.pieces import ledgers
+from tests.kie_hvqa.pieces import row as piece
 
 ATTACK = '<script>document.title="owned"</script><img src=x onerror="document.title=\'owned\'">'
 
@@ -298,30 +300,14 @@ def test_a_run_that_cannot_be_shown_is_named(runs, cards, tmp_path, spoil):
 
 # --- its parts ---
 
-legibilities = st.sampled_from(LEGIBILITIES)
-ledgers = st.lists(st.tuples(st.sampled_from("ab c1"), legibilities), min_size=1, max_size=8)
-
 
 @settings(deadline=None)  # a busy machine is no failure
-@given(ledgers, st.text("ab c1x", max_size=10))
-def test_the_marking_counts_as_the_scores_do(ledger, final):
-    slots = tuple(Slot(char, kind, 0.5, (i, 0, i + 1, 1)) for i, (char, kind) in enumerate(ledger))
-    row = Row("r", "r.png", "d", "id_card", "test", "name", "answerable", "?", render(truth(slots)), slots)
-    response = render(Reading(final, "", final.replace(" ", ""), 0, 0))
-    marked, counts = mark_up(row, response), score(row, response).counts
-    assert parse(response).reading.final == final
-    tally = {
-        kind: marked.verdicts.count(kind)
-        for kind in ("right", "misread", "invented", "lucky", "over_refused", "mark", "omitted")
-    }
-    assert tally["right"] == counts.right_clear + counts.right_partial
-    assert tally["misread"] == counts.misread
-    assert tally["invented"] + tally["lucky"] == counts.invented
-    assert tally["lucky"] == counts.lucky
-    assert tally["over_refused"] == counts.marked_clear
-    assert tally["mark"] == counts.marked_partial + counts.marked_hidden
-    assert tally["omitted"] == counts.omitted_clear + counts.omitted_partial + counts.omitted_hidden
-    assert marked.free == bool(counts.hallucination_free)
+@given(ledgers("ab c1", size=8), st.text("ab c1x", max_size=10), st.text("abx", max_size=2))
+def test_an_answer_is_free_or_an_error_says_why_it_is_not(ledger, final, listed):
+    row = piece("r_1", ledger)
+    marked = mark_up(row, render(Reading(final, listed, final.replace(" ", ""), 0, 0)))
+    assert len(marked.outcomes) == len(marked.symbols) == len(ledger)
+    assert marked.free == bool(score(row, render(Reading(final, listed, final.replace(" ", ""), 0, 0))).counts["free"])
     assert bool(marked.errors) == (not marked.free)
 
 

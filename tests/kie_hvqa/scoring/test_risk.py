@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kie_hvqa.answers.verdicts import Counts
 from kie_hvqa.scoring import risk
 from kie_hvqa.scoring.metrics import compare, summarise
-from kie_hvqa.scoring.scores import Counts, Official, SampleScore
+from kie_hvqa.scoring.scores import Official, SampleScore
 
 
 def sample(number: int, loss: float, confidence: float | None, document: str | None = None) -> SampleScore:
-    counts = Counts(1, clear=2, right_clear=2 if loss == 0 else 1, hallucination_free=int(loss == 0))
+    counts = Counts.of(questions=1, clear_right=2 if loss == 0 else 1, clear_wrong=int(loss != 0), free=int(loss == 0))
     return SampleScore(
         f"s{number}", document or f"d{number}", "id_card", 1, "answerable", None, counts, False, confidence=confidence
     )
@@ -88,9 +89,7 @@ def test_an_interval_is_the_bootstrap_written_out() -> None:
     areas = []
     for _ in range(200):
         again = [s for d in drawn.integers(0, 10, 10, dtype=np.int32) for s in run if s.document_id == f"d{d}"]
-        areas.append(
-            risk.area(risk.rank([1 - s.counts.hallucination_free for s in again], [s.confidence for s in again]))
-        )
+        areas.append(risk.area(risk.rank([1 - s.counts["free"] for s in again], [s.confidence for s in again])))
     found = risk.area_interval(run, np.random.default_rng(0), resamples=200)
     assert found is not None
     assert (found.low[0], found.high[0]) == pytest.approx(tuple(np.percentile(areas, (2.5, 97.5))))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from kie_hvqa.answers.answer import REFUSAL, Reading, render, truth
+from kie_hvqa.answers.answer import REFUSAL, render, truth
 from kie_hvqa.answers.prompt import question
 from kie_hvqa.data.dataset import load_rows
 from kie_hvqa.data.ledger import Row, Slot
@@ -21,37 +21,12 @@ from kie_hvqa.suites import clean, read_suite, twins, wording
 from kie_hvqa.suites.rows import chosen, left_out, twin_pairs
 from kie_hvqa.suites.run import run_suite
 from kie_hvqa.suites.tables import tables, text
-
-NAMES = {"c": "clear", "p": "partial", "h": "hidden"}
-
-
-def slots(value: str, legibility: str) -> tuple[Slot, ...]:
-    return tuple(
-        Slot(char, NAMES[kind], 0.5, (9 * i, 0, 9 * i + 9, 9))  # type: ignore[arg-type]
-        for i, (char, kind) in enumerate(zip(value, legibility, strict=True))
-    )
+from tests.kie_hvqa.pieces import row as damaged_row
+from tests.kie_hvqa.pieces import says, slots
 
 
 def row(name: str, ledger: tuple[Slot, ...], **other: Any) -> Row:
-    plain: dict[str, Any] = {
-        "id": name,
-        "file_name": "x.png",
-        "document_id": name.partition("_")[0],
-        "document_type": "id_card",
-        "split": "test",
-        "field": "name",
-        "question_kind": "answerable",
-        "problem": "<image>What is the name in the image?",
-        "answer": render(truth(ledger)),
-        "slots": ledger,
-        "severity": 0,
-    }
-    return Row(**(plain | other))
-
-
-def says(final: str) -> str:
-    legible = final.replace(" ", "")
-    return render(Reading(final, "", legible, len(legible), 0), tags=True)
+    return damaged_row(name, ledger, **({"severity": 0} | other))
 
 
 # --- clean ---
@@ -72,7 +47,7 @@ def test_clean_by_hand() -> None:
     rates = {name: (rate["value"], rate["n"]) for name, rate in found["rates"].items()}
     assert rates == {
         "marked": (pytest.approx(1 / 14, abs=1e-6), 14),
-        "left_out": (pytest.approx(1 / 14, abs=1e-6), 14),
+        "dropped": (pytest.approx(1 / 14, abs=1e-6), 14),
         "misread": (0.0, 14),
         "right": (pytest.approx(12 / 14, abs=1e-6), 14),
         "false_answers": (1.0, 1),

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import pytest
 
+from kie_hvqa.answers.verdicts import Counts
 from kie_hvqa.config import load
 from kie_hvqa.data.files import read_json
 from kie_hvqa.errors import InputError
-from kie_hvqa.scoring.scores import Counts
+from kie_hvqa.scoring.rates import parts, rates
 from rl import sft
 from rl.recipes import SftRecipe
-from rl.rollouts.rates import parts, rates
 
 
 def test_rates_add_up_over_processes_and_leave_out_what_has_no_slots():
-    first = parts([Counts(questions=1, clear=4, right_clear=3, marked_clear=1, hallucination_free=0)])
-    second = parts([Counts(questions=1, clear=4, right_clear=4, hallucination_free=1)])
+    first = parts([Counts.of(questions=1, clear_right=3, clear_marked=1)])
+    second = parts([Counts.of(questions=1, clear_right=4, free=1)])
     together = {name: (first[name][0] + second[name][0], first[name][1] + second[name][1]) for name in first}
-    assert rates(together) == {"hallucination_free_accuracy": 0.5, "misread_rate": 0.0, "over_refusal_rate": 0.125}
+    assert rates(together) == {
+        "hallucination_free_accuracy": 0.5,
+        "reading_recall": 0.875,
+        "misread_rate": 0.0,
+        "over_refusal_rate": 0.125,
+    }
 
 
 EVALUATED = "evaluation: {every: 2, split: train, limit: 6, batch_size: 4, max_new_tokens: 8, take: best}"
