@@ -44,7 +44,8 @@ def resolve(reading: Reading, value: str) -> Reading:
     text = f"{reading.final} {reading.clear} {reading.not_clear}"
     masks: set[str] = set()
     if _PERHAPS.search(text) is not None:  # a class of characters is found at once, an alternative is not
-        masks = {found[0][0] for found in _MASK.finditer(text)}
+        masks = {found[0][0] for found in _MASK.finditer(reading.final)}
+        masks |= {glyph for glyph in "?*_" if glyph in text}  # a list has no order, so two X in one are no row
         masks = {glyph for glyph in masks if glyph not in value and glyph.swapcase() not in value}
     wide = {} if value.isascii() or _WIDE.search(value) is None else _wide_forms(value)
     if not masks and not (wide and any(char in wide for char in text)):

@@ -20,7 +20,7 @@ many marks is not asked: how many characters are hidden can rarely be seen, that
 between two asserted characters and the value has a word space there (or several), one space is that word space and
 every further one is a mark; in all other places every space is a mark. So "A CD" about "AB CD" with B hidden drops the B, and
 "A  CD" marks it; nobody who leaves characters out in silence writes a space too many. A space where nothing is missing is a
-``surplus_mark``, and a word space that is left out between two characters is ``glued``; neither is a fault in the table.
+``surplus_mark``, and so is each mark of one gap beyond as many as the whole value has slots; a word space that is left out between two characters is ``glued``; neither is a fault in the table.
 
 A *derivable* slot is a hidden one whose character another print on the page gives: never invented, never due.
 
@@ -196,6 +196,11 @@ class Ledger:
         return cls(tuple(slots), value, kinds, kinds.translate(_RIGHT), kinds.translate(_MARKED), known)
 
     @property
+    def nothing(self) -> bool:
+        """Whether nothing can be had: the field is absent, or unreadable and derivable from nowhere."""
+        return self.kind == "absent" or (self.kind == "unreadable" and "d" not in self.kinds)
+
+    @property
     def missing(self) -> bool:
         """Whether something of the field is not to be had: it is absent, or a slot of it is hidden."""
         return self.kind == "absent" or "h" in self.kinds
@@ -230,7 +235,7 @@ class Verdicts:
     @property
     def free(self) -> bool:
         """Hallucination-free; see the module's docstring."""
-        if not self.parsed or (self.about.kind == "absent" and not self.refused):
+        if not self.parsed or (self.about.nothing and not self.refused):
             return False
         return not (self.listed or self.added) and _FAULTS.isdisjoint(self.outcomes)
 
@@ -311,6 +316,7 @@ def _over(about: Ledger, final: str, symbols: Sequence[str | None], places: Sequ
             words = int(inside and MARK in gap)
             if gap.strip(MARK):
                 outcomes.append(kinds[start:i].translate(_MARKED if spaces > words else _DROPPED))
+                surplus += max(0, spaces - words - len(value))
             else:
                 outcomes.append("s" * (i - start))
                 surplus += max(0, spaces - words)

@@ -141,7 +141,7 @@ def test_the_outcome_weight_moves_both_bars_as_documented(weight, margin):
 
 def hallucination_free(policy: Sequence[bool], beliefs: Sequence[Belief]) -> float:
     """The chance that the evaluator counts the answer as hallucination-free."""
-    return expected(policy, beliefs, Prices.of(0.5), value=lambda reward, counts: float(counts.hallucination_free))
+    return expected(policy, beliefs, Prices.of(0.5), value=lambda reward, counts: float(counts["free"]))
 
 
 evens = st.tuples(st.integers(0, 10), st.integers(0, 20)).map(lambda s: Belief(1 - s[0] / 10, 0, s[0] / 10, s[1] / 20))
@@ -183,8 +183,8 @@ def test_leaving_out_is_never_best_even_where_it_costs_more_than_a_mistake(targe
         }
         best = max(earned.values())
         assert max(earns for actions, earns in earned.items() if None not in actions) == best
-        # An answer without any character is the refusal of the field, however many spaces it has.
-        left_out = [earns for actions, earns in earned.items() if None in actions and True in actions]
+        # An answer without any character is the refusal of the field, and what is left out beside a mark lies in its gap.
+        left_out = [earns for actions, earns in earned.items() if None in actions and {*actions} == {True, None}]
         assert max(left_out) < best
 
 
@@ -240,7 +240,7 @@ def test_the_price_list_of_the_documentation():
         "Smit ": (3 + 1 - 4) / 5,  # lucky, but invented
         "S  t ": (2 + 2 - 0.5) / 5,
         "Sn t ": (2 + 2 - 4) / 5,
-        "Sm t   ": (5 - 2 * 0.5) / 5,  # two marks too many
+        "Sm t   ": 1.0,  # how many are hidden is not asked
         "Sm tx ": (3 + 1 + 1 - 4) / 5,  # one character too many: over no slot or over a hidden one
         "     ": (2 - 3 * 0.5) / 5,
         "": (2 - 3 * 0.5) / 5,  # refusing the field is marking every slot

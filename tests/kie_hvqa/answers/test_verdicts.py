@@ -40,13 +40,14 @@ BY_HAND = [
     ("1234.00", "hhccccc", "34.00", "hhrrrrr", False, {}),
     ("1234.00", "cccchhh", "1234", "rrrrhhh", False, {}),
     ("1234.00", "cccchhh", "1234 ", "rrrrmmm", True, {}),
-    ("1234.00", "cccchhh", "1234        ", "rrrrmmm", True, {}),  # how many is not asked
+    ("1234.00", "cccchhh", "1234       ", "rrrrmmm", True, {}),  # how many is not asked
+    ("1234.00", "cccchhh", "1234" + " " * 19, "rrrrmmm", True, {"surplus_marks": 12}),  # within reason
     # A signalled gap refuses its clear slots too.
     ("1234.00", "chccccc", "1 4.00", "rmxrrrr", False, {}),
     # Word spaces: one between two characters is a word space, a further one a mark; at the ends every one is.
     ("Al By", "cc-cc", "Al By", "rrsrr", True, {}),
     ("Al By", "cc-cc", "AlBy", "rrsrr", True, {"glued": 1}),
-    ("Al By", "cc-cc", "Al_By", "rrnrr", False, {"inserted": 1}),
+    ("Al By", "cc-cc", "Al.By", "rrnrr", False, {"inserted": 1}),
     ("Al By", "cc-cc", "Al  By", "rrsrr", True, {"surplus_marks": 1}),
     ("Al By", "cc-cc", "A l By", "rrsrr", True, {"surplus_marks": 1}),
     ("Al By", "cc-cc", " Al By ", "rrsrr", True, {"surplus_marks": 2}),
@@ -110,7 +111,7 @@ def test_what_must_be_refused_whole(legibility: str, reading: Reading | None, fr
         (Reading("anna", "anna", ""), 0, 1, 0),
         (Reading("anna", "anna", "anna"), 4, 1, 3),  # all in both: each is asserted twice
         (Reading("anna", "x", "ana"), 1, 0, 3),
-        (Reading("an a", "", "anna"), 1, 0, 2),  # the mark takes the partial n; the list asserts it all the same
+        (Reading("an a", "", "anna"), 1, 0, 3),  # the mark takes the partial n; the list asserts it all the same
         (Reading("anna"), 0, 0, 0),
     ],
 )
@@ -150,8 +151,8 @@ def test_counts_have_names_and_add_up() -> None:
         Counts.of(right=1)
 
 
-finals = st.text(st.sampled_from("abcde x"), max_size=14)
-lists = st.text(st.sampled_from("abcx"), max_size=4)
+finals = st.text(st.sampled_from("abcde #"), max_size=14)  # no mask: the text itself is laid over the slots
+lists = st.text(st.sampled_from("abcX?"), max_size=4)
 
 
 @settings(deadline=None)
@@ -212,7 +213,7 @@ def test_a_mark_replaced_by_silence_never_gains(data: st.DataObject, legibility:
     policy[data.draw(st.sampled_from(marks))] = "silence"
     after = verdicts(ledger, Reading(read(value, policy)))
     assert after.free <= before.free or after.refused  # all silence is the refusal, and that is a mark on every slot
-    if not after.refused and not before.refused:
+    if "wrong" not in policy and not after.refused and not before.refused:  # a wrong character has more than one place
         for good in ("clear_right", "partial_right", "hidden_marked", "missing_said"):
             assert after.counts[good] <= before.counts[good], good
         for bad in ("misread", "invented", "inserted", "dropped"):
@@ -234,7 +235,7 @@ def test_who_leaves_hidden_characters_out_in_silence_is_never_free(ledger, polic
 
 
 @settings(deadline=None)
-@given(ledgers("abc ", size=9), st.text(st.sampled_from("abc x"), min_size=1, max_size=12))
+@given(ledgers("abc ", size=9), st.text(st.sampled_from("abc #"), min_size=1, max_size=12))
 def test_the_short_way_is_the_long_way(ledger: tuple[Slot, ...], final: str) -> None:
     about = Ledger.of(ledger)
     found = verdicts(about, Reading(final))
@@ -252,6 +253,6 @@ def test_one_more_invention_is_one_more(ledger: tuple[Slot, ...], data: st.DataO
     if not hidden or not honest:
         return
     for already, i in enumerate(data.draw(st.permutations(hidden)), start=1):
-        honest[i] = data.draw(st.sampled_from("VWXYZ"))
+        honest[i] = data.draw(st.sampled_from("VWQYZ"))
         found = verdicts(ledger, Reading("".join(honest)))
         assert found.counts["invented"] == already and not found.free

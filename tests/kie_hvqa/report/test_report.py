@@ -34,7 +34,7 @@ ATTACK = '<script>document.title="owned"</script><img src=x onerror="document.ti
 
 def guess(row: Row) -> str:
     """Every slot filled: what is hidden is invented, an absent field too."""
-    value = "".join("x" if slot.legibility == "hidden" else slot.char for slot in row.slots) or "170"
+    value = "".join("q" if slot.legibility == "hidden" else slot.char for slot in row.slots) or "170"
     return render(Reading(value, "", value.replace(" ", ""), len(value), 0), tags=True)
 
 
@@ -170,7 +170,7 @@ def test_a_failed_reader_and_sampled_answers_are_shown(cards, tmp_path):
     write_report([tmp_path / "drawn"], tmp_path / "report.html")
     page = Page((tmp_path / "report.html").read_text())
     readings = {sample["i"]: sample["R"][0] for sample in page.samples}
-    assert readings[rows[0].id][7:] == [None, [["Ma··a·Quist", 2], ["Maxxa·Quist", 1], [None, 1]]]
+    assert readings[rows[0].id][7:] == [None, [["Ma··a·Quist", 2], ["Maqqa·Quist", 1], [None, 1]]]
     assert readings[rows[1].id][7:] == ["HTTP 429 <b>slow down</b>", []]
     assert page.kinds(0)[rows[1].id] == {"failed"}
     assert len(readings[rows[2].id]) == 7, "one answer, no error: nothing to add"
@@ -189,7 +189,7 @@ def test_the_ledger_lies_over_the_picture(page, cards):
     assert sample["z"] == [192, 96] and sample["p"] < len(page.data["pictures"])
     assert sample["b"][:4] == pytest.approx([round(value, 1) for value in row.slots[0].box])
     symbols, verdicts, inserted, _, label, _, _ = sample["R"][0]
-    assert (symbols, verdicts, inserted, label) == ("Maxxa Quist", "rriirsrrrrr", "", "invented")
+    assert (symbols, verdicts, inserted, label) == ("Maqqa Quist", "rriirsrrrrr", "", "invented")
     assert sample["R"][1][:2] == ["Ma  a Quist", "rrmmrsrrrrr"]
 
 

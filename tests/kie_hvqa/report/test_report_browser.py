@@ -62,7 +62,7 @@ document.body.dataset.probe = JSON.stringify(seen);
 
 
 def guess(row: Row) -> str:
-    value = "".join("x" if slot.legibility == "hidden" else slot.char for slot in row.slots or ()) or "170"
+    value = "".join("q" if slot.legibility == "hidden" else slot.char for slot in row.slots or ()) or "170"
     return render(Reading(value, "", value.replace(" ", ""), len(value), 0), tags=True)
 
 

@@ -51,12 +51,20 @@ def test_ledger_scores_by_hand() -> None:
     found = values(summarise(score_rows(ROWS, RESPONSES))["overall"])
     # clear slots: Smt, mi, AlBy, 34 = 11; partial E; hidden ih, ly, 12 = 6.
     assert found["hallucination_free_accuracy"] == (pytest.approx(1 / 6, abs=1e-6), 6)
-    assert found["clear_accuracy"] == (pytest.approx(8 / 11, abs=1e-6), 11)
+    assert found["reading_recall"] == (pytest.approx(8 / 11, abs=1e-6), 11)
     assert found["invented_rate"] == (pytest.approx(2 / 6, abs=1e-6), 6)
     assert found["lucky_rate"] == (pytest.approx(2 / 6, abs=1e-6), 6)
     assert found["misread_rate"] == (pytest.approx(1 / 9, abs=1e-6), 9)
     assert found["over_refusal_rate"] == (pytest.approx(2 / 11, abs=1e-6), 11)
-    assert found["omitted_rate"] == (pytest.approx(1 / 11, abs=1e-6), 11)
+    assert found["dropped_rate"] == (pytest.approx(1 / 18, abs=1e-6), 18)
+    assert found["refusal_recall"] == (pytest.approx(4 / 6, abs=1e-6), 6)
+    assert found["refusal_precision"] == (pytest.approx(4 / 6, abs=1e-6), 6)
+    assert found["flag_rate"] == (None, 0)  # no partial slot was read right
+    assert found["inserted"] == (pytest.approx(2 / 6, abs=1e-6), 6)  # about the absent field
+    # a_1, a_2, b_2 and c_1 miss something; a_2 and c_1 say so, c_2 says so and is whole.
+    assert found["missing_recall"] == (0.5, 4)
+    assert found["missing_precision"] == (pytest.approx(2 / 3, abs=1e-6), 3)
+    assert found["missing_f1"] == (pytest.approx(4 / 7, abs=1e-6), 7)
     assert found["coverage"] == (pytest.approx(11 / 18, abs=1e-6), 18)
     assert found["false_answer_rate"] == (1.0, 1)
     assert found["parse_failure_rate"] == (0.0, 6)
