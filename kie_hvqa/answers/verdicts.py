@@ -319,7 +319,7 @@ def _over(about: Ledger, final: str, symbols: Sequence[str | None], places: Sequ
                 surplus += max(0, spaces - words - len(value))
             else:
                 outcomes.append("s" * (i - start))
-                surplus += max(0, spaces - words)
+                surplus += max(0, spaces - len(gap))
                 glued += int(inside and not spaces)
         else:
             surplus += spaces
