@@ -40,7 +40,7 @@ def tiles(runs: Sequence[Run], differences: Differences) -> Markup:
             "verdict": "",
         }
         if found is not None and found[name]["mean"] is not None:
-            tile |= {"delta": difference({**found[name], "low": None}, label), "verdict": verdict(found[name], label)}
+            tile |= {"delta": difference(found[name], label, alone=True), "verdict": verdict(found[name], label)}
         shown.append(tile | {"spread": interval(score, label)})
     against = runs[0].name if len(runs) > 1 else None
     return fill("tiles.html", number=len(runs) - 1, name=last.name, against=against, tiles=shown)

@@ -11,7 +11,7 @@ from kie_hvqa.report.charts import Bar, Curve, axis_top, curves, dots, lines
 from kie_hvqa.report.headline import Differences
 from kie_hvqa.report.markup import ARROWS, fill
 from kie_hvqa.runs.run_directory import Run
-from kie_hvqa.scoring import risk
+from kie_hvqa.scoring import selective
 from kie_hvqa.scoring.scores import SampleScore
 from kie_hvqa.scoring.tables import LABELS, LEDGER, ScoreLabel, difference, number, with_interval
 from kie_hvqa.suites.tables import Table
@@ -98,7 +98,7 @@ def risk_section(runs: Sequence[Run], scores: Sequence[Sequence[SampleScore]], d
     """Risk–coverage curves of all runs with confidences, over the rows that they share, and their areas."""
     drawn, rows = [], []
     for index, (run, own) in enumerate(zip(runs, scores, strict=True)):
-        beside = risk.beside(own, places=6)
+        beside = selective.beside(own, places=6)
         if beside is None:
             continue
         area = run.metrics["overall"].get("aurc", {"value": None, "low": None, "high": None})

@@ -31,19 +31,18 @@ parse_failure_rate           answers unparsable or missing                sample
 
 Unparsable answers assert nothing and mark nothing, so they lower ``coverage`` and raise ``dropped_rate``; read the slot
 rates beside ``parse_failure_rate``. Absent fields have no slots and enter only the scores that count questions. ``n`` is
-the denominator. Where it is 0 (no ledger, or no such slot) the score is null, never 0; an interval is null where
-fewer than two documents have a say in it. What becomes of slots: ``kie_hvqa.answers.verdicts``.
+the denominator. Where it is 0 (no ledger, or no such slot) the score is null, never 0; an interval is null ("too few") where
+fewer than five documents have a say in it (``kie_hvqa.scoring.intervals``). What becomes of slots: ``kie_hvqa.answers.verdicts``.
 
-``overall`` has one score more, ``aurc``, the area under risk against coverage (``kie_hvqa.scoring.risk``), null for a reader without
-confidences; ``risk`` has what stands beside it. ``detectable`` is, per score, the smallest difference between two runs over
-these documents that a test finds with power 0.8 *if the runs were independent*: an upper bound, which a paired comparison
+``overall`` has three scores more, ``aurc``, ``augrc`` and ``failure_auroc``, risk against coverage (``kie_hvqa.scoring.risk``), null
+for a reader without confidences; ``risk`` has what stands beside them (``kie_hvqa.scoring.selective``).
+``detectable`` is, per score, the smallest difference between two runs over these documents that a test finds with power 0.8 *if the runs were independent*: an upper bound, which a paired comparison
 undercuts (its own ``detectable`` says by how much). ``by.operator`` counts a sample under each operator of its recipe.
 """
 
 from __future__ import annotations
 
 import itertools
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -53,25 +52,11 @@ import numpy as np
 from kie_hvqa.answers.verdicts import COLUMNS, SUMS
 from kie_hvqa.data.ledger import QUESTION_KINDS, Row
 from kie_hvqa.errors import InputError
-from kie_hvqa.scoring import risk
+from kie_hvqa.scoring import selective
+from kie_hvqa.scoring.intervals import Intervals, difference_intervals, of_sums
 from kie_hvqa.scoring.rates import RATES
 from kie_hvqa.scoring.scores import Official, SampleScore, score
-from kie_hvqa.scoring.statistics import (
-    CONFIDENCE,
-    PLACES,
-    POWER,
-    Documents,
-    Index,
-    Intervals,
-    Matrix,
-    detectable,
-    paired_bootstrap,
-    percentile_intervals,
-    plain,
-    ratio,
-    resample,
-    resamples_for,
-)
+from kie_hvqa.scoring.statistics import CONFIDENCE, PLACES, POWER, Documents, Index, Matrix, detectable, plain
 
 SCHEMA = "kie-hvqa-metrics-1"
 
@@ -80,8 +65,7 @@ OFFICIAL_SCORES: tuple[str, ...] = (*Official._fields[:3], "average", *Official.
 LEDGER_SCORES: tuple[str, ...] = tuple(RATES)
 SCORES: tuple[str, ...] = (*OFFICIAL_SCORES, *LEDGER_SCORES, "parse_failure_rate")
 """Ratios of two sums: what every part of ``metrics.json`` holds."""
-AREA = "aurc"
-OVERALL_SCORES: tuple[str, ...] = (*SCORES, AREA)
+OVERALL_SCORES: tuple[str, ...] = (*SCORES, *selective.AREAS)
 """What ``overall`` and a comparison hold."""
 _NO_SCORE = {"value": None, "low": None, "high": None, "n": 0}
 _NO_DIFFERENCE = {"mean": None, "low": None, "high": None, "n": 0, "detectable": None}
@@ -111,6 +95,12 @@ def _weights() -> tuple[Matrix, Matrix]:
 
 
 _TOP, _BOTTOM = _weights()
+_COUNTS = ("inserted", "surplus_marks")  # a question, without an upper end
+_SPAN = (
+    0.0,
+    np.array([100.0 if name in OFFICIAL_SCORES else np.inf if name in _COUNTS else 1.0 for name in SCORES]),
+)
+"""The least and the largest value that one sample can have."""
 
 
 def score_rows(
@@ -130,55 +120,59 @@ def parts(sample: SampleScore) -> dict[str, tuple[float, float]]:
     return {name: (float(top), float(bottom)) for name, top, bottom in zip(SCORES, tops, bottoms, strict=True)}
 
 
-def summarise(scores: Sequence[SampleScore], *, seed: int = 0, resamples: int | None = None) -> dict[str, Any]:
+def summarise(scores: Sequence[SampleScore]) -> dict[str, Any]:
     """The content of ``metrics.json``. Raises InputError without samples.
 
     ``overall`` and each ``by.<column>.<value>`` hold ``{"value", "low", "high", "n"}`` for every name in ``SCORES``,
-    ``overall`` for ``AREA`` too.
+    ``overall`` for ``selective.AREAS`` too.
     """
     if not scores:
         raise InputError("there is nothing to score", remedy="Check --limit and the dataset.")
     parts = [("overall", "", np.arange(len(scores)))]
     for column, values in _columns(scores).items():
         parts += [(column, str(value), np.array(keep)) for value, keep in values.items()]
-    documents = len({sample.document_id for sample in scores})
-    resamples = resamples or resamples_for(documents)
-    found = _intervals(_sample_sums(scores), [sample.document_id for sample in scores], parts, seed, resamples)
-    overall, bounds = found[0][0], detectable(np.sqrt(2) * found[0][1].error)
-    surest = risk.area_interval(scores, _generator(seed, "risk"))
+    found = _intervals(_sample_sums(scores), [sample.document_id for sample in scores], parts)
+    areas = selective.areas(scores)
+    bounds = [*_bounds(found[0][1]), *([None] * len(selective.AREAS) if areas is None else _bounds(areas[0]))]
     by: dict[str, dict[str, Any]] = {column: {} for column in _columns(())}
     for (column, value, _), (named, _) in zip(parts[1:], found[1:], strict=True):
         by[column][value] = named
     return {
         "schema": SCHEMA,
         "samples": len(scores),
-        "documents": documents,
+        "documents": len({sample.document_id for sample in scores}),
         "missing": sum(sample.missing for sample in scores),
         "unparsable": sum(sample.unparsable and not sample.missing for sample in scores),
         "unreadable_truths": sum(sample.official is None for sample in scores),
         "repairs": dict(sorted(Counter(name for sample in scores for name in sample.repairs).items())),
-        "bootstrap": {"over": "documents", "resamples": resamples, "confidence": CONFIDENCE, "seed": seed},
-        "overall": {
-            **overall,
-            AREA: dict(_NO_SCORE) if surest is None else surest.entry(0, sum(map(risk.confident, scores))),
+        "intervals": {
+            "over": "documents",
+            "method": "clopper-pearson on the effective number",
+            "confidence": CONFIDENCE,
         },
-        "risk": risk.beside(scores, places=PLACES),
+        "overall": {
+            **found[0][0],
+            **{
+                name: dict(_NO_SCORE) if areas is None else areas[0].entry(index, areas[1])
+                for index, name in enumerate(selective.AREAS)
+            },
+        },
+        "risk": selective.beside(scores, places=PLACES),
         "detectable": {
             "power": POWER,
             "confidence": CONFIDENCE,
             "paired": False,
-            "scores": {
-                **{name: plain(bound) for name, bound in zip(SCORES, bounds, strict=True)},
-                AREA: None if surest is None else plain(detectable(np.sqrt(2) * surest.error)[0]),
-            },
+            "scores": dict(zip(OVERALL_SCORES, bounds, strict=True)),
         },
         "by": by,
     }
 
 
-def compare(
-    first: Sequence[SampleScore], second: Sequence[SampleScore], *, seed: int = 0, resamples: int | None = None
-) -> dict[str, dict[str, Any]]:
+def _bounds(found: Intervals) -> list[float | None]:
+    return [plain(bound) for bound in detectable(np.sqrt(2) * found.error)]
+
+
+def compare(first: Sequence[SampleScore], second: Sequence[SampleScore]) -> dict[str, dict[str, Any]]:
     """Paired differences first − second, per score ``{"mean", "low", "high", "n", "detectable"}``.
 
     ``n`` counts shared samples; only samples whose ids are in both runs enter. ``detectable`` is the smallest difference that
@@ -197,33 +191,28 @@ def compare(
             )
     ours, theirs = [one for one, _ in pairs], [other for _, other in pairs]
     a, b = _sample_sums(ours), _sample_sums(theirs)
-    found = paired_bootstrap(
-        (a @ _TOP, a @ _BOTTOM),
-        (b @ _TOP, b @ _BOTTOM),
-        [one.document_id for one in ours],
-        _generator(seed, "compare"),
-        resamples=resamples,
-    )
+    documents = [one.document_id for one in ours]
+    found = difference_intervals((a @ _TOP, a @ _BOTTOM), (b @ _TOP, b @ _BOTTOM), documents, span=_SPAN)
     shared = np.where(((a @ _BOTTOM).sum(axis=0) != 0) & ((b @ _BOTTOM).sum(axis=0) != 0), len(pairs), 0)
     named = {name: found.difference(index, shared[index]) for index, name in enumerate(SCORES)}
-    areas = risk.area_difference(ours, theirs, _generator(seed, "compare risk"))
-    return {**named, AREA: dict(_NO_DIFFERENCE) if areas is None else areas[0].difference(0, areas[1])}
+    areas = selective.difference(ours, theirs)
+    for index, name in enumerate(selective.AREAS):
+        known = areas is not None and not np.isnan(areas[0].value[index])
+        named[name] = areas[0].difference(index, areas[1]) if areas and known else dict(_NO_DIFFERENCE)
+    return named
 
 
 def _intervals(
-    sums: Matrix, documents: Sequence[str], parts: Sequence[tuple[str, str, Index]], seed: int, resamples: int
+    sums: Matrix, documents: Sequence[str], parts: Sequence[tuple[str, str, Index]]
 ) -> list[tuple[dict[str, dict[str, Any]], Intervals]]:
-    """Per part its named scores and their intervals, all from the same draws of documents."""
+    """Per part its named scores and their intervals."""
     owner = Documents.of(documents)
-    added = [Documents(owner.index[keep], owner.count).sums(sums[keep]) for _, _, keep in parts]
-    drawn = resample(added, owner.count, _generator(seed, "documents"), resamples)
     found = []
-    for (_, own), again in zip(added, drawn, strict=True):
-        total = own.sum(axis=0)
-        sizes = total @ _BOTTOM
-        say = (own @ _BOTTOM != 0).sum(axis=0)
-        intervals = percentile_intervals(ratio(total @ _TOP, sizes), ratio(again @ _TOP, again @ _BOTTOM), say)
-        found.append((_named(intervals, sizes), intervals))
+    for _, _, keep in parts:
+        _, own = Documents(owner.index[keep], owner.count).sums(sums[keep])
+        sizes = own @ _BOTTOM
+        intervals = of_sums(own @ _TOP, sizes, span=_SPAN)
+        found.append((_named(intervals, sizes.sum(axis=0)), intervals))
     return found
 
 
@@ -252,10 +241,6 @@ def _columns(scores: Sequence[SampleScore]) -> dict[str, dict[Any, list[int]]]:
                 kept.setdefault(name, []).append(index)
         found[column] = {value: kept[value] for value in _ordered(kept)}
     return found
-
-
-def _generator(seed: int, name: str) -> np.random.Generator:
-    return np.random.default_rng([seed, zlib.crc32(name.encode())])
 
 
 def _named(found: Intervals, sizes: Matrix) -> dict[str, dict[str, Any]]:

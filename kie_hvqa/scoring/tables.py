@@ -37,6 +37,10 @@ LEDGER: dict[str, ScoreLabel] = {
     ),
     "parse_failure_rate": ScoreLabel("unparsable", "answers that hold no reading, or are missing", "lower"),
     "aurc": ScoreLabel("risk over coverage", "mean risk over all coverages, surest answers first (AURC)", "lower"),
+    "augrc": ScoreLabel(
+        "silent failures over coverage", "mean share of answers kept and wrong, over all coverages (AUGRC)", "lower"
+    ),
+    "failure_auroc": ScoreLabel("failures told apart", "a right answer is surer than a wrong one (AUROC)", "higher"),
 }
 
 OFFICIAL: dict[str, ScoreLabel] = {
@@ -61,7 +65,7 @@ _BRIEF = (
         "coverage",
         "false_answer_rate",
     ),
-    *("parse_failure_rate", "aurc", "average", "clear", "not_clear", "final"),
+    *("parse_failure_rate", "aurc", "augrc", "failure_auroc", "average", "clear", "not_clear", "final"),
 )
 
 
@@ -96,8 +100,9 @@ def number(value: float | None, label: ScoreLabel) -> str:
 
 
 def interval(score: Mapping[str, Any], label: ScoreLabel) -> str:
+    """The interval; "too few" where there is a score and documents are too few for one (``intervals.FEWEST``)."""
     if score["low"] is None or score["high"] is None:
-        return "–"
+        return "–" if score.get("value", score.get("mean")) is None else "too few"
     return f"[{_decimal(score['low'] * label.scale)}, {_decimal(score['high'] * label.scale)}]"
 
 
@@ -107,12 +112,11 @@ def with_interval(score: Mapping[str, Any], label: ScoreLabel) -> str:
     return " ".join(part for index, part in enumerate(parts) if index == 0 or part != "–")
 
 
-def difference(found: Mapping[str, Any], label: ScoreLabel) -> str:
-    """A paired difference in percentage points with its interval."""
+def difference(found: Mapping[str, Any], label: ScoreLabel, *, alone: bool = False) -> str:
+    """A paired difference in percentage points with its interval, or ``alone``."""
     if found["mean"] is None:
         return "–"
-    spread = interval(found, label)
-    return _decimal(found["mean"] * label.scale, plus="+") + ("" if spread == "–" else f" {spread}")
+    return _decimal(found["mean"] * label.scale, plus="+") + ("" if alone else f" {interval(found, label)}")
 
 
 def verdict(found: Mapping[str, Any], label: ScoreLabel) -> Literal["better", "worse", ""]:

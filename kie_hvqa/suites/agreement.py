@@ -10,7 +10,7 @@ ratings of item i in category v and n(i) altogether:
   all choices of K wordings, not over one. It falls with K whatever the reader does, so its null stands beside it: Σᵥ p(v)^K,
   what K independent ratings with these shares would give. κ is the same comparison for K = 2.
 
-All are functions of sums over items, so the bootstrap draws documents and divides afterwards.
+All are functions of sums over items, so the jackknife takes one document's sums away and divides afterwards.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from kie_hvqa.scoring.statistics import Documents, Matrix, percentile_intervals, plain, ratio, resample, resamples_for
+from kie_hvqa.scoring.intervals import limits
+from kie_hvqa.scoring.statistics import Documents, Matrix, plain, ratio
 
 Ratings = Sequence[Sequence[Hashable]]
 """Per item its ratings, those that are missing left out."""
@@ -74,27 +75,28 @@ def fleiss_kappa(items: Ratings) -> float:
     return float(sums.kappa(sums.table.sum(axis=0, keepdims=True))[0])
 
 
-def agreement(items: Ratings, documents: Sequence[str], sizes: Sequence[int], seed: int) -> dict[str, Any]:
+def agreement(items: Ratings, documents: Sequence[str], sizes: Sequence[int]) -> dict[str, Any]:
     """``pairwise``, ``kappa`` and ``all_agree`` per size in ``sizes``, each with an interval over ``documents`` (one an item), and
     for ``all_agree`` its ``null``."""
     sums = Sums.of(items, max(2, *sizes))
     owner = Documents.of(documents)
-    used, table = owner.sums(sums.table)
+    _, table = owner.sums(sums.table)
     totals = table.sum(axis=0, keepdims=True)
-    (drawn,) = resample([(used, table)], owner.count, np.random.default_rng([3, seed]), resamples_for(owner.count))
+    without = totals - table
 
-    def entry(value: Matrix, again: Matrix, size: int) -> dict[str, Any]:
+    def entry(value: Matrix, again: Matrix, size: int, least: float = 0.0) -> dict[str, Any]:
         sets = sums.most + size - 1
-        say = np.array([np.count_nonzero(table[:, sets])])
-        return percentile_intervals(value, again[:, None], say).entry(0, int(np.count_nonzero(sums.table[:, sets])))
+        moved = (value - again)[:, None]
+        found = limits(value, moved, table[:, [sets]], span=(least, 1.0))
+        return found.entry(0, int(np.count_nonzero(sums.table[:, sets])))
 
     return {
         "items": int(np.count_nonzero(sums.table[:, sums.most + 1])),
-        "pairwise": entry(sums.agree(totals, 2), sums.agree(drawn, 2), 2),
-        "kappa": entry(sums.kappa(totals), sums.kappa(drawn), 2),
+        "pairwise": entry(sums.agree(totals, 2), sums.agree(without, 2), 2),
+        "kappa": entry(sums.kappa(totals), sums.kappa(without), 2, -1.0),
         "all_agree": {
             str(size): {
-                **entry(sums.agree(totals, size), sums.agree(drawn, size), size),
+                **entry(sums.agree(totals, size), sums.agree(without, size), size),
                 "null": plain(sums.chance(totals, size)[0]),
             }
             for size in sizes

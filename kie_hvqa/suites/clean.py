@@ -4,7 +4,7 @@ A reader can look honest by marking freely. On an undamaged page every slot is c
 is the refusal of a field that is there; leaving characters out is no way around it and is counted beside the marks. A
 field that is *not* there must still be refused whole.
 
-An interval from a bootstrap has no width where nothing ever happened, so ``marked_documents`` has an exact bound as well: the
+``marked_documents`` counts documents, whatever happens inside of them, and has an exact bound to one side: the
 largest share of documents with a mark that would still show none among n with probability 0.05, 1 − 0.05^(1/n), nearly 3/n.
 """
 
@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from kie_hvqa.data.ledger import Row
+from kie_hvqa.scoring.intervals import ratio_intervals
 from kie_hvqa.scoring.scores import SampleScore, score
-from kie_hvqa.scoring.statistics import bootstrap
 
 _SHOWN = 20  # ids of marked questions that are named
 
@@ -39,9 +39,7 @@ def measure(rows: Sequence[Row], responses: Mapping[str, str | None]) -> dict[st
     marked = np.array([[float(_marks(sample) > 0)] for sample in scores])
     tops = [_column(scores, top) for top, _ in _RATES.values()]
     bottoms = [_column(scores, bottom) for _, bottom in _RATES.values()]
-    found = bootstrap(
-        np.hstack([*tops, marked]), np.hstack([*bottoms, asked]), documents, np.random.default_rng([0, len(rows)])
-    )
+    found = ratio_intervals(np.hstack([*tops, marked]), np.hstack([*bottoms, asked]), documents)
     sizes = [int(column.sum()) for column in (*bottoms, asked)]
     names = (*_RATES, "questions_with_a_mark")
     guilty = {sample.document_id for sample in scores if _marks(sample)}

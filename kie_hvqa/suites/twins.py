@@ -12,7 +12,7 @@ overall:
   roles changed, which is what the reader's alphabet alone explains; ``excess`` is their paired difference.
 
 McNemar's exact test, at the highest severity that has pairs and over all of them: pairs in which every visible slot of only one twin was read
-right. The bootstrap draws the documents of the plausible twins, each with its partners.
+right. It goes by documents, as the intervals do: those of the plausible twins, each with its partners.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ import numpy as np
 from kie_hvqa.answers.answer import parse
 from kie_hvqa.answers.verdicts import Counts, verdicts
 from kie_hvqa.data.ledger import Row
-from kie_hvqa.scoring.statistics import Matrix, bootstrap, mcnemar, paired_bootstrap, plain
+from kie_hvqa.scoring.intervals import difference_intervals, ratio_intervals
+from kie_hvqa.scoring.statistics import Documents, Matrix, mcnemar, plain
 from kie_hvqa.suites.rows import Pair, left_out, twin_pairs
 
 
@@ -84,8 +85,8 @@ def measure(rows: Sequence[Row], responses: Mapping[str, str | None]) -> dict[st
         "pairs": len(pairs),
         "without_twin": left_out(rows),
         "evidence_difference": plain(_evidence_difference(pairs)),
-        "overall": _part(read, 0),
-        "by": {"severity": {str(severity): _part(by[severity], 1 + severity) for severity in severities}},
+        "overall": _part(read),
+        "by": {"severity": {str(severity): _part(by[severity]) for severity in severities}},
         "mcnemar": {
             "overall": _mcnemar(read),
             "top_severity": {"severity": severities[-1], **_mcnemar(by[severities[-1]])} if severities else None,
@@ -108,11 +109,11 @@ def _read(pair: Pair, responses: Mapping[str, str | None]) -> Twins:
     return Half.of(plausible, responses.get(plausible.id)), Half.of(implausible, responses.get(implausible.id))
 
 
-def _part(twins: Sequence[Twins], seed: int) -> dict[str, Any]:
+def _part(twins: Sequence[Twins]) -> dict[str, Any]:
     documents = [plausible.row.document_id for plausible, _ in twins]
     sides = [_sums([half[side] for half in twins]) for side in (0, 1)]
-    alone = [bootstrap(*sums, documents, np.random.default_rng([1, seed])) for sums in sides]
-    gaps = paired_bootstrap(sides[0], sides[1], documents, np.random.default_rng([1, seed]))
+    alone = [ratio_intervals(*sums, documents) for sums in sides]
+    gaps = difference_intervals(sides[0], sides[1], documents)
     found: dict[str, Any] = {"pairs": len(twins)}
     for index, name in enumerate(_SCORES):
         found[name] = {
@@ -120,18 +121,17 @@ def _part(twins: Sequence[Twins], seed: int) -> dict[str, Any]:
             for side, kind in enumerate(("plausible", "implausible"))
         }
         found[name]["gap"] = gaps.difference(index, len(twins) if found[name]["plausible"]["n"] else 0)
-    return found | _completions(twins, documents, seed)
+    return found | _completions(twins, documents)
 
 
-def _completions(twins: Sequence[Twins], documents: Sequence[str], seed: int) -> dict[str, Any]:
+def _completions(twins: Sequence[Twins], documents: Sequence[str]) -> dict[str, Any]:
     forward = np.array([completed(implausible, plausible.row) for plausible, implausible in twins], dtype=np.float64)
     reverse = np.array([completed(plausible, implausible.row) for plausible, implausible in twins], dtype=np.float64)
-    rng = [np.random.default_rng([2, seed]) for _ in range(3)]
     ways = [(way[:, :1], way[:, 1:]) for way in (forward, reverse)]
     return {
-        "completion": bootstrap(*ways[0], documents, rng[0]).entry(0, forward[:, 1].sum()),
-        "reverse": bootstrap(*ways[1], documents, rng[1]).entry(0, reverse[:, 1].sum()),
-        "excess": paired_bootstrap(ways[0], ways[1], documents, rng[2]).difference(0, forward[:, 1].sum()),
+        "completion": ratio_intervals(*ways[0], documents).entry(0, forward[:, 1].sum()),
+        "reverse": ratio_intervals(*ways[1], documents).entry(0, reverse[:, 1].sum()),
+        "excess": difference_intervals(ways[0], ways[1], documents).difference(0, forward[:, 1].sum()),
     }
 
 
@@ -141,17 +141,23 @@ def _sums(halves: Sequence[Half]) -> tuple[Matrix, Matrix]:
     return np.array(sides[0]), np.array(sides[1])
 
 
-def _mcnemar(twins: Sequence[Twins]) -> dict[str, Any]:
-    """How many pairs both, one and none of whose twins had every visible slot right, and the exact p."""
-    kept = [(one.visible_right, other.visible_right) for one, other in twins if _visible(one.counts)]
-    only = kept.count((True, False)), kept.count((False, True))
+def _mcnemar(read: Sequence[Twins]) -> dict[str, Any]:
+    """How many pairs both, one and none of whose twins had every visible slot right, and the exact p by documents."""
+    asked = [twins for twins in read if _visible(twins[0].counts)]
+    kept = [(one.visible_right, other.visible_right) for one, other in asked]
+    owner = Documents.of([one.row.document_id for one, _ in asked])
+    first, second = (
+        np.bincount(owner.index, [float(pair == which) for pair in kept], owner.count).astype(np.float64)
+        for which in ((True, False), (False, True))
+    )
     return {
         "pairs": len(kept),
+        "documents": owner.count,
         "both": kept.count((True, True)),
-        "only_plausible": only[0],
-        "only_implausible": only[1],
+        "only_plausible": int(first.sum()),
+        "only_implausible": int(second.sum()),
         "neither": kept.count((False, False)),
-        "p": float(f"{mcnemar(*only):.3g}"),
+        "p": float(f"{mcnemar(first, second):.3g}"),
     }
 
 

@@ -27,8 +27,9 @@ import numpy as np
 from kie_hvqa.answers.answer import MARK, parse
 from kie_hvqa.answers.verdicts import verdicts
 from kie_hvqa.data.ledger import Row, Slot
+from kie_hvqa.scoring.intervals import ratio_intervals
 from kie_hvqa.scoring.metrics import compare, score_rows, summarise
-from kie_hvqa.scoring.statistics import bootstrap, plain
+from kie_hvqa.scoring.statistics import plain
 from kie_hvqa.suites.agreement import agreement
 
 BASE = "official"
@@ -92,10 +93,10 @@ def _agreement(
     documents = [row.document_id for row, _ in slots]
     kinds = [[_kind(symbol) for symbol in symbols] for symbols in zip(*readings, strict=True)]
     values = [[symbol for symbol in symbols if _kind(symbol) == "asserted"] for symbols in zip(*readings, strict=True)]
-    marks = agreement(kinds, documents, sizes, 0)
+    marks = agreement(kinds, documents, sizes)
     for size in sizes:
         marks["all_agree"][str(size)]["null_by_legibility"] = plain(_stratified(slots, kinds, size))
-    return {"marks": marks, "values": agreement(values, documents, sizes, 1)}
+    return {"marks": marks, "values": agreement(values, documents, sizes)}
 
 
 def _kind(symbol: Symbol) -> str:
@@ -130,7 +131,7 @@ def _consensus(slots: Sequence[tuple[Row, Slot]], readings: Sequence[Sequence[Sy
     }
     tops = np.stack([top for top, _ in parts.values()], axis=1).astype(np.float64)
     bottoms = np.stack([bottom for _, bottom in parts.values()], axis=1).astype(np.float64)
-    found = bootstrap(tops, bottoms, [row.document_id for row, _ in slots], np.random.default_rng([4, len(readings)]))
+    found = ratio_intervals(tops, bottoms, [row.document_id for row, _ in slots])
     rates = {name: found.entry(index, bottoms[:, index].sum()) for index, name in enumerate(parts)}
     first = np.array([_kind(symbol) == "asserted" for symbol in readings[0]])
     kept = said.sum() / first.sum() if first.any() else float("nan")

@@ -147,8 +147,7 @@ def test_the_headline_shows_values_intervals_and_paired_differences(page, runs, 
     assert difference(found, label) in page.text
     overall = json.loads((runs[1] / "metrics.json").read_text())["overall"]["hallucination_free_accuracy"]
     assert f"{100 * overall['value']:.1f}" in page.text
-    assert f"[{100 * overall['low']:.1f}, {100 * overall['high']:.1f}]" in page.text
-    assert f"±{100 * found['detectable']:.1f}" in page.text
+    assert overall["low"] is None and found["low"] is None and "too few" in page.text  # four documents
 
 
 def test_every_sample_says_which_run_erred_and_how(page):
@@ -381,8 +380,8 @@ def test_a_comparison_holds_three_values_and_three_paired_differences(runs, card
     assert all(set(row) == set(named) | pairs for row in comparison.values())
     row = comparison["hallucination_free_accuracy"]
     assert row["warm_start-base"]["mean"] == pytest.approx(row["warm_start"] - row["base"], abs=2e-6)
-    assert row["grpo-base"]["low"] <= row["grpo-base"]["mean"] <= row["grpo-base"]["high"]
-    assert (row["grpo-warm_start"]["low"], row["grpo-warm_start"]["high"]) == (0.0, 0.0)
+    assert row["grpo-base"]["mean"] > 0 == row["grpo-warm_start"]["mean"]
+    assert row["grpo-base"]["low"] is row["grpo-base"]["high"] is None  # four documents are too few
     table = comparison_table(comparison, list(named))
     assert "warm_start-base" in table.splitlines()[0]
     assert "+58.3" in next(line for line in table.splitlines() if line.startswith("hallucination-free"))

@@ -89,7 +89,7 @@ def test_every_score_has_a_value_an_interval_and_its_size_everywhere() -> None:
     assert list(metrics["by"]) == ["document_type", "severity", "question_kind", "operator"]
     assert list(metrics["by"]["severity"]) == ["0", "2", "6"]
     assert list(metrics["by"]["question_kind"]) == ["answerable", "unreadable", "absent"]
-    assert tuple(metrics["overall"]) == OVERALL_SCORES == (*SCORES, "aurc")
+    assert tuple(metrics["overall"]) == OVERALL_SCORES == (*SCORES, "aurc", "augrc", "failure_auroc")
     parts = [metrics["overall"], *(part for column in metrics["by"].values() for part in column.values())]
     for part in parts:
         assert tuple(part) == (OVERALL_SCORES if part is metrics["overall"] else SCORES)
@@ -136,7 +136,6 @@ def test_the_same_run_gives_the_same_bytes_in_any_order() -> None:
     scores = score_rows(rows, responses)
     one, other = summarise(scores), summarise(scores[::-1])
     assert json.dumps(one) == json.dumps(other)
-    assert json.dumps(summarise(scores, seed=1)) != json.dumps(one)
 
 
 def test_a_thousand_documents_take_under_a_second() -> None:
@@ -168,8 +167,8 @@ def test_comparing_two_runs() -> None:
     assert found["aurc"] == nothing  # these readers give no confidence
     back = compare(guessing, honest)["hallucination_free_accuracy"]
     assert (back["mean"], back["low"], back["high"]) == pytest.approx((-free["mean"], -free["high"], -free["low"]))
-    same = {"mean": 0.0, "low": 0.0, "high": 0.0, "n": 40, "detectable": 0.0}
-    assert compare(honest, honest)["average"] == same
+    same = compare(honest, honest)["average"]
+    assert same["mean"] == 0.0 and same["low"] == -same["high"] < -5  # forty documents do not prove two runs equal
 
 
 def test_the_smallest_difference_follows_from_the_spread_of_the_pairs() -> None:
@@ -213,7 +212,7 @@ def test_only_shared_samples_are_compared() -> None:
 @given(st.lists(ledgers("abc ", size=8), min_size=1, max_size=5))
 def test_a_perfect_run_scores_1_everywhere(drawn: list) -> None:
     rows = [row(f"d{i}_1", ledger) for i, ledger in enumerate(drawn)]
-    overall = summarise(score_rows(rows, {r.id: r.answer for r in rows}), resamples=20)["overall"]
+    overall = summarise(score_rows(rows, {r.id: r.answer for r in rows}))["overall"]
     for name, best in {
         **dict.fromkeys(("clear", "not_clear", "final", "average"), 100),
         "hallucination_free_accuracy": 1,

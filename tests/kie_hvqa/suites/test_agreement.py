@@ -29,7 +29,7 @@ TABLE = [
 def test_the_textbook_example() -> None:
     items = [[category for category, count in enumerate(row) for _ in range(count)] for row in TABLE]
     assert fleiss_kappa(items) == pytest.approx(0.2099, abs=1e-4)
-    found = agreement(items, [f"d{i}" for i in range(10)], (1, 2), 0)
+    found = agreement(items, [f"d{i}" for i in range(10)], (1, 2))
     assert found["pairwise"]["value"] == pytest.approx(0.378, abs=1e-3)
     assert found["kappa"]["value"] == pytest.approx(0.2099, abs=1e-4)
     assert found["kappa"]["low"] < 0.21 < found["kappa"]["high"]
@@ -40,7 +40,7 @@ def test_agreement_at_its_edges() -> None:
     assert fleiss_kappa([["a", "a"], ["b", "b"]]) == 1
     assert fleiss_kappa([["a", "b"], ["b", "a"]]) == -1
     assert math.isnan(fleiss_kappa([["a", "a"], ["a", "a"]]))  # one category only: agreement says nothing
-    nothing = agreement([["a"], []], ["d", "e"], (1, 3), 0)
+    nothing = agreement([["a"], []], ["d", "e"], (1, 3))
     assert nothing["pairwise"] == {"value": None, "low": None, "high": None, "n": 0}
     assert nothing["all_agree"]["1"]["value"] == 1 and nothing["all_agree"]["3"]["value"] is None
     assert nothing["items"] == 0
@@ -54,5 +54,5 @@ ratings = st.lists(st.lists(st.sampled_from("abc"), max_size=5), min_size=1, max
 def test_all_agree_is_every_choice_of_k_ratings(items: list[list[str]], size: int) -> None:
     sets = [chosen for item in items for chosen in combinations(item, size)]
     expected = sum(len(set(chosen)) == 1 for chosen in sets) / len(sets) if sets else None
-    found = agreement(items, [f"d{i}" for i in range(len(items))], (size,), 0)["all_agree"][str(size)]
+    found = agreement(items, [f"d{i}" for i in range(len(items))], (size,))["all_agree"][str(size)]
     assert found["value"] == (None if expected is None else pytest.approx(expected, abs=1e-6))

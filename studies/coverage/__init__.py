@@ -1,0 +1,1 @@
+"""How often the intervals hold: see ``python -m studies.coverage --help``."""
