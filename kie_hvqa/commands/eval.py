@@ -32,7 +32,9 @@ Rows that failed count as unparsed; the same command asks them again (exit statu
         "--out", required=True, type=Path, metavar="DIR", help="run directory; a finished or interrupted one goes on"
     )
     parser.add_argument("--split", metavar="NAME", help="only the rows of this split")
-    parser.add_argument("--limit", type=int, metavar="N", help="only the first N rows")
+    parser.add_argument(
+        "--limit", type=int, metavar="N", help="only the first documents, as many as have N rows or more together"
+    )
     parser.add_argument(
         "--suite",
         choices=("twins", "wording", "clean"),

@@ -18,7 +18,9 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument("--data", type=Path, metavar="DIR_OR_JSONL", help="the dataset that they are about")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="run directory to write")
     parser.add_argument("--split", metavar="NAME", help="only the rows of this split")
-    parser.add_argument("--limit", type=int, metavar="N", help="only the first N rows")
+    parser.add_argument(
+        "--limit", type=int, metavar="N", help="only the first documents, as many as have N rows or more together"
+    )
     parser.set_defaults(run=run)
 
 

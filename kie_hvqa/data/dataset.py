@@ -10,6 +10,7 @@ rows, and raises at the first refusal.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,20 +70,23 @@ def dataset_root(path: str | Path) -> Path:
 
 
 def load_rows(path: str | Path, *, split: str | None = None, limit: int | None = None) -> list[Row]:
-    """The rows of ``read_dataset``, all of them: InputError also for a line that ``read_dataset`` would refuse."""
+    """The rows of ``read_dataset``, all of them: InputError also for a line that ``read_dataset`` would refuse.
+
+    ``limit`` is a number of rows here, exactly: training counts rows, an evaluation documents.
+    """
     dataset = read_dataset(path, split=split, limit=limit)
     for issue in dataset.issues:
         if issue.kind == "refused":
             raise InputError(
                 issue.what, file=dataset.file, line=issue.line, field=issue.field, remedy="Mend or remove that line."
             )
-    return dataset.rows
+    return dataset.rows[:limit]
 
 
 def read_dataset(path: str | Path, *, split: str | None = None, limit: int | None = None) -> Dataset:
     """The rows of a dataset directory or ``.jsonl`` file, and the issues of a file that is not ours.
 
-    ``split`` keeps the rows of one split, ``limit`` the first rows of what is left (reading stops there). Extra keys
+    ``split`` keeps the rows of one split, ``limit`` the first documents of what is left (``first_documents``). Extra keys
     are allowed. Raises InputError for anything wrong in a file of ours, and for a result without rows.
     """
     if limit is not None and limit < 1:
@@ -98,8 +102,6 @@ def read_dataset(path: str | Path, *, split: str | None = None, limit: int | Non
         if split is None or row.split == split:
             lines[row.id] = line
             rows.append(row)
-        if limit is not None and len(rows) == limit:
-            break
     issues = tuple(source.issues) if isinstance(source, RowFile) else ()
     if not splits:
         refused = f"; all {len(issues)} lines are refused, line {issues[0].line}: {issues[0].what}" if issues else ""
@@ -108,7 +110,30 @@ def read_dataset(path: str | Path, *, split: str | None = None, limit: int | Non
         raise InputError(
             f"no row is in split {split!r}", file=file, field="split", remedy=f"There is: {', '.join(sorted(splits))}."
         )
-    return Dataset(file, rows, lines, issues, ours)
+    rows = first_documents(rows, limit)
+    kept = {row.id for row in rows}
+    return Dataset(file, rows, {name: line for name, line in lines.items() if name in kept}, issues, ours)
+
+
+def first_documents(rows: list[Row], limit: int | None) -> list[Row]:
+    """The rows of the first documents that have ``limit`` rows or more together, in their order; all rows for None.
+
+    Never part of a document: its questions share their luck, so a part of it would cost its reading and tell little (intervals go by
+    documents), and two limits would compare different documents.
+    """
+    if limit is None:
+        return rows
+    sizes = Counter(row.document_id for row in rows)
+    kept: set[str] = set()
+    together = 0
+    for row in rows:
+        if row.document_id in kept:
+            continue
+        if together >= limit:
+            break
+        kept.add(row.document_id)
+        together += sizes[row.document_id]
+    return [row for row in rows if row.document_id in kept]
 
 
 def load_image(path: str | Path) -> Image:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kie_hvqa.data.dataset import Dataset, read_dataset
+from kie_hvqa.data.dataset import Dataset, first_documents, read_dataset
 from kie_hvqa.data.ledger import Row
 from kie_hvqa.errors import InputError
 from kie_hvqa.suites import SUITES
@@ -29,9 +29,9 @@ class Pair:
 def chosen(
     data: str | Path, *, split: str | None = None, limit: int | None = None, suite: str | None = None
 ) -> Dataset:
-    """``read_dataset``, and of its rows those that ``suite`` asks about; ``limit`` counts those.
+    """``read_dataset``, and of its rows those that ``suite`` asks about; ``limit`` counts those, whole documents of them.
 
-    ``twins`` keeps whole pairs only, and its limit is rounded down to them. Raises InputError where nothing is left.
+    ``twins`` keeps whole pairs only, and of its limit all pairs of the documents of the plausible ones. Raises InputError where nothing is left.
     """
     if suite is None:
         return read_dataset(data, split=split, limit=limit)
@@ -42,16 +42,18 @@ def chosen(
     dataset = read_dataset(data, split=split)
     rows = dataset.rows
     if suite == "clean":
-        rows = [row for row in rows if row.severity == 0][:limit]
+        rows = first_documents([row for row in rows if row.severity == 0], limit)
         needed = "row of severity 0"
     elif suite == "twins":
         pairs = twin_pairs(rows, dataset.file)
-        pairs = pairs if limit is None else pairs[: limit // 2]
+        asked = first_documents([pair.plausible for pair in pairs], None if limit is None else (limit + 1) // 2)
+        own = {row.id for row in asked}
+        pairs = [pair for pair in pairs if pair.plausible.id in own]
         ids = {row.id for pair in pairs for row in (pair.plausible, pair.implausible)}
         rows = [row for row in rows if row.id in ids]
-        needed = "pair of twins" if limit is None or limit > 1 else "pair of twins within one row"
+        needed = "pair of twins"
     else:
-        rows = [row for row in rows if row.slots is not None][:limit]
+        rows = first_documents([row for row in rows if row.slots is not None], limit)
         needed = "row with a ledger"
     if not rows:
         part = "" if split is None else f" in split {split!r}"

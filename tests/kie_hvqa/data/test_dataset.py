@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 
 from kie_hvqa.answers.answer import render, truth
-from kie_hvqa.data.dataset import dataset_root, image_path, load_image, load_rows
+from kie_hvqa.data.dataset import dataset_root, image_path, load_image, load_rows, read_dataset
 from kie_hvqa.data.ledger import Row, Slot
 from kie_hvqa.errors import InputError
 from kie_hvqa.scoring.metrics import score_rows
@@ -219,3 +220,16 @@ def test_a_broken_image_is_an_input_error_with_a_remedy(tmp_path: Path) -> None:
         load_image(tmp_path / "none.png")
     with pytest.raises(InputError, match="unreadable"):
         load_image(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("limit", "documents"), [(None, "abc"), (1, "a"), (3, "a"), (4, "ab"), (6, "abc"), (7, "abc"), (99, "abc")]
+)
+def test_a_limit_draws_whole_documents(tmp_path: Path, limit: int | None, documents: str) -> None:
+    order = "aababcc"  # the rows of a document need not stand together
+    rows = [replace(ROW, id=f"r{number}", document_id=name) for number, name in enumerate(order)]
+    written(tmp_path, *(row.to_json() for row in rows))
+    found = read_dataset(tmp_path, limit=limit)
+    assert [row.id for row in found.rows] == [f"r{number}" for number, name in enumerate(order) if name in documents]
+    assert set(found.lines) == {row.id for row in found.rows}
+    assert len(load_rows(tmp_path, limit=limit)) == min(limit or 7, 7)  # training counts rows

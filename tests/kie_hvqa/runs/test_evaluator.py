@@ -262,10 +262,10 @@ def test_a_second_evaluation_is_refused_before_it_changes_a_byte(cards, tmp_path
 def test_a_limit_scores_its_rows_and_keeps_the_others(cards, tmp_path):
     evaluate(cards, Oracle(), tmp_path / "out", progress=False)
     limited = Oracle()
-    assert evaluate(cards, limited, tmp_path / "out", limit=4, progress=False)["samples"] == 4
+    assert evaluate(cards, limited, tmp_path / "out", limit=4, progress=False)["samples"] == 6  # two documents
     assert limited.asked == []
     assert len(read_predictions(tmp_path / "out" / "predictions.jsonl")) == 12
-    assert len(load_run(tmp_path / "out").rows) == 4
+    assert len(load_run(tmp_path / "out").rows) == 6
 
 
 def test_a_truncated_image_stops_the_run_before_anything_is_read(cards, tmp_path):
