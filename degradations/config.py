@@ -68,9 +68,10 @@ class DamageConfig(Config):
 class SimulateConfig(DamageConfig):
     """A dataset of rendered documents.
 
-    ``count``: documents. ``splits``: split to share of the documents. ``templates``: name to weight (all alike if left
-    out). ``scale``: ``tiny`` or ``full`` pages. ``values``: weight of ``natural`` (names, dates, sums) and of ``random``
-    (character strings, so that nothing but pixels helps). ``held_out_operators``: split to the operators that it
+    ``count``: documents. ``splits``: split to share of the documents. ``templates``: name, or path of a template file
+    of one's own, to weight (all shipped ones alike if left out). ``scale``: ``tiny`` or ``full`` pages. ``values``: weight of ``natural`` (names, dates, sums) and of ``random``
+    (character strings, so that nothing but pixels helps). ``shuffled_rows``: split to the share of its documents whose
+    rows stand in an order that no issuer has (a stress). ``held_out_operators``: split to the operators that it
     never draws. ``question_kinds``: planned shares; a field that ends wholly hidden is ``unreadable`` whatever
     was planned. ``questions_per_document`` samples come from each document; every ``questions_per_image`` of them
     share one damaged image. ``false_premises`` is the share of absent questions that take for granted what the page
@@ -83,6 +84,7 @@ class SimulateConfig(DamageConfig):
     templates: Weights = {}
     scale: Literal["tiny", "full"] = "tiny"
     values: dict[Literal["natural", "random"], Weight] = {"natural": 1.0}
+    shuffled_rows: dict[Split, Annotated[float, Field(ge=0, le=1)]] = {}
     held_out_operators: dict[Split, list[str]] = {}
     question_kinds: dict[QuestionKind, Weight] = {"answerable": 0.84, "unreadable": 0.08, "absent": 0.08}
     questions_per_document: Annotated[int, Field(ge=1, le=1000)] = 4
@@ -93,9 +95,14 @@ class SimulateConfig(DamageConfig):
     @field_validator("templates")
     @classmethod
     def _templates(cls, value: dict[str, float]) -> dict[str, float]:
-        from degradations.documents import TEMPLATES
+        from degradations.documents import names, template
+        from degradations.documents.template import is_path
 
-        known(list(value), list(TEMPLATES), "template")
+        for name in value:
+            if is_path(name):
+                template(name)  # says what is wrong with the file
+            else:
+                known([name], list(names()), "template")
         return _some_weight(value) if value else value
 
     @field_validator("splits", "values", "question_kinds")
@@ -110,10 +117,10 @@ class SimulateConfig(DamageConfig):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        from degradations.documents import templates
+        from degradations.documents import template, templates
 
         for name, weight in self.templates.items():
-            if weight > 0 and name not in templates(self.scale):
+            if weight > 0 and self.scale not in template(name).layouts:
                 drawn = ", ".join(templates(self.scale))
                 raise ValueError(f"template {name!r} is not drawn at scale {self.scale!r}; these are: {drawn}")
         if self.twins and (self.questions_per_document % 2 or self.questions_per_image != 1):

@@ -25,7 +25,8 @@ _GOLDEN = 0.6180339887498949
 class PageKey:
     """What a clean page is drawn from. ``scale`` and ``values`` as in ``SimulateConfig``.
 
-    ``printed`` are (field, value) pairs that stand on the page instead of what was drawn for it (a twin's).
+    ``printed`` are (field, value) pairs that stand on the page instead of what was drawn for it (a twin's); ``rows`` as in
+    ``documents.render``.
     """
 
     document_id: str
@@ -35,15 +36,19 @@ class PageKey:
     scale: str
     values: str
     printed: tuple[tuple[str, str], ...] = ()
+    rows: str = "issuer"
 
     def render(self) -> Document:
         rng = generator(self.seed, self.document_id, "page")
-        page = documents.render(self.template, rng, split=self.split, scale=self.scale, values=self.values)
+        page = documents.render(
+            self.template, rng, split=self.split, scale=self.scale, values=self.values, rows=self.rows
+        )
         return reprinted(page, dict(self.printed)) if self.printed else page
 
     def to_json(self) -> dict[str, Any]:
         """What the columns of a row do not say already."""
         data: dict[str, Any] = {"seed": self.seed, "scale": self.scale, "values": self.values}
+        data |= {"rows": self.rows} if self.rows != "issuer" else {}
         return {**data, "printed": dict(self.printed)} if self.printed else data
 
     @classmethod
@@ -67,7 +72,11 @@ class PageKey:
             raise InputError("`printed` maps fields to texts", field="page.printed", remedy="Copy the row whole.")
         # A table of rows gives every row every key: a field that this page does not print anew is empty there.
         texts = tuple((name, value) for name, value in printed.items() if value)
-        return cls(row.document_id, row.split, row.template, **{name: page[name] for name in kinds}, printed=texts)
+        seed = {name: page[name] for name in kinds}
+        rows = page.get("rows") or "issuer"
+        if not isinstance(rows, str):
+            raise InputError("`rows` is a word", field="page.rows", remedy="Copy the row whole.")
+        return cls(row.document_id, row.split, row.template, **seed, printed=texts, rows=rows)
 
 
 def document_id(config: SimulateConfig, index: int) -> str:
@@ -104,4 +113,7 @@ def planned(config: SimulateConfig, index: int) -> PageKey:
     template = pick(rng, names, [weights[name] for name in names])
     kinds = sorted(config.values)
     values = pick(rng, kinds, [config.values[kind] for kind in kinds])
-    return PageKey(name, split_of(config, index), template, config.seed, config.scale, values)
+    split = split_of(config, index)
+    share = dict(config.shuffled_rows).get(split, 0.0)  # type: ignore[call-overload]
+    rows = "shuffled" if share > 0 and rng.random() < share else "issuer"
+    return PageKey(name, split, template, config.seed, config.scale, values, rows=rows)

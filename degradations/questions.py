@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from degradations.damage import Question
-from degradations.documents import TEMPLATES, Document, PrintedChar, PrintedField, question_names
+from degradations.documents import Document, PrintedField, question_names, template
 from degradations.legibility import Print
 from degradations.operators import Rng
 from degradations.recipe import pick
@@ -20,8 +20,17 @@ SAME = (
     frozenset({"invoice_number", "receipt_number"}),
     frozenset({"invoice_date", "date"}),
     frozenset({"customer", "buyer_name"}),
-    frozenset({"tax_number", "buyer_code", "seller_code"}),
+    frozenset({"tax_number", "buyer_code", "seller_code", "customer_tax_number"}),
+    frozenset({"iban", "account"}),
+    frozenset({"expiry_date", "valid_until"}),
 )
+# What a document knows a fact by, and the concept that a question about it would ask for.
+FACTS = {
+    "birthplace": "place_of_birth", "street": "address", "chinese_address": "address", "seller_street": "address",
+    "customer_street": "address", "birth": "date_of_birth", "expires": "expiry_date", "issued": "issue_date", "number": "document_number",
+    "date": "invoice_date", "due": "due_date", "seller_name": "seller_name", "blood": "blood_type", "chinese_sex": "sex",
+    "personal_number": "personal_number", "unit": "department",
+}  # fmt: skip
 # False premises: they take for granted something that no page of the type shows.
 PREMISES = {
     "id_card": {
@@ -90,7 +99,7 @@ def plan_questions(
             concept = next((name for name in queue if name not in asked), queue[0])
             queue.remove(concept)
             printed = document.fields[concept]
-            copies = find_copies(document.text, printed)
+            copies = find_copies(printed)
             how = Print(document.ground, printed.style)
             questions.append(Question(kind, concept, printed.question_name, printed.value, printed.boxes, copies, how))
         asked.append(concept)
@@ -103,55 +112,22 @@ def absent_concepts(document: Document) -> dict[str, str]:
     A name that this page prints for anything is left out, and so is one that it would be understood as: a question for
     the "surname" of a card that prints a "surname in Latin letters" has an answer.
     """
-    size = (document.image.shape[1], document.image.shape[0])
-    scale = "tiny" if TEMPLATES[document.template].sizes.get("tiny") == size else "full"
+    scale = document.drawing.get("scale", "full")
     names = question_names(scale)
-    own = names[document.template]
+    own = template(document.template).questions
     taken = {*own.values(), *(printed.question_name for printed in document.fields.values())}
     shown = {*own, *document.fields}
     if scale == "full":
-        shown |= {*TEMPLATES[document.template].also}
+        shown |= {name for fact in document.identity for name in (fact, FACTS.get(fact, fact))}
         shown = shown.union(*(group for group in SAME if group & shown))
     found = dict(NOWHERE)
-    for template, questions in names.items():
-        if template != document.template:
+    for other, questions in names.items():
+        if other != document.template:
             found.update(questions)
     return {concept: name for concept, name in found.items() if concept not in shown and name not in taken}
 
 
-def find_copies(text: Sequence[PrintedChar], printed: PrintedField) -> tuple[tuple[Box, ...], ...]:
-    """The boxes of every other print of the whole value, in type large enough to matter.
-
-    In a machine readable zone the value is part of a longer run and ``<`` stands for a space; elsewhere it has to
-    stand alone. The same date in another order is not found: that is another text.
-    """
+def find_copies(printed: PrintedField) -> tuple[tuple[Box, ...], ...]:
+    """The boxes of every other print of the whole value, in type large enough to matter to who reads the first."""
     height = printed.boxes[0][3] - printed.boxes[0][1]
-    own = {printed.boxes[0]}
-    copies = []
-    for run in runs(text):
-        line = "".join(char.char for char in run)
-        zone = "<<" in line
-        value = printed.value.upper().replace(" ", "<") if zone else printed.value
-        start = line.find(value)
-        while start >= 0:
-            stop = start + len(value)
-            alone = not (line[max(0, start - 1) : start] + line[stop : stop + 1]).strip(" :")
-            boxes = tuple(char.box for char in run[start:stop])
-            if (zone or alone) and boxes[0] not in own and boxes[0][3] - boxes[0][1] >= _COPY_HEIGHT * height:
-                copies.append(boxes)
-            start = line.find(value, start + 1)
-    return tuple(copies)
-
-
-def runs(text: Sequence[PrintedChar]) -> list[list[PrintedChar]]:
-    """Characters that follow each other on one baseline without a gap wider than their height."""
-    found: list[list[PrintedChar]] = []
-    for char in text:
-        if found:
-            last = found[-1][-1].box
-            level = abs(char.box[3] - last[3]) < 0.2 * (last[3] - last[1])
-            if level and -1 <= char.box[0] - last[2] < last[3] - last[1]:
-                found[-1].append(char)
-                continue
-        found.append([char])
-    return found
+    return tuple(boxes for boxes in printed.copies if boxes[0][3] - boxes[0][1] >= _COPY_HEIGHT * height)

@@ -30,13 +30,12 @@ import numpy as np
 from degradations.chance import generator
 from degradations.config import SimulateConfig
 from degradations.damage import Damaged, Question, damage, draw_severity, make_row
-from degradations.documents import Document
-from degradations.documents.names import frequent_surnames, surnames
+from degradations.documents import Document, PrintedField
 from degradations.documents.reprint import reprinted
+from degradations.documents.subjects.names import frequent_surnames, surnames
 from degradations.documents.typeset import measure
 from degradations.legibility import LegibilityModel, Print, ledger
 from degradations.operators import Image, Rng
-from degradations.questions import find_copies
 from degradations.recipe import pick
 from kie_hvqa.data.dataset import load_rows
 from kie_hvqa.data.ledger import Row, Slot
@@ -62,7 +61,10 @@ class Change:
 
 
 def changes(document: Document, kind: str, split: str, rng: Rng) -> list[Change]:
-    """Every change of ``kind`` that ``document`` can bear: its value stands once on the page and has what it takes."""
+    """Every change of ``kind`` that ``document`` can bear: no other print gives its value, and it has what it takes.
+
+    A total is a twin only where neither words nor what was paid less the change say it again.
+    """
     makers: dict[str, tuple[Sequence[str], Callable[[Document, str, str, Rng], tuple[str, Sequence[str]]]]] = {
         "name": (_NAMES, _names),
         "date": (_DATES, _dates),
@@ -70,21 +72,25 @@ def changes(document: Document, kind: str, split: str, rng: Rng) -> list[Change]
         "total": (("total",), _totals),
     }
     fields, make = makers[kind]
-    zoned = any(name.startswith("mrz_") for name in document.fields)
     found = []
     for name in fields:
-        if name not in document.fields or (zoned and kind in ("name", "date")):
-            continue  # a machine readable zone would say the old value
-        if find_copies(document.text, document.fields[name]):
+        if name not in document.fields:
             continue
         plausible, others = make(document, name, split, rng)
         style, width = document.fields[name].style, measure(plausible, document.fields[name].style)
         fitting = tuple(
             o for o in others if len(o) == len(plausible) and o != plausible and abs(measure(o, style) - width) < 0.5
         )
-        if fitting:
+        changed = {i for other in fitting for i, char in enumerate(other) if kind == "name" or char != plausible[i]}
+        if fitting and not changed & told_elsewhere(document.fields[name]):
             found.append(Change(kind, name, plausible, fitting))
     return found
+
+
+def told_elsewhere(field: PrintedField) -> set[int]:
+    """The slots of ``field`` that another print gives, but for what makes a value plausible: sums and check digits."""
+    given = (found for found in field.derivations if found.how not in ("sum", "check"))
+    return {slot for found in given for slot in found.slots}
 
 
 def _names(document: Document, field: str, split: str, rng: Rng) -> tuple[str, Sequence[str]]:
@@ -93,6 +99,8 @@ def _names(document: Document, field: str, split: str, rng: Rng) -> tuple[str, S
     Short names have too few anagrams that look strange.
     """
     printed = document.fields[field]
+    if not printed.value.isupper():
+        return printed.value, []  # the lists are in capitals
     word, _, rest = printed.value.partition(" ")
     width = measure(word, printed.style)
     pool = [n for n in frequent_surnames(split) if len(n) > 4 and 0.75 * width < measure(n, printed.style) <= width]
@@ -165,8 +173,9 @@ def _totals(document: Document, field: str, split: str, rng: Rng) -> tuple[str, 
     """The printed total; the same with one digit before the point changed, and not to a leading zero."""
     value = document.fields[field].value
     others = []
+    whole = [place for place, char in enumerate(value) if char.isdigit()][:-2] or [0]
     for _ in range(2 * CANDIDATES):
-        at = int(rng.integers(0, max(1, value.find("."))))
+        at = pick(rng, whole, [1.0] * len(whole))
         digit = pick(rng, _DIGITS[1:] if at == 0 else _DIGITS, [1.0] * (9 if at == 0 else 10))
         others.append(value[:at] + digit + value[at + 1 :])
     return value, others

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from degradations.chance import generator
-from degradations.documents import TEMPLATES, Document, TextStyle, render
+from degradations.documents import Document, TextStyle, names, render, template
 from degradations.documents.typeset import ink, typeset
 from degradations.operators import FAMILIES, Context, Image, Operator
 from kie_hvqa.config import nearest
@@ -34,7 +34,7 @@ _PAPERS = ("invoice_classic", "till_receipt", "invoice_modern", "fapiao")
 
 def template_sheet(name: str, seed: int) -> Image:
     """Three pages of ``name`` from training and three from the test, uint8 [H, W, 3] RGB."""
-    scale = "full" if "full" in TEMPLATES[name].sizes else "tiny"
+    scale = "full" if "full" in template(name).layouts else "tiny"
     pages = [
         render(name, generator(seed, name, split, str(index)), split=split, scale=scale).image
         for split in ("train", "test")
@@ -135,11 +135,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--only", nargs="+", metavar="NAME", help="templates or families")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(arguments)
-    makers = dict.fromkeys(TEMPLATES, template_sheet) | dict.fromkeys(FAMILIES, family_sheet)
+    makers = dict.fromkeys(names(), template_sheet) | dict.fromkeys(FAMILIES, family_sheet)
     for name in args.only or makers:
         if name not in makers:
             raise InputError(f"no template or family is called {name!r}", field="--only", remedy=nearest(name, makers))
-        kind = "template" if name in TEMPLATES else "family"
+        kind = "template" if name in names() else "family"
         path = args.out / f"{kind}-{name}.jpg"
         args.out.mkdir(parents=True, exist_ok=True)
         with replacing(path, "wb") as stream:

@@ -12,6 +12,7 @@ import numpy as np
 
 from degradations.documents.backgrounds import rosette
 from degradations.documents.model import Colour
+from kie_hvqa.errors import InputError
 
 Rect = tuple[int, int, int, int]  # x0, y0, x1, y1 in whole pixels
 
@@ -162,9 +163,9 @@ def barcode(image: np.ndarray, rng: np.random.Generator, box: Rect, colour: Colo
     """Vertical bars of one to four modules. They encode nothing."""
     x0, y0, x1, y1 = box
     bars = np.zeros(x1 - x0, np.uint8)
-    position = 0
-    while position < len(bars) - 12:
-        width, space = (int(v) * 2 for v in rng.integers(1, 5, 2))
+    position, module = 0, 2 if x1 - x0 > 160 else 1
+    while position < len(bars) - 6 * module:
+        width, space = (int(v) * module for v in rng.integers(1, 5, 2))
         bars[position : position + width] = 255
         position += width + space
     stain(image, np.repeat(bars[None], y1 - y0, axis=0), x0, y0, colour, 0.9)
@@ -218,3 +219,103 @@ def square_code(image: np.ndarray, rng: np.random.Generator, box: Rect, colour: 
         modules[top, left] = finder[:: 1 if row == 0 else -1, :: 1 if column == 0 else -1]
     size = (x1 - x0, y1 - y0)
     stain(image, cv2.resize(modules * np.uint8(255), size, interpolation=cv2.INTER_NEAREST), x0, y0, colour, 0.92)
+
+
+def stripe(image: np.ndarray, box: Rect, colour: Colour = (24, 24, 26)) -> None:
+    """A magnetic stripe."""
+    x0, y0, x1, y1 = box
+    stain(image, np.full((y1 - y0, x1 - x0), 255, np.uint8), x0, y0, colour, 0.95)
+
+
+_BARS: dict[str, tuple[Colour, ...]] = {
+    "FRA": ((38, 60, 150), (244, 244, 244), (206, 40, 52)), "ITA": ((20, 130, 70), (244, 244, 244), (200, 45, 55)),
+    "DEU": ((30, 30, 30), (196, 30, 40), (240, 196, 40)), "ESP": ((186, 30, 40), (246, 196, 30), (186, 30, 40)),
+    "MEX": ((20, 110, 70), (244, 244, 244), (196, 30, 45)),
+}  # fmt: skip
+
+
+def tricolour(image: np.ndarray, box: Rect, variant: str) -> None:
+    """Three bars, upright, or lying for those countries whose flag lies."""
+    x0, y0, x1, y1 = box
+    bars = _BARS.get(variant, ((60, 80, 150), (240, 240, 240), (170, 60, 60)))
+    lying = variant in ("DEU", "ESP", "NLD")
+    for k, colour in enumerate(bars):
+        low, high = k / 3, (k + 1) / 3
+        part = (
+            (x0, round(y0 + low * (y1 - y0)), x1, round(y0 + high * (y1 - y0)))
+            if lying
+            else (round(x0 + low * (x1 - x0)), y0, round(x0 + high * (x1 - x0)), y1)
+        )
+        stain(image, np.full((part[3] - part[1], part[2] - part[0]), 255, np.uint8), part[0], part[1], colour, 0.92)
+
+
+def contactless(image: np.ndarray, box: Rect, colour: Colour) -> None:
+    """Four arcs that spread to the right."""
+    x0, y0, x1, y1 = box
+    mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
+    height = y1 - y0
+    for k in range(4):
+        reach = int(height * (0.2 + 0.18 * k))
+        line = max(1, height // 14)
+        cv2.ellipse(mask, (0, height // 2), (reach, reach), 0, -38, 38, 255, line, cv2.LINE_AA)
+    stain(image, mask, x0, y0, colour, 0.85)
+
+
+def wreath(image: np.ndarray, rng: np.random.Generator, box: Rect, colour: Colour, opacity: float) -> None:
+    """A guilloche rosette."""
+    x0, y0, x1, y1 = box
+    side = min(x1 - x0, y1 - y0)
+    mask = np.zeros((side, side), np.uint8)
+    for turn in (rng.uniform(2, 5), -rng.uniform(2, 5)):
+        rosette(mask, (side / 2, side / 2), side * 0.42, int(rng.integers(8, 22)), 12, turn)
+    stain(image, mask, x0, y0, colour, opacity)
+
+
+def draw(
+    kind: str,
+    image: np.ndarray,
+    rng: np.random.Generator,
+    box: Rect,
+    colour: Colour,
+    opacity: float,
+    picture: np.ndarray | None,
+    variant: str = "",
+) -> None:
+    """Draws ``kind`` into ``box``. ``picture`` is the portrait that a ghost repeats; ``variant`` a country's code."""
+    x0, y0, x1, y1 = box
+    width, height = x1 - x0, y1 - y0
+    radius, cx, cy = max(1, min(width, height) // 2), (x0 + x1) // 2, (y0 + y1) // 2
+    match kind:
+        case "ghost":
+            if picture is not None:
+                ghost(image, cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), x0, y0, opacity)
+        case "signature":
+            signature(image, rng, box, colour)
+        case "chip":
+            chip(image, rng, x0, y0, width, height)
+        case "stars":
+            star_flag(image, box)
+        case "arms":
+            coat_of_arms(image, cx, cy, radius, colour)
+        case "hologram":
+            hologram(image, rng, cx, cy, radius, opacity)
+        case "star":
+            star_badge(image, x0, y0, radius)
+        case "barcode":
+            barcode(image, rng, box, colour)
+        case "square":
+            square_code(image, rng, box, colour)
+        case "logo":
+            logo(image, rng, x0, y0, min(width, height), colour)
+        case "seal":
+            oval_seal(image, box, colour, opacity)
+        case "stripe":
+            stripe(image, box, colour)
+        case "tricolour":
+            tricolour(image, box, variant)
+        case "contactless":
+            contactless(image, box, colour)
+        case "rosette":
+            wreath(image, rng, box, colour, opacity)
+        case _:
+            raise InputError(f"unknown kind of art {kind!r}", remedy="see degradations/documents/elements.py")

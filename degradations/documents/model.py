@@ -55,8 +55,47 @@ class PrintedChar:
 
 
 @dataclass(frozen=True, slots=True)
+class PrintedLine:
+    """One line of print, asked or not: its text, a box a character, and how to set it again.
+
+    ``field`` is the asked field whose value it is, None for everything else on the page.
+    """
+
+    text: str
+    boxes: tuple[Box, ...]
+    style: TextStyle
+    field: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Characters ``places`` of line number ``line`` of ``Document.lines``."""
+
+    line: int
+    places: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Derivation:
+    """Whoever reads all of ``sources`` knows the characters ``slots`` of a field.
+
+    ``how``: ``same`` (the same characters of the same fact, printed elsewhere), ``date`` (a month's name and its number),
+    ``script`` (a name in another script), ``sum`` (a total and its parts), ``change`` (what was paid, and what came back), ``words`` (a sum in words), ``check`` (a check digit),
+    ``code`` (the same in another code), ``parity`` (the sex in a number).
+    """
+
+    slots: tuple[int, ...]
+    sources: tuple[Source, ...]
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
 class PrintedField:
-    """One value a question can ask for: ``boxes`` holds one box a character of ``value``, spaces included."""
+    """One value a question can ask for: ``boxes`` holds one box a character of ``value``, spaces included.
+
+    ``copies`` are the boxes of further prints of the whole value; ``derivations`` say which of its characters can be had from
+    which other print. Both come from what the template says a text means, never from what it looks like.
+    """
 
     name: str
     question_name: str
@@ -64,11 +103,13 @@ class PrintedField:
     boxes: tuple[Box, ...]
     label: str
     style: TextStyle
+    copies: tuple[tuple[Box, ...], ...] = ()
+    derivations: tuple[Derivation, ...] = ()
 
 
 @dataclass(frozen=True)
 class Document:
-    """A clean page. ``image`` and ``ground`` are uint8 [H, W, 3] RGB; ``fields`` by concept; ``text`` every character.
+    """A clean page. ``image`` and ``ground`` are uint8 [H, W, 3] RGB; ``fields`` by concept; ``lines`` all print in order.
 
     ``identity`` holds what is known about the holder or the invoice as plain strings, printed or not;
     ``drawing`` says which palette, background, arrangement and faces were drawn. The thing itself is made of ``material``,
@@ -78,7 +119,7 @@ class Document:
 
     image: np.ndarray
     fields: dict[str, PrintedField]
-    text: tuple[PrintedChar, ...]
+    lines: tuple[PrintedLine, ...]
     document_type: str
     template: str
     identity: dict[str, str]
@@ -87,6 +128,13 @@ class Document:
     material: Material = "paper"
     millimetres: float = 210.0
     corner: float = 0.0
+
+    @property
+    def text(self) -> tuple[PrintedChar, ...]:
+        """Every printed character."""
+        return tuple(
+            PrintedChar(char, box) for line in self.lines for char, box in zip(line.text, line.boxes, strict=True)
+        )
 
     @property
     def density(self) -> float:

@@ -7,15 +7,34 @@ inked by one function on a ground that no blur, light or grain has touched. Thos
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
-from degradations.documents.model import Colour, Document, PrintedChar, PrintedField, TextStyle
+from degradations.documents import meaning
+from degradations.documents.model import Colour, Document, PrintedField, PrintedLine, Source, TextStyle
+from degradations.documents.subjects.said import Rule, Said, dumb
 from degradations.documents.typeset import Line, ink, measure, typeset
 from kie_hvqa.data.ledger import Box
 from kie_hvqa.errors import InputError
+
+
+class Misfit(InputError):
+    """A text that has no room where a template puts it: other values may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Value:
+    """An asked value that waits to be printed: its name, what a question calls it, its label, its text and style."""
+
+    name: str
+    question_name: str
+    label: str
+    said: Said
+    style: TextStyle
+    line: Line
 
 
 class Page:
@@ -23,8 +42,8 @@ class Page:
 
     def __init__(self, image: np.ndarray) -> None:
         self.image = image
-        self.text: list[PrintedChar] = []
-        self._values: list[tuple[str, str, str, str, TextStyle, Line]] = []
+        self._lines: list[tuple[Said, TextStyle, Line]] = []
+        self._values: list[_Value] = []
 
     @property
     def width(self) -> int:
@@ -34,37 +53,45 @@ class Page:
     def height(self) -> int:
         return int(self.image.shape[0])
 
-    def write(self, text: str, style: TextStyle, *, max_width: float | None = None, align: str = "left") -> Line:
-        """Prints ``text`` at the style's position. Raises InputError when it leaves the page or its ``max_width``."""
-        line = self._set(text, style, max_width, align, text)
+    @property
+    def bottom(self) -> float:
+        """How far down anything is printed, asked values included."""
+        lines = [line for _, _, line in self._lines] + [value.line for value in self._values]
+        return max((line.boxes[-1][3] for line in lines if line.boxes), default=0.0)
+
+    def write(self, text: Said | str, style: TextStyle, *, max_width: float | None = None, align: str = "left") -> Line:
+        """Prints ``text`` at the style's position. Raises Misfit when it leaves the page or its ``max_width``."""
+        said = dumb(text) if isinstance(text, str) else text
+        style, line = self._set(said.text, style, max_width, align, said.text)
         ink(self.image, line, style.colour, opaque=style.opaque)
-        self.text.extend(PrintedChar(char, box) for char, box in zip(text, line.boxes, strict=True))
+        self._lines.append((said, style, line))
         return line
 
     def field(
         self,
         name: str,
         question_name: str,
-        value: str,
+        value: Said | str,
         label: str,
         style: TextStyle,
         *,
         max_width: float | None = None,
         align: str = "left",
-    ) -> None:
+    ) -> Line:
         """Registers an asked value; it is printed by ``document``, after everything else."""
-        width = measure(value, style)
-        if align == "right":
-            style = replace(style, x=style.x - width)
-        line = self._set(value, style, max_width, "left", name)
-        self._values.append((name, question_name, value, label, style, line))
+        said = dumb(value) if isinstance(value, str) else value
+        style, line = self._set(said.text, style, max_width, align, name)
+        self._values.append(_Value(name, question_name, label, said, style, line))
+        return line
 
-    def _set(self, text: str, style: TextStyle, max_width: float | None, align: str, name: str) -> Line:
+    def _set(
+        self, text: str, style: TextStyle, max_width: float | None, align: str, name: str
+    ) -> tuple[TextStyle, Line]:
         width = measure(text, style)
         if align != "left":
             style = replace(style, x=style.x - (width if align == "right" else width / 2))
         if max_width is not None and width > max_width + 1e-6:
-            raise InputError(
+            raise Misfit(
                 f"text {text!r} is {width:.1f} pixels wide and its box {max_width:.1f}",
                 remedy="shorten it, widen the box or make the font smaller",
                 field=name,
@@ -73,12 +100,12 @@ class Page:
         if line.boxes:
             x0, y0, x1, y1 = line.boxes[0][0], line.boxes[0][1], line.boxes[-1][2], line.boxes[-1][3]
             if x0 < -0.01 or y0 < -0.01 or x1 > self.width + 0.01 or y1 > self.height + 0.01:
-                raise InputError(
+                raise Misfit(
                     f"text {text!r} leaves the page ({x0:.0f}, {y0:.0f}, {x1:.0f}, {y1:.0f})",
                     remedy="move it, shorten it or make the font smaller",
                     field=name,
                 )
-        return line
+        return style, line
 
     def band(self, box: Box, colour: Colour, opacity: float = 1.0) -> None:
         """A filled rectangle."""
@@ -94,14 +121,6 @@ class Page:
         """A horizontal line."""
         self.band((x0, round(y), x1, round(y) + thickness), colour, 0.8)
 
-    def paste(self, picture: np.ndarray, x: int, y: int, opacity: float = 1.0) -> None:
-        """A picture laid on the ground, uint8 [h, w, 3]."""
-        region = self.image[y : y + picture.shape[0], x : x + picture.shape[1]]
-        if opacity >= 1.0:
-            region[...] = picture
-        else:
-            cv2.addWeighted(picture, opacity, region, 1 - opacity, 0.0, dst=region)
-
     def document(
         self,
         *,
@@ -109,22 +128,32 @@ class Page:
         template: str,
         identity: dict[str, str],
         drawing: dict[str, str],
-        cut: tuple[int, int, int, int] | None = None,
+        rules: Sequence[Rule] = (),
+        height: int | None = None,
     ) -> Document:
-        """Prints the asked values and closes the page; ``cut`` leaves only that part (x0, y0, x1, y1) of it."""
-        x0, y0, x1, y1 = cut or (0, 0, self.width, self.height)
-        image = np.ascontiguousarray(self.image[y0:y1, x0:x1])
+        """Prints the asked values and closes the page; ``height`` ends it there. ``rules``: what follows from what on it."""
+        image = np.ascontiguousarray(self.image[:height])
         ground = image.copy()
-        text = [PrintedChar(printed.char, _moved(printed.box, x0, y0)) for printed in self.text]
+        said = [text for text, _, _ in self._lines] + [value.said for value in self._values]
+        lines = [PrintedLine(text.text, line.boxes, style) for text, style, line in self._lines]
+        for value in self._values:
+            ink(image, value.line, value.style.colour, opaque=value.style.opaque)
+            lines.append(PrintedLine(value.said.text, value.line.boxes, value.style, value.name))
+        index = meaning.indexed(said)
         fields = {}
-        for name, question_name, value, label, style, line in self._values:
-            there = style.at(style.x - x0, style.baseline - y0)
-            line = typeset(value, there) if cut else line
-            ink(image, line, style.colour, opaque=style.opaque)
-            text.extend(PrintedChar(char, box) for char, box in zip(value, line.boxes, strict=True))
-            fields[name] = PrintedField(name, question_name, value, line.boxes, label, there)
-        return Document(image, fields, tuple(text), document_type, template, identity, ground, drawing)
+        for number, value in enumerate(self._values, len(self._lines)):
+            fields[value.name] = PrintedField(
+                value.name,
+                value.question_name,
+                value.said.text,
+                value.line.boxes,
+                value.label,
+                value.style,
+                tuple(_boxes(lines, source) for source in meaning.copies(said, number)),
+                meaning.derivations(said, number, index, rules),
+            )
+        return Document(image, fields, tuple(lines), document_type, template, identity, ground, drawing)
 
 
-def _moved(box: Box, x: int, y: int) -> Box:
-    return (box[0] - x, box[1] - y, box[2] - x, box[3] - y)
+def _boxes(lines: Sequence[PrintedLine], source: Source) -> tuple[Box, ...]:
+    return tuple(lines[source.line].boxes[place] for place in source.places)

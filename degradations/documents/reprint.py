@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from degradations.documents.model import Document, PrintedChar
+from degradations.documents.model import Document
 from degradations.documents.typeset import ink, measure, typeset
 from kie_hvqa.errors import InputError
 
@@ -15,8 +15,9 @@ _ROOM = 0.75  # pixels by which a value may be wider than the one it replaces
 def reprinted(document: Document, values: Mapping[str, str]) -> Document:
     """``document`` with ``values`` (field name to text) printed where those fields' values were.
 
-    A value starts where the old one did. Raises InputError for a field that is not there, a glyph that its face lacks, an
-    empty text, and one that is wider than the old one: what stands beside it would have to move.
+    A value starts where the old one did; it is a copy of nothing and nothing follows from it. Raises InputError for a field
+    that is not there, a glyph that its face lacks, an empty text, and one that is wider than the old one: what stands beside
+    it would have to move.
     """
     fields = dict(document.fields)
     for name, value in values.items():
@@ -28,13 +29,17 @@ def reprinted(document: Document, values: Mapping[str, str]) -> Document:
             what = f"is {over:.1f} pixels wider than the box of {field.value!r}" if value.strip() else "is empty"
             raise InputError(f"text {value!r} {what}", field=name, remedy="use a text that fits")
         line = typeset(value, field.style)
-        fields[name] = replace(field, value=value, boxes=line.boxes)
+        if value != field.value:
+            fields[name] = replace(field, value=value, boxes=line.boxes, copies=(), derivations=())
     image = document.ground.copy()
-    # Values were printed last and in the order of the fields (``Page.document``).
-    text = list(document.text[: len(document.text) - sum(len(field.value) for field in document.fields.values())])
-    for field in fields.values():
-        line = typeset(field.value, field.style)
-        ink(image, line, field.style.colour, opaque=field.style.opaque)
-        text += [PrintedChar(char, box) for char, box in zip(field.value, line.boxes, strict=True)]
+    lines = list(document.lines)
+    for number, line_ in enumerate(
+        lines
+    ):  # values were printed last and in the order of the fields (``Page.document``)
+        if line_.field is not None:
+            field = fields[line_.field]
+            line = typeset(field.value, field.style)
+            ink(image, line, field.style.colour, opaque=field.style.opaque)
+            lines[number] = replace(line_, text=field.value, boxes=line.boxes)
     identity = {**document.identity, **{name: value for name, value in values.items() if name in document.identity}}
-    return replace(document, image=image, fields=fields, text=tuple(text), identity=identity)
+    return replace(document, image=image, fields=fields, lines=tuple(lines), identity=identity)

@@ -10,21 +10,18 @@ import string
 
 import numpy as np
 
-from degradations.documents import eu_card, invoices, licence, passport
-from degradations.documents.backgrounds import ground
-from degradations.documents.looks import jitter
+from degradations.documents.backgrounds import Palette, ground
 from degradations.documents.model import Document, TextStyle
 from degradations.documents.page import Page
+from degradations.documents.subjects.values import LETTERS as NUMBER_LETTERS
+from degradations.documents.subjects.values import characters, jitter, pick
+from degradations.documents.template import template
 from degradations.documents.typeset import measure
-from degradations.documents.values import LETTERS as NUMBER_LETTERS
-from degradations.documents.values import characters, pick
 from kie_hvqa.errors import InputError
 
 LETTERS = string.ascii_uppercase
 SIZES = {"tiny": (12.0, 12.5, 13.0), "full": (25.0, 30.0, 35.0)}
-_CHOICES = tuple(
-    t.seen for t in (licence.TEMPLATE, eu_card.TEMPLATE, passport.TEMPLATE, invoices.CLASSIC, invoices.MODERN)
-)
+_TEMPLATES = ("us_licence", "eu_card", "passport", "invoice_classic", "invoice_modern")
 
 
 def _word(rng: np.random.Generator) -> str:
@@ -43,8 +40,9 @@ def render_text_block(rng: np.random.Generator, *, size: tuple[int, int] = (224,
     if scale not in SIZES:
         raise InputError(f"unknown scale {scale!r}", remedy=f"use one of {', '.join(SIZES)}")
     width, height = size
-    choices = pick(rng, _CHOICES)
-    palette = pick(rng, choices.palettes)
+    choices = template(pick(rng, _TEMPLATES)).looks["train"]
+    palette_name = pick(rng, sorted(choices.palettes))
+    palette = Palette.of(palette_name, choices.palettes[palette_name])
     page = Page(ground(pick(rng, choices.backgrounds), palette, width, height, int(rng.integers(6))).copy())
     y = float(rng.uniform(1, 5))
     while True:
@@ -53,7 +51,7 @@ def render_text_block(rng: np.random.Generator, *, size: tuple[int, int] = (224,
         if y + font_size * 0.3 > height:
             break
         colour = jitter(rng, palette.ink if rng.random() < 0.7 else palette.label, 12)
-        style = TextStyle(*pick(rng, choices.faces), font_size, colour)
+        style = TextStyle(*pick(rng, choices.face_list()), font_size, colour)
         x = float(rng.uniform(1, 0.25 * width if rng.random() < 0.25 else 8))
         text = _word(rng)
         while x + measure(text, style) < width - 1:

@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from degradations.documents import fonts
-from degradations.documents.chinese import CHARACTERS
 from degradations.documents.model import TextStyle
+from degradations.documents.subjects.chinese import CHARACTERS
 from degradations.documents.typeset import Line, ink, pens
 from degradations.operators.base import Image
 from kie_hvqa.errors import InputError

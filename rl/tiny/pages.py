@@ -58,7 +58,8 @@ def draw(kind: str, split: str, seed: int, index: int) -> Document:
     if kind == TEXT_BLOCK:
         return render_text_block(rng, size=(224, 128))
     values = "random" if split == "train" and index % 2 else "natural"
-    return render(kind, rng, split=split, scale="tiny", values=values)
+    rows = "shuffled" if split != "test" and index % 4 else "issuer"  # a value must be found by its label
+    return render(kind, rng, split=split, scale="tiny", values=values, rows=rows)
 
 
 def pool_path(folder: Path, kind: str, split: str, seed: int, count: int) -> Path:

@@ -64,7 +64,7 @@ def fields(scale: str, count: int, seed: int) -> list[Field]:
         names = sorted(name for name, printed in document.fields.items() if len(printed.value) > 2)
         printed = document.fields[names[int(rng.integers(len(names)))]]
         how = Print(document.ground, printed.style)
-        copies = find_copies(document.text, printed)
+        copies = find_copies(printed)
         found.append(Field(f"{index}/{printed.name}", document.image, printed.value, printed.boxes, copies, how))
     return found
 

@@ -7,42 +7,29 @@ import os
 import re
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
 
 from degradations.documents import (
-    TEMPLATES,
     Document,
-    mrz,
-    names,
     question_names,
     render,
     render_text_block,
-    scripts,
     templates,
     typeset,
 )
+from degradations.documents import names as template_names
+from degradations.documents import template as read
+from degradations.documents.subjects import mrz, names, scripts
 from kie_hvqa.errors import InputError
 
-FULL_SIZES = {
-    "us_licence": (638, 1013, 3),
-    "eu_card": (638, 1013, 3),
-    "passport": (1039, 1476, 3),
-    "invoice_classic": (1754, 1240, 3),
-    "invoice_modern": (1754, 1240, 3),
-    "residence_permit": (638, 1013, 3),
-    "national_id": (638, 1013, 3),
-    "chinese_id": (638, 1013, 3),
-    "till_receipt": (1240, 640, 3),
-    "fapiao": (960, 1480, 3),
-}
+TEMPLATES = template_names()
 TINY = templates("tiny")
 
 
-def draw(template: str, seed: int, **choices: str) -> Document:
-    return render(template, np.random.default_rng([seed, 77]), **choices)
+def draw(name: str, seed: int, **choices: str) -> Document:
+    return render(name, np.random.default_rng([seed, 77]), **choices)
 
 
 def best_scale(template: str) -> str:
@@ -81,7 +68,7 @@ def check(document: Document, *, tiny: bool) -> None:
 def test_every_tiny_document_keeps_the_contract(template: str, split: str, values: str) -> None:
     for seed in range(12):
         document = draw(template, seed, split=split, values=values)
-        assert document.template == template and document.document_type == TEMPLATES[template].document_type
+        assert document.template == template and document.document_type == read(template).document_type
         assert all(side % 16 == 0 for side in document.image.shape[:2])
         assert 4 <= len(document.fields) <= 6
         check(document, tiny=True)
@@ -89,19 +76,18 @@ def test_every_tiny_document_keeps_the_contract(template: str, split: str, value
 
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_every_full_document_keeps_the_contract(template: str) -> None:
+    layout = read(template).layouts["full"]
     for seed, split, values in ((0, "train", "natural"), (1, "test", "random")):
         document = draw(template, seed, split=split, values=values, scale="full")
-        if TEMPLATES[template].material == "thermal":  # a roll is torn off where the print ends
-            assert document.image.shape[1] == FULL_SIZES[template][1] - 40 and 600 < len(document.image) < 1240
-        else:
-            assert document.image.shape == FULL_SIZES[template]
+        height, width = document.image.shape[:2]
+        assert width == layout.pixels[0] and document.material == read(template).material
+        assert height == layout.pixels[1] if layout.cut is None else 300 < height <= layout.pixels[1]
+        assert document.density == pytest.approx(width / layout.size[0])
         assert set(document.fields) == set(question_names()[template])
         check(document, tiny=False)
 
 
-@pytest.mark.parametrize(
-    ("template", "scale"), [(name, scale) for name in TEMPLATES for scale in TEMPLATES[name].sizes]
-)
+@pytest.mark.parametrize(("template", "scale"), [(name, scale) for name in TEMPLATES for scale in read(name).layouts])
 def test_values_printed_again_on_the_ground_give_the_image_bit_for_bit(template: str, scale: str) -> None:
     document = draw(template, 5, scale=scale)
     page = document.ground.copy()
@@ -181,36 +167,49 @@ def test_no_surname_is_in_two_splits() -> None:
 
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_test_drawings_are_never_seen_in_training(template: str) -> None:
-    seen, held = TEMPLATES[template].seen, TEMPLATES[template].held
-    assert not {p.name for p in seen.palettes} & {p.name for p in held.palettes}
+    seen, held = read(template).looks["train"], read(template).looks["test"]
+    assert not set(seen.palettes) & set(held.palettes)
     assert not set(seen.backgrounds) & set(held.backgrounds)
-    assert {family for family, _ in held.faces} - {family for family, _ in seen.faces}
-    orders = {arrangement.rows for arrangement in held.arrangements}
+    assert {family for family, _ in held.face_list()} - {family for family, _ in seen.face_list()}
+    named = [{issuer.get("name") for issuer in read(template).issuers[split]} - {None} for split in ("train", "test")]
+    assert not named[0] & named[1]
+    orders = [arrangement.rows for arrangement in held.arrangements if arrangement.rows]
     for seed in range(200):
         arrangement = seen.arrangements[seed % len(seen.arrangements)]
-        shuffled = arrangement.shuffled(np.random.default_rng(seed), orders)
-        assert shuffled.rows not in orders
-        assert sorted(map(sorted, shuffled.rows)) == sorted(map(sorted, arrangement.rows))
-        assert arrangement.fixed == 0 or shuffled.rows[-arrangement.fixed :] == arrangement.rows[-arrangement.fixed :]
-    scale, seeds = best_scale(template), range(10 if template in TINY else 4)
-    train = [draw(template, s, split=split, scale=scale).drawing for s in seeds for split in ("train", "validation")]
-    test = [draw(template, seed, split="test", scale=scale).drawing for seed in seeds]
-    for aspect in ("palette", "background", "arrangement"):
-        assert not {d[aspect] for d in train} & {d[aspect] for d in test}
+        assert arrangement.rows not in orders
+        if len(arrangement.rows) > 2:
+            shuffled = arrangement.shuffled(np.random.default_rng(seed), orders)
+            assert shuffled.rows not in orders
+            assert sorted(map(sorted, shuffled.rows)) == sorted(map(sorted, arrangement.rows))
+
+
+@pytest.mark.parametrize("template", ["us_licence", "eu_card", "passport", "residence_permit"])
+def test_an_issuer_has_one_look_and_one_order_of_rows_and_a_stress_has_another(template: str) -> None:
+    scale = best_scale(template)
+    by_issuer: dict[str, set[tuple[str, ...]]] = {}
+    for seed in range(24):
+        drawing = draw(template, seed, scale=scale).drawing
+        look = tuple(drawing[aspect] for aspect in ("palette", "background", "arrangement", "label_face"))
+        by_issuer.setdefault(drawing["issuer"], set()).add(look)
+    assert len(by_issuer) > 4 and all(len(looks) == 1 for looks in by_issuer.values())
+    assert len(set.union(*by_issuer.values())) > 3
+    shuffled = draw(template, 3, scale=scale, rows="shuffled")
+    assert shuffled.drawing["arrangement"].endswith("-shuffled")
+    assert set(shuffled.fields) == set(draw(template, 3, scale=scale).fields)
 
 
 @pytest.mark.parametrize("template", ["invoice_classic", "invoice_modern"])
 @pytest.mark.parametrize("scale", ["tiny", "full"])
 def test_line_items_add_up(template: str, scale: str) -> None:
     def cents(text: str) -> int:
-        units, hundredths = text.split(".")
+        units, hundredths = text.replace(",", "").split(".")
         return int(units) * 100 + int(hundredths)
 
     for seed in range(8 if scale == "tiny" else 2):
         document = draw(template, seed, scale=scale)
         amounts = []
         for item in document.identity["items"].split("; "):
-            match = re.fullmatch(r"(\d+) x (.+) @ (\d+\.\d\d) = (\d+\.\d\d)", item)
+            match = re.fullmatch(r"(\d+) x (.+) @ ([\d,]+\.\d\d) = ([\d,]+\.\d\d)", item)
             assert match, item
             assert int(match[1]) * cents(match[3]) == cents(match[4])
             assert f"{match[3]}{match[4]}" in printed(document)  # neighbours in the table
@@ -226,8 +225,7 @@ def test_line_items_add_up(template: str, scale: str) -> None:
 def test_a_passport_prints_a_valid_zone_that_agrees_with_its_fields(scale: str, values: str) -> None:
     for seed in range(8 if scale == "tiny" else 2):
         document = draw("passport", seed, scale=scale, values=values)
-        upper, lower = document.identity["mrz_line_1"], document.identity["mrz_line_2"]
-        assert upper + lower in printed(document)
+        upper, lower = (line.text for line in document.lines if len(line.text) == 44)
         assert len(upper) == len(lower) == 44
         for start, end in ((0, 9), (13, 19), (21, 27)):
             assert mrz.check_digit(lower[start:end]) == lower[end]
@@ -258,7 +256,8 @@ def test_a_national_id_prints_the_name_in_both_scripts() -> None:
     met = set()
     for seed in range(6):
         document = draw("national_id", seed, split="test", scale="full")
-        native, script = document.identity["native_surname"], document.identity["script"]
+        native = document.identity["native_surname"]
+        script = {"UKR": "ukrainian", "BGR": "bulgarian", "GRC": "greek"}[document.identity["issuer"]]
         assert scripts.latin(native, script) == document.fields["surname"].value
         assert not native.isascii() and native in printed(document)
         assert names.split_of(document.fields["surname"].value) == "test"
@@ -272,8 +271,10 @@ def test_a_till_receipt_adds_up_to_the_change() -> None:
 
     for seed in range(4):
         document = draw("till_receipt", seed, scale="full")
-        items = re.findall(r"(\d+) x [^;]+ @ ([\d.]+) = ([\d.]+)", document.identity["items"])
-        assert all(int(n) * round(float(p) * 100) == round(float(a) * 100) for n, p, a in items)
+        items = re.findall(r"([\d.]+) x [^;]+ @ ([\d.]+) = ([\d.]+)", document.identity["items"])
+        for count, price, amount in items:
+            assert abs(float(count) * float(price) - float(amount)) <= 0.0051
+        assert items
         assert cents("subtotal") == sum(round(float(a) * 100) for _, _, a in items)
         assert cents("total") == cents("subtotal") + cents("tax")
         assert cents("change") == cents("paid") - cents("total") >= 0
@@ -308,16 +309,16 @@ def test_a_text_block_is_dense_and_has_no_fields() -> None:
 @pytest.mark.parametrize(
     ("choices", "message"),
     [
-        ({"template": "us_license"}, "unknown template 'us_license'. did you mean 'us_licence'?"),
+        ({"name": "us_license"}, "unknown template 'us_license'. did you mean 'us_licence'?"),
         ({"split": "dev"}, "unknown split 'dev'. use one of train, validation, test"),
-        ({"scale": "huge"}, "unknown scale 'huge'. use one of tiny, full"),
-        ({"template": "fapiao", "scale": "tiny"}, "unknown scale 'tiny'. use one of full"),
+        ({"scale": "huge"}, "unknown scale 'huge'. use one of full, tiny"),
+        ({"name": "fapiao", "scale": "tiny"}, "unknown scale 'tiny'. use one of full"),
         ({"values": "real"}, "unknown kind of values 'real'. use one of natural, random"),
     ],
 )
 def test_a_wrong_choice_is_named_with_its_remedy(choices: dict[str, str], message: str) -> None:
     with pytest.raises(InputError) as caught:
-        render(**{"template": "us_licence", "rng": np.random.default_rng(0), **choices})  # type: ignore[arg-type]
+        render(**{"name": "us_licence", "rng": np.random.default_rng(0), **choices})  # type: ignore[arg-type]
     assert str(caught.value) == message
 
 
@@ -326,13 +327,3 @@ def test_concepts_that_a_template_lacks_can_be_asked_about() -> None:
     concepts = {concept for asked in questions.values() for concept in asked}
     assert all(concepts - set(asked) for asked in questions.values())
     assert questions["us_licence"]["surname"] == "LN" and questions["passport"]["surname"] == "surname"
-
-
-def test_a_tiny_document_is_drawn_in_milliseconds() -> None:
-    for template in TINY:
-        best = np.inf
-        for seed in range(40):
-            start = time.process_time()
-            draw(template, seed % 4)  # seeds repeat, so that grounds and glyphs are warm
-            best = min(best, time.process_time() - start)
-        assert best < 0.008, f"{template} takes {best * 1e3:.1f} ms"

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from degradations.documents import chinese, fonts, names, render
+from degradations.documents import fonts, render
+from degradations.documents.subjects import chinese, names
 from kie_hvqa.errors import InputError
 
 

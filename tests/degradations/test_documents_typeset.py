@@ -139,4 +139,4 @@ def test_a_text_that_does_not_fit_is_named() -> None:
         page.field("surname", "surname", "WWWWWWWWWW", "Surname", STYLE.at(20, 20))
     with pytest.raises(InputError, match="leaves the page"):
         page.write("A", STYLE.at(2, 39))
-    assert page.image.min() == 255 and not page.text
+    assert page.image.min() == 255 and not page.bottom

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from degradations import documents, twins
-from degradations.documents import names, scripts, values
+from degradations.documents.subjects import names, scripts, values
 from degradations.simulate import SimulateConfig, write_dataset
 
 for locale in values.PLACES:

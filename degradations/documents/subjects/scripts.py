@@ -10,7 +10,7 @@ import unicodedata
 from dataclasses import dataclass
 from functools import cache
 
-from degradations.documents.names import MAX_LENGTH, SPLITS, listed, split_of
+from degradations.documents.subjects.names import MAX_LENGTH, SPLITS, listed, split_of
 from kie_hvqa.errors import InputError
 
 _CYRILLIC = {
@@ -76,6 +76,20 @@ def latin(text: str, script: str) -> str:
     for source in sorted(table, key=len, reverse=True):  # digraphs first
         plain = plain.replace(source, table[source])
     return plain
+
+
+def aligned(native: str, script: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """Which characters of ``native`` (start, stop) stand for which of its Latin form (start, stop), in order."""
+    table, plain = SCRIPTS[script].table, capitals(native)
+    digraphs = sorted(table, key=len, reverse=True)
+    found, here, there = [], 0, 0
+    while here < len(plain):
+        source = next((s for s in digraphs if plain.startswith(s, here)), plain[here])
+        target = table.get(source, source)
+        if target:
+            found.append(((here, here + len(source)), (there, there + len(target))))
+        here, there = here + len(source), there + len(target)
+    return found
 
 
 def _pairs(script: str, *attributes: str) -> list[tuple[str, str]]:

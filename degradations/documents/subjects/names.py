@@ -17,6 +17,7 @@ from kie_hvqa.errors import InputError
 
 SPLITS = ("train", "validation", "test")
 MAX_LENGTH = 12
+_FEW = 25  # a language with fewer names of a kind would repeat itself
 
 LOCALES = (
     "en_US", "en_GB", "de_DE", "fr_FR", "es_ES", "it_IT", "nl_NL", "pl_PL", "cs_CZ", "sv_SE", "fi_FI", "hr_HR",
@@ -52,14 +53,18 @@ def _usable(names: Iterable[str], longest: int) -> set[str]:
 
 
 @cache
-def surnames(split: str) -> tuple[str, ...]:
-    """Every surname of a split, sorted. Raises InputError for an unknown split."""
+def surnames(split: str, locale: str | None = None, longest: int = MAX_LENGTH) -> tuple[str, ...]:
+    """The surnames of a split, sorted: those of ``locale``, or of all languages where it has too few or is None.
+
+    Raises InputError for an unknown split.
+    """
     if split not in SPLITS:
         raise InputError(f"unknown split {split!r}", remedy=f"use one of {', '.join(SPLITS)}")
     names: set[str] = set()
-    for locale in LOCALES:
-        names |= _usable(listed(locale, "last_names", "last_names_male", "last_names_female"), MAX_LENGTH)
-    return tuple(sorted(name for name in names if split_of(name) == split))
+    for each in (locale,) if locale in LOCALES else LOCALES:
+        names |= _usable(listed(each, "last_names", "last_names_male", "last_names_female"), longest)
+    found = tuple(sorted(name for name in names if split_of(name) == split))
+    return found if len(found) >= _FEW or locale is None else surnames(split, None, longest)
 
 
 @cache
@@ -72,12 +77,12 @@ def frequent_surnames(split: str) -> tuple[str, ...]:
 
 
 @cache
-def given_names(sex: str) -> tuple[str, ...]:
-    """First names for ``sex`` M or F, sorted; X draws from both."""
+def given_names(sex: str, locale: str | None = None) -> tuple[str, ...]:
+    """First names for ``sex`` M or F (both for anything else), sorted; of ``locale`` where it has enough."""
     attributes = {"M": ("first_names_male",), "F": ("first_names_female",)}.get(
         sex, ("first_names_male", "first_names_female")
     )
     names: set[str] = set()
-    for locale in LOCALES:
-        names |= _usable(listed(locale, *attributes), 9)
-    return tuple(sorted(names))
+    for each in (locale,) if locale in LOCALES else LOCALES:
+        names |= _usable(listed(each, *attributes), 9)
+    return tuple(sorted(names)) if len(names) >= _FEW or locale is None else given_names(sex)

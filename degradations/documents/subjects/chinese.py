@@ -11,8 +11,9 @@ from datetime import date
 
 import numpy as np
 
-from degradations.documents.names import split_of
-from degradations.documents.values import characters, pick
+from degradations.documents.subjects.names import split_of
+from degradations.documents.subjects.said import Day, Said
+from degradations.documents.subjects.values import characters, pick
 from kie_hvqa.errors import InputError
 
 SURNAMES = (
@@ -42,10 +43,11 @@ PLACES = (
 ROADS = ("河东", "人民", "解放", "文化", "中山", "新华", "和平", "建设", "胜利", "花园", "学府", "滨江")
 ETHNICITIES = ("汉", "满", "回", "苗", "壮", "白", "土家", "彝")
 TRADES = ("纸品", "科技", "电子", "商贸", "机械", "食品", "建材", "物流", "文具", "五金", "信息技术", "办公用品")
+# Name, model, unit, and the price's bounds in jiao.
 GOODS = (
-    ("*纸制品*复印纸", "A4", "箱"), ("*电子元件*连接线", "2m", "根"), ("*办公用品*墨盒", "黑色", "个"),
-    ("*餐饮服务*餐费", "", "次"), ("*五金制品*螺栓", "M6", "包"), ("*照明设备*灯管", "LED", "支"),
-    ("*文具*签字笔", "0.5mm", "盒"), ("*物流服务*运输费", "", "次"), ("*日用品*手套", "L", "双"),
+    ("*纸制品*复印纸", "A4", "箱", 1200, 2200), ("*电子元件*连接线", "2m", "根", 80, 400), ("*办公用品*墨盒", "黑色", "个", 600, 2400),
+    ("*餐饮服务*餐费", "", "次", 800, 6000), ("*五金制品*螺栓", "M6", "包", 60, 300), ("*照明设备*灯管", "LED", "支", 120, 480),
+    ("*文具*签字笔", "0.5mm", "盒", 150, 450), ("*物流服务*运输费", "", "次", 500, 9000), ("*日用品*手套", "L", "双", 40, 180),
 )  # fmt: skip
 WORDS = "零壹贰叁肆伍陆柒捌玖拾佰仟万亿圆角分整"
 CHARACTERS = "".join(
@@ -90,10 +92,6 @@ def company(rng: np.random.Generator) -> str:
     )
 
 
-def long_date(day: date) -> str:
-    return f"{day.year}年{day.month:02d}月{day.day:02d}日"
-
-
 def identity_check(first: str) -> str:
     """The 18th character of an identity number from its first 17 (GB 11643, ISO 7064 MOD 11-2)."""
     if len(first) != 17 or not first.isdigit():
@@ -103,11 +101,15 @@ def identity_check(first: str) -> str:
     return "10X98765432"[sum(int(c) * w for c, w in zip(first, _WEIGHTS, strict=True)) % 11]
 
 
-def identity_number(rng: np.random.Generator, birth: date, sex: str) -> str:
-    """18 characters: region (99…, given to nobody), birth, sequence (odd for men), check."""
+def identity_number(rng: np.random.Generator, birth: date, sex: str) -> Said:
+    """18 characters: region (99…, given to nobody), the date of birth, sequence (odd for men), check."""
     sequence = int(rng.integers(0, 500)) * 2 + (1 if sex == "M" else 0)
-    first = f"99{characters(rng, '0123456789', 4)}{birth:%Y%m%d}{sequence:03d}"
-    return first + identity_check(first)
+    region = f"99{characters(rng, '0123456789', 4)}"
+    when = Day("birth", f"{birth.year:04d}", f"{birth.month:02d}", f"{birth.day:02d}").said("plain")
+    tail = f"{sequence:03d}"
+    tail += identity_check(region + when.text + tail)
+    own = tuple(f"personal_number:{i}" for i in range(18))
+    return Said(region, own[:6]) + when + Said(tail, own[14:])
 
 
 def credit_check(first: str) -> str:
