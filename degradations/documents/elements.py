@@ -134,7 +134,7 @@ class Put(_Element):
 
 
 class Rows(_Element):
-    """Labelled fields in rows that divide ``box``: the arrangement's, or ``rows``; ``more`` come after them.
+    """Labelled fields in rows that divide ``box``: the arrangement's, or ``rows``; ``without`` leaves some of them out.
 
     ``labels`` overrides the arrangement's; ``flush`` sets values to the right edge. With ``pitch`` rows are so far apart and the
     box's height does not count.
@@ -143,7 +143,7 @@ class Rows(_Element):
     draw: Literal["rows"]
     box: Place
     rows: list[list[str]] | None = None
-    more: list[list[str]] = []
+    without: list[str] = []
     labels: Literal["left", "above"] | None = None
     flush: bool = False
     pitch: float | None = None
@@ -155,7 +155,7 @@ class Rows(_Element):
 
     @property
     def fields(self) -> tuple[str, ...]:
-        return tuple(name for row in (*(self.rows or []), *self.more) for name in row)
+        return tuple(name for row in self.rows or [] for name in row)
 
 
 class Zone(_Element):

@@ -286,9 +286,8 @@ class Setter:
         )
 
     def _rows(self, element: elements.Rows) -> float:
-        rows = [
-            list(row) for row in (element.rows if element.rows is not None else self.look.arrangement.rows)
-        ] + element.more
+        given = element.rows if element.rows is not None else self.look.arrangement.rows
+        rows = [row for row in ([name for name in row if name not in element.without] for row in given) if row]
         small = self.style(element.label_type, "label")
         style = self.style(element.type, "value")
         x, y, w, h = self._box([*element.box[:3], element.box[3] if len(element.box) > 3 else 0], element.fixed)

@@ -22,7 +22,11 @@ from kie_hvqa.data.ledger import value_of
 from kie_hvqa.errors import InputError
 
 BASE = {"seed": 5, "count": 6, "questions_per_document": 4, "severities": {0: 1, 4: 2}, "splits": {"test": 1.0}}
-CONFIG = SimulateConfig.model_validate({**BASE, "scale": "tiny", "twins": {"name": 1, "date": 1, "total": 1}})
+# A passport's zone says names and dates again: it bears neither change.
+PAGES = dict.fromkeys(("us_licence", "eu_card", "invoice_classic", "invoice_modern"), 1)
+CONFIG = SimulateConfig.model_validate(
+    {**BASE, "scale": "tiny", "templates": PAGES, "twins": {"name": 1, "date": 1, "total": 1}}
+)
 
 
 def pairs():
@@ -40,7 +44,8 @@ def test_twins_share_everything_but_one_value():
         a, b = value_of(one.slots), value_of(two.slots)
         assert a != b and len(a) == len(b)
         assert [s.scored for s in one.slots] == [s.scored for s in two.slots]
-        assert abs(one.slots[-1].box[2] - two.slots[-1].box[2]) < 0.51 and one.slots[0].box[:2] == two.slots[0].box[:2]
+        assert abs(one.slots[-1].box[2] - two.slots[-1].box[2]) < 0.51
+        assert one.slots[0].box[:2] == pytest.approx(two.slots[0].box[:2], abs=0.02)
         assert mismatch(one.slots, two.slots) < 0.25
         height, width = first.shape[:2]
         x0, y0 = max(0, int(one.slots[0].box[0]) - 30), max(0, int(one.slots[0].box[1]) - 30)
