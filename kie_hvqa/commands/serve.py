@@ -1,4 +1,4 @@
-"""``kie-hvqa serve``: a checkpoint behind OpenAI's chat completions, on this machine alone unless told otherwise."""
+"""A checkpoint behind OpenAI's chat completions, on this machine alone unless told otherwise."""
 
 from __future__ import annotations
 
@@ -16,7 +16,12 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "model", metavar="MODEL", help="checkpoint or adapter directory, hub id, or `embedded`; also its name over HTTP"
     )
     parser.add_argument("--port", type=int, default=8000, metavar="P", help="default 8000; 0 takes a free one")
-    parser.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="default 127.0.0.1: nobody else can ask")
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="default 127.0.0.1: nobody else can ask. Another one needs a key in KIE_HVQA_SERVE_KEY, which clients send as a bearer token",
+    )
     parser.add_argument(
         "--device", metavar="NAME", help="cpu, cuda, cuda:1 … (default: the accelerator if there is one)"
     )
@@ -28,7 +33,7 @@ def run(args: argparse.Namespace) -> None:
     from kie_hvqa.errors import InputError
     from kie_hvqa.readers import open_reader
     from kie_hvqa.readers.transformers_reader import TransformersReader
-    from kie_hvqa.serving.app import serve
+    from kie_hvqa.serving.server import serve
 
     reader = open_reader(args.model, device=args.device, dtype=args.dtype)
     if not isinstance(reader, TransformersReader):

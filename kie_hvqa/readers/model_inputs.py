@@ -64,6 +64,12 @@ def _takes_features(model: Any, processor: Any) -> bool:
     return grid and "mm_encoder_outputs" in inspect.signature(model.forward).parameters
 
 
+def control_token(processor: Any, text: str) -> str | None:
+    """The first of the model's own control tokens that ``text`` holds; the tokenizer would take it for one. None: it holds none."""
+    tokens = {*processor.tokenizer.all_special_tokens, getattr(processor, "image_token", None)}
+    return min((token for token in tokens if token and token in text), default=None)
+
+
 def never_generated(model: Any, tokenizer: Any, ends: set[int]) -> list[int]:
     """Token ids that no answer may hold: every special token but the ends, and rows of the embedding without a token.
 

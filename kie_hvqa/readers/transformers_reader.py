@@ -274,7 +274,7 @@ class TransformersReader:
 
 def _held(loaded: Loaded, row: Row) -> str | None:
     """Why ``row`` cannot be asked: a question that holds the model's own control tokens would be taken for them."""
-    asked = question(row)
-    tokens = {*loaded.processor.tokenizer.all_special_tokens, getattr(loaded.processor, "image_token", None)}
-    found = sorted(token for token in tokens if token and token in asked)
-    return f"the question holds the model's own token {found[0]!r}" if found else None
+    from kie_hvqa.readers.model_inputs import control_token
+
+    found = control_token(loaded.processor, question(row))
+    return f"the question holds the model's own token {found!r}" if found else None

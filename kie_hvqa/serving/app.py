@@ -1,308 +1,316 @@
-"""``kie-hvqa serve``: a checkpoint behind OpenAI's chat completions, on loopback.
+"""``kie-hvqa serve``: a checkpoint behind OpenAI's chat completions, for other tools and for ``eval`` itself.
 
-transformers' own server (``transformers serve``) reads the request, templates it, generates on one thread and answers,
-streaming or not. What it lacks for a reader that is to be measured is added here, and nothing else:
+The reader that is served is the one that ``eval`` opens (embedded reader, adapters, hub ids, dtype), with its pixel budget and
+its prompts' tokens; what may be asked of it is a closed list (``chat_request``); it answers one request after the other, addresses in turn
+(``turns``), and a client that leaves ends its answer (``generation``). Refusals come in OpenAI's own form.
 
-* the checkpoint is opened as ``eval`` opens it (embedded reader, adapters, hub ids, dtype), and no other one can be asked for;
-* images come under the checkpoint's pixel budget, by the same code as in training and evaluation;
-* image and other control tokens can be neither written nor smuggled in with a question;
-* the text is answered as it was written, its white space and its thinking included (a stream is as transformers cuts it);
-* ``logprobs`` are answered (of the token written, without alternatives), and ``temperature`` 0 is greedy whatever the
-  checkpoint's generation settings say;
-* images are taken as data URLs only: a server must not fetch addresses or open files that a request names;
-* a request that makes no sense is answered 400 with a reason, another model's name 404, in OpenAI's own form.
+On loopback a request must name loopback as its host and be JSON, so that no page in a browser on this machine can ask. Any other
+interface is refused without a key, which comes from the environment (``KIE_HVQA_SERVE_KEY``). It speaks plain HTTP:
+beyond a network that is trusted put a proxy with TLS in front.
 
     kie-hvqa serve embedded --port 8000
     kie-hvqa eval --data DIR --reader openai:embedded@http://127.0.0.1:8000/v1 --prompt question --out OUT
 
-Needs ``pip install 'kie-hvqa[serve]'``.
+Needs ``pip install 'kie-hvqa[serve]'``: Starlette and uvicorn, three routes on a server of HTTP. transformers has a server
+of its own, but it hands unknown keys of a request to the processor, which fetches what they name.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import importlib.util
-import io
+import asyncio
+import contextlib
+import hmac
 import json
-import socket
+import time
 import uuid
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Sequence
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
 
-from kie_hvqa.errors import InputError, WorkError
-from kie_hvqa.readers.transformers_reader import Loaded, TransformersReader
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-LARGEST_REQUEST = 64 << 20  # bytes
-_NEEDED = ("fastapi", "uvicorn", "openai")
+from kie_hvqa.errors import InputError
+from kie_hvqa.serving.chat_request import LARGEST_BODY, BadRequest, ChatRequest, parse_request
+from kie_hvqa.serving.generation import End, Ending, Event, Failed, Generation, Job, OutOfMemory, Piece
+from kie_hvqa.serving.turns import Busy, Held, Shares
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from kie_hvqa.serving.writing import Token
+
+BODY_SECONDS = 60.0  # in which a body must have come
+_PREPARING = 2  # bodies that are parsed and decoded at the same time
 
 
-def serve(reader: TransformersReader, name: str, *, host: str = "127.0.0.1", port: int = 8000) -> None:
-    """Serve ``reader``'s model as ``name`` until interrupted. ``port`` 0 takes a free one; the URL is printed once it is
-    open. InputError where the packages or the model are missing, WorkError for a port that cannot be had.
+class Refusal(Exception):
+    """A request that is answered with an error. ``code`` is for programs."""
+
+    def __init__(self, status: int, message: str, code: str, headers: dict[str, str] | None = None) -> None:
+        self.status, self.message, self.code, self.headers = status, message, code, headers
+
+    def response(self) -> JSONResponse:
+        return JSONResponse({"error": self.said()}, self.status, self.headers)
+
+    def said(self) -> dict[str, str]:
+        kind = "server_error" if self.status >= 500 else "invalid_request_error"
+        return {"message": self.message, "type": kind, "code": self.code}
+
+
+def build_app(
+    generation: Generation, name: str, shown: Callable[[Image], Image], *, key: str | None, loopback: bool
+) -> Starlette:
+    """The application (ASGI): chat completions, the list of the one model, and health.
+
+    ``shown`` makes of an image what the model sees, ``key`` is asked for where there is one, ``loopback`` says whether the
+    server listens there alone.
     """
-    missing = [package for package in _NEEDED if importlib.util.find_spec(package) is None]
-    if missing:
-        raise InputError(
-            f"serving needs {', '.join(missing)}", field="serve", remedy="Install it: `pip install 'kie-hvqa[serve]'`"
-        )
-    with _bound(host, port) as listener:
-        _quiet()
-        loaded = reader.loaded()
-        import uvicorn
 
-        config = uvicorn.Config(build_app(reader, loaded, name), log_level="warning", lifespan="off")
-        server = uvicorn.Server(config)
-        host, port = listener.getsockname()[:2]
-        listener.listen()  # from here on nobody is refused
-        place = f"[{host}]" if ":" in host else host
-        print(f"serving {name} at http://{place}:{port}/v1", flush=True)
-        server.run(sockets=[listener])
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-    except (OSError, OverflowError) as error:
-        listener.close()
-        reason = getattr(error, "strerror", None) or str(error)
-        raise WorkError(f"cannot listen on {host}:{port} ({reason}); name another with --port") from None
-    return listener
-
-
-def build_app(reader: TransformersReader, loaded: Loaded, name: str) -> Any:
-    """The application (ASGI): chat completions, the list of the one model, and health."""
-    from starlette.applications import Starlette
-    from starlette.exceptions import HTTPException
-    from starlette.responses import JSONResponse
-    from starlette.routing import Route
-
-    handler = _handler(reader, loaded, name)
-
-    def refusal(status: int, message: str, code: str) -> JSONResponse:
-        return JSONResponse({"error": {"message": message, "type": "invalid_request_error", "code": code}}, status)
-
-    async def health(request: Any) -> JSONResponse:
+    async def health(request: Request) -> Response:
         return JSONResponse({"status": "ok"})
 
-    async def models(request: Any) -> JSONResponse:
-        model = {"id": name, "object": "model", "created": 0, "owned_by": "kie-hvqa"}
-        return JSONResponse({"object": "list", "data": [model]})
-
-    async def chat_completions(request: Any) -> Any:
-        try:
-            body = await _request_body(request)
-            asked = body.get("model")
-            if asked != name:
-                return refusal(404, f"the model {asked!r} is not served here, {name!r} is", "model_not_found")
-            return await handler.handle_request(body, str(uuid.uuid4()))
-        except BadRequest as error:
-            return refusal(400, str(error), "bad_request")
-        except HTTPException as error:  # how transformers refuses a field that it does not know
-            return refusal(error.status_code, str(error.detail), "refused")
+    async def not_found(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return Refusal(error.status_code, error.detail, "not_found", dict(error.headers or {})).response()
 
     return Starlette(
         routes=[
             Route("/health", health),
-            Route("/v1/models", models),
-            Route("/v1/chat/completions", chat_completions, methods=["POST"]),
-        ]
+            Route("/v1/models", Guarded(Models(name), key, loopback), methods=["GET"]),
+            Route("/v1/chat/completions", Guarded(Chat(generation, name, shown), key, loopback), methods=["POST"]),
+        ],
+        exception_handlers={HTTPException: not_found},
     )
 
 
-class BadRequest(ValueError):
-    """A request that makes no sense; the message says which part."""
+class Guarded:
+    """``app`` behind the checks that every request passes; its refusals become responses."""
+
+    def __init__(self, app: ASGIApp, key: str | None, loopback: bool) -> None:
+        self._app, self._key, self._loopback = app, key, loopback
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            self._check(Request(scope))
+            await self._app(scope, receive, send)
+        except Refusal as refusal:
+            await refusal.response()(scope, receive, send)
+        except ClientDisconnect:
+            pass  # nobody is there to be answered
+
+    def _check(self, request: Request) -> None:
+        if self._loopback and not is_loopback(_host(request)):
+            raise Refusal(403, "this server is asked as localhost or 127.0.0.1 alone", "wrong_host")
+        if self._key is not None:
+            scheme, _, sent = request.headers.get("authorization", "").partition(" ")
+            if scheme.lower() != "bearer" or not hmac.compare_digest(sent.strip().encode(), self._key.encode()):
+                asked = {"WWW-Authenticate": "Bearer"}
+                raise Refusal(401, "a key is needed, as Authorization: Bearer …", "invalid_api_key", asked)
 
 
-async def _request_body(request: Any) -> dict[str, Any]:
-    if int(request.headers.get("content-length") or 0) > LARGEST_REQUEST:
-        raise BadRequest(f"the request is larger than {LARGEST_REQUEST >> 20} MB")
+def _host(request: Request) -> str:
+    """The host that the request was sent to, without its port."""
+    host = request.headers.get("host", "")
+    return host[1 : host.find("]")] if host.startswith("[") else host.partition(":")[0]
+
+
+def is_loopback(host: str) -> bool:
     try:
-        body = json.loads(await request.body())
-    except (ValueError, RecursionError):
-        raise BadRequest("the body is not JSON") from None
-    if not isinstance(body, dict):
-        raise BadRequest("the body is no JSON object")
-    return body
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
-def check_messages(messages: Any) -> None:
-    """BadRequest unless ``messages`` are turns of text and images given as data URLs."""
-    if not isinstance(messages, list) or not messages:
-        raise BadRequest("messages: a list of turns is needed")
-    for turn in messages:
-        if not isinstance(turn, Mapping) or not isinstance(turn.get("role"), str):
-            raise BadRequest("messages: a turn has a role and a content")
-        content = turn.get("content")
-        if isinstance(content, str):
-            continue
-        if not isinstance(content, list):
-            raise BadRequest("messages: a content is text or a list of parts")
-        for part in content:
-            kind = part.get("type") if isinstance(part, Mapping) else None
-            if kind == "text" and isinstance(part.get("text"), str):
-                continue
-            if kind != "image_url":
-                raise BadRequest(f"messages: a part is text or image_url, not {kind!r}")
-            url = part.get("image_url")
-            url = url.get("url") if isinstance(url, Mapping) else url
-            if not isinstance(url, str) or not url.startswith("data:image/"):
-                raise BadRequest("messages: an image is a data URL (data:image/png;base64,…)")
+class Models:
+    """``GET /v1/models``."""
+
+    def __init__(self, name: str) -> None:
+        model = {"id": name, "object": "model", "created": 0, "owned_by": "kie-hvqa"}
+        self._response = JSONResponse({"object": "list", "data": [model]})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._response(scope, receive, send)
 
 
-def decoded(url: str) -> Any:
-    """The image in a base64 data URL, RGB. BadRequest for one that cannot be decoded."""
-    from kie_hvqa.data.pixels import open_image
+class Chat:
+    """``POST /v1/chat/completions``."""
 
-    head, _, data = url.partition(",")
+    def __init__(self, generation: Generation, name: str, shown: Callable[[Image], Image]) -> None:
+        self._generation, self._name, self._shown = generation, name, shown
+        self._shares = Shares()
+        self._preparing = asyncio.Semaphore(_PREPARING)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        client = request.client.host if request.client else ""
+        try:
+            with self._shares.request(client):
+                asked, images = await self._received(request, client)
+                async with _Exchange(self._generation, client, asked, images) as exchange:
+                    response = await self._response(exchange, asked, request)
+                    await response(scope, receive, send)
+        except Busy:
+            message = "this address has as much under way as it may have"
+            raise Refusal(429, message, "rate_limit_exceeded", {"Retry-After": "1"}) from None
+
+    async def _received(self, request: Request, client: str) -> tuple[ChatRequest, list[Image]]:
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            raise Refusal(415, "the body must be application/json", "unsupported_media_type")
+        with self._shares.body(client) as held:
+            body = await _body(request, held)
+            async with self._preparing:
+                return await asyncio.to_thread(self._prepared, body)
+
+    def _prepared(self, body: bytes) -> tuple[ChatRequest, list[Image]]:
+        """The request and its images as the model sees them. Takes its time: not for the event loop."""
+        try:
+            asked = parse_request(body)
+            if asked.model != self._name:
+                what = f"the model {asked.model[:200]!r} is not served here, {self._name!r} is"
+                raise Refusal(404, what, "model_not_found")
+            return asked.without_images(), [self._shown(image) for image in asked.images()]
+        except BadRequest as error:
+            raise _bad(str(error)) from None
+        except InputError as error:  # an image that fits no budget
+            raise _bad(f"messages: {error.what}") from None
+
+    async def _response(self, exchange: _Exchange, asked: ChatRequest, request: Request) -> Response:
+        answer = _Answer(self._name, self._generation, asked)
+        if asked.stream:
+            first = await exchange.next(request)  # what is refused is refused before a stream begins
+            headers = {"Cache-Control": "no-store"}
+            return StreamingResponse(answer.chunks(first, exchange), media_type="text/event-stream", headers=headers)
+        pieces: list[Piece] = []
+        while isinstance(event := await exchange.next(request), Piece):
+            pieces.append(event)
+        return JSONResponse(answer.completion(pieces, event))
+
+
+async def _body(request: Request, held: Held) -> bytes:
+    """The body, counted while it comes. Refusal for one that is too large or too slow."""
+    too_large = Refusal(
+        413, f"the request is larger than {LARGEST_BODY >> 20} MiB", "request_too_large", {"Connection": "close"}
+    )
+    if int(request.headers.get("content-length") or 0) > LARGEST_BODY:
+        raise too_large
+    parts = []
     try:
-        if not head.endswith(";base64"):
-            raise BadRequest("messages: an image's data URL must be base64")
-        return open_image(io.BytesIO(base64.b64decode(data, validate=True)))
-    except binascii.Error:
-        raise BadRequest("messages: an image's data URL is no base64") from None
-    except InputError as error:
-        raise BadRequest(f"messages: {error.what}") from None
+        async with asyncio.timeout(BODY_SECONDS):
+            async for part in request.stream():
+                held.add(len(part))
+                if held.size > LARGEST_BODY:
+                    raise too_large
+                parts.append(part)
+    except TimeoutError:
+        raise Refusal(408, f"the body took more than {BODY_SECONDS:g} s", "timeout", {"Connection": "close"}) from None
+    return b"".join(parts)
 
 
-def _handler(reader: TransformersReader, loaded: Loaded, name: str) -> Any:
-    """transformers' chat handler over the one model."""
-    from transformers import GenerationConfig
-    from transformers.cli.serving.chat_completion import ChatCompletionHandler
-    from transformers.cli.serving.model_manager import ModelManager
-    from transformers.cli.serving.utils import GenerationState
-
-    tokenizer = loaded.processor.tokenizer
-
-    class Handler(ChatCompletionHandler):
-        def __init__(self, **parts: Any) -> None:
-            super().__init__(**parts)
-            self.asked_for_logprobs: set[str] = set()
-
-        def _resolve_model(self, body: dict[str, Any]) -> tuple[str, Any, Any]:
-            return name, loaded.model, loaded.processor
-
-        async def handle_request(self, body: dict[str, Any], request_id: str) -> Any:
-            check_messages(body.get("messages"))
-            self._check(body)
-            if body.get("logprobs") and not body.get("stream"):
-                self.asked_for_logprobs.add(request_id)
-            try:
-                return await super().handle_request(body, request_id)
-            finally:
-                self.asked_for_logprobs.discard(request_id)
-
-        def _check(self, body: Mapping[str, Any]) -> None:
-            for key in ("max_tokens", "max_completion_tokens"):
-                value = body.get(key)
-                if value is not None and (type(value) is not int or value < 1):
-                    raise BadRequest(f"{key} must be a whole number above 0")
-            temperature = body.get("temperature")
-            if temperature is not None and (type(temperature) not in (int, float) or not 0 <= temperature <= 2):
-                raise BadRequest("temperature must lie between 0 and 2")
-            if "generation_config" in body:
-                raise BadRequest("generation_config is the server's own business")
-            for turn in body["messages"]:
-                parts = turn["content"] if isinstance(turn["content"], list) else [{"text": turn["content"]}]
-                for part in parts:
-                    held = [token for token in tokenizer.all_special_tokens if token in part.get("text", "")]
-                    if held:
-                        raise BadRequest(f"messages: the text holds the model's own token {held[0]!r}")
-
-        def _build_generation_config(self, body: Mapping[str, Any], own: Any, use_cb: bool = False) -> Any:
-            config: GenerationConfig = super()._build_generation_config(body, own, use_cb=use_cb)
-            config.do_sample = bool(config.do_sample if body.get("temperature") is None else body["temperature"])
-            config.suppress_tokens = loaded.suppressed or None
-            return config
-
-        def get_processor_inputs_from_messages(self, messages: list[dict[str, Any]], modality: Any) -> Any:
-            turns = super().get_processor_inputs_from_messages(messages, modality)
-            for turn in turns:
-                for part in turn["content"]:
-                    if part["type"] == "image":
-                        part["image"] = self._page(part.pop("url"))
-            return turns
-
-        def _page(self, url: str) -> Any:
-            try:
-                return reader.shown(decoded(url))
-            except InputError as error:
-                raise BadRequest(f"messages: {error.what}") from None
-
-        async def _non_streaming(self, request_id: str, *parts: Any, **named: Any) -> Any:
-            recorder = _Recorder(named["gen_manager"])
-            if request_id in self.asked_for_logprobs:
-                # parts: model, processor, model id, inputs, generation configuration
-                parts[3]["logits_processor"] = [recorder]
-            response = await super()._non_streaming(request_id, *parts, **{**named, "gen_manager": recorder})
-            return _verbatim(response, recorder, loaded)
-
-    manager = ModelManager(device=str(loaded.model.device))  # it loads nothing: the model is there
-    return Handler(model_manager=manager, generation_state=GenerationState())
+def _bad(message: str) -> Refusal:
+    return Refusal(400, message, "bad_request")
 
 
-class _Recorder:
-    """Stands before the generation manager, and among its logits processors where log-probabilities are asked for.
+class _Exchange:
+    """One job from its place in the queue to its end; leaving the block, however that comes about, ends the job."""
 
-    It keeps the text, the tokens and their log-probabilities. A token is known one step after its scores, so one row of them is held, never all. Temperature comes later: these are
-    the model's own probabilities.
-    """
+    def __init__(self, generation: Generation, client: str, asked: ChatRequest, images: Sequence[Image]) -> None:
+        self._generation = generation
+        self._events: asyncio.Queue[Event] = asyncio.Queue()
+        self._loop = asyncio.get_running_loop()
+        self._job = Job(client, asked, images, self._tell)
 
-    def __init__(self, manager: Any) -> None:
-        self._manager = manager
-        self.text = ""
-        self._last: Any = None
-        self._values: list[float] = []
-        self._tokens: list[int] = []
+    async def __aenter__(self) -> _Exchange:
+        self._generation.put(self._job)
+        return self
 
-    def __call__(self, input_ids: Any, scores: Any) -> Any:
-        self._keep(int(input_ids[0, -1]))
-        self._last = scores[0].float().log_softmax(-1)
-        return scores
+    async def __aexit__(self, *_: object) -> None:
+        self._generation.leave(self._job)
 
-    def _keep(self, token: int) -> None:
-        if self._last is not None:
-            self._values.append(float(self._last[token]))
+    def _tell(self, event: Event) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and whoever waited with it
+            self._loop.call_soon_threadsafe(self._events.put_nowait, event)
 
-    async def generate_non_streaming(self, *parts: Any, **named: Any) -> Any:
-        self.text, length, generated = await self._manager.generate_non_streaming(*parts, **named)
-        self._tokens = [int(token) for token in generated]
-        if self._tokens:
-            self._keep(self._tokens[-1])
-        return self.text, length, generated
-
-    def written(self, ends: Collection[int]) -> list[tuple[int, float]] | None:
-        """(token id, log-probability) of the answer, without the token that ends it; None where nobody asked."""
-        if self._last is None:
-            return None
-        pairs = list(zip(self._tokens, self._values, strict=True))
-        return pairs[:-1] if pairs and pairs[-1][0] in ends else pairs
-
-
-def _verbatim(response: Any, recorder: _Recorder, loaded: Loaded) -> Any:
-    """transformers' response with the text as the model wrote it, and the log-probabilities if they were asked for."""
-    from starlette.responses import JSONResponse
-
-    data = json.loads(response.body)
-    choice = data["choices"][0]
-    choice["message"] = {"role": "assistant", "content": recorder.text}
-    written = recorder.written(loaded.ends)
-    if written is not None:
-        choice["logprobs"] = {"content": [_token(loaded, token, value) for token, value in written]}
-    return JSONResponse(data)
+    async def next(self, request: Request | None = None) -> Piece | End:
+        """What comes next. Refusal where the answer failed; ClientDisconnect where ``request`` has lost its client."""
+        coming = asyncio.ensure_future(self._events.get())
+        leaving = asyncio.ensure_future(request.receive()) if request is not None else None
+        try:
+            await asyncio.wait([coming, *([leaving] if leaving else [])], return_when=asyncio.FIRST_COMPLETED)
+            if not coming.done():
+                raise ClientDisconnect  # the body is read: nothing else can come from a client
+            event = coming.result()
+        finally:
+            for waiting in (coming, leaving):
+                if waiting is not None:
+                    waiting.cancel()
+        if isinstance(event, Failed):
+            raise _failure(event.error)
+        return event
 
 
-def _token(loaded: Loaded, token: int, value: float) -> dict[str, Any]:
-    text = loaded.processor.tokenizer.decode([token])
-    return {"token": text, "logprob": value, "bytes": list(text.encode("utf-8", "replace")), "top_logprobs": []}
+def _failure(error: Exception) -> Refusal:
+    if isinstance(error, BadRequest):
+        return _bad(str(error))
+    if isinstance(error, OutOfMemory):
+        return Refusal(503, f"out of memory for this request ({error})", "out_of_memory")
+    if isinstance(error, Ending):
+        return Refusal(503, "the server is ending", "shutting_down")
+    return Refusal(500, "the answer failed; the server's log says why", "internal_error")
 
 
-def _quiet() -> None:
-    """Advice and a line a request from the libraries below are no business of a server's standard error."""
-    from transformers.utils import logging
+class _Answer:
+    """OpenAI's objects for one answer."""
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    def __init__(self, name: str, generation: Generation, asked: ChatRequest) -> None:
+        self._generation, self._asked = generation, asked
+        self._head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": name}
+
+    def completion(self, pieces: Sequence[Piece], end: End) -> dict[str, Any]:
+        message = {"role": "assistant", "content": "".join(piece.text for piece in pieces)}
+        tokens = [token for piece in pieces for token in piece.tokens]
+        choice = {"index": 0, "message": message, "finish_reason": end.reason, **self._logprobs(tokens)}
+        return {**self._head, "object": "chat.completion", "choices": [choice], "usage": _usage(end)}
+
+    async def chunks(self, first: Piece | End, exchange: _Exchange) -> AsyncIterator[str]:
+        """The answer as server-sent events; what goes wrong on the way is an event with an ``error``."""
+        yield self._chunk({"role": "assistant", "content": ""})
+        event = first
+        try:
+            while isinstance(event, Piece):
+                yield self._chunk({"content": event.text}, tokens=event.tokens)
+                event = await exchange.next()
+        except Refusal as refusal:
+            yield _event({"error": refusal.said()})
+            return
+        yield self._chunk({}, reason=event.reason)
+        if self._asked.stream_options is not None and self._asked.stream_options.include_usage:
+            yield _event({**self._head, "object": "chat.completion.chunk", "choices": [], "usage": _usage(event)})
+        yield "data: [DONE]\n\n"
+
+    def _chunk(self, delta: dict[str, str], *, reason: str | None = None, tokens: Sequence[Token] = ()) -> str:
+        choice = {"index": 0, "delta": delta, "finish_reason": reason, **(self._logprobs(tokens) if tokens else {})}
+        return _event({**self._head, "object": "chat.completion.chunk", "choices": [choice]})
+
+    def _logprobs(self, tokens: Sequence[Token]) -> dict[str, Any]:
+        """Of the tokens written, without alternatives; nothing where nobody asked."""
+        if not self._asked.logprobs:
+            return {}
+        content = []
+        for token in tokens:
+            text = self._generation.text(token.id)
+            content.append({"token": text, "logprob": token.logprob, "bytes": [*text.encode()], "top_logprobs": []})
+        return {"logprobs": {"content": content}}
+
+
+def _usage(end: End) -> dict[str, int]:
+    prompt, completion = end.prompt_tokens, end.completion_tokens
+    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+
+
+def _event(data: dict[str, Any]) -> str:
+    return f"data: {json.dumps(data)}\n\n"

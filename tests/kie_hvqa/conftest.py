@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -120,3 +120,27 @@ def kie_hvqa() -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of ``kie-hvqa serve embedded``, as a user starts it. What fails there shows at the end."""
+    errors = tmp_path_factory.mktemp("serve") / "stderr"
+    with errors.open("w") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "kie_hvqa", "serve", "embedded", "--port", "0", "--device", "cpu"],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line.startswith("serving embedded at http://127.0.0.1:"), errors.read_text()
+        yield line.split()[-1]
+        assert process.poll() is None, errors.read_text()
+        assert "Traceback" not in errors.read_text(), errors.read_text()
+    finally:
+        process.kill()
+        process.wait()

@@ -22,31 +22,7 @@ from kie_hvqa.readers.openai_reader import OpenAIReader, data_url
 from kie_hvqa.runs.evaluator import evaluate
 from kie_hvqa.runs.predictions import read_predictions
 
-ROOT = Path(__file__).resolve().parents[3]
 PROXY = Path(__file__).with_name("faulty_proxy.py")
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory):
-    """URL of ``kie-hvqa serve embedded``, as a user starts it."""
-    errors = tmp_path_factory.mktemp("serve") / "stderr"
-    with errors.open("w") as stderr:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "kie_hvqa", "serve", "embedded", "--port", "0", "--device", "cpu"],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            text=True,
-        )
-    try:
-        line = process.stdout.readline()
-        assert line.startswith("serving embedded at http://127.0.0.1:"), errors.read_text()
-        yield line.split()[-1]
-        assert process.poll() is None, errors.read_text()
-        assert "Traceback" not in errors.read_text()
-    finally:
-        process.kill()
-        process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -150,56 +126,6 @@ def test_no_server_is_one_sentence(kie_hvqa, page_set, tmp_path):
     assert done.returncode == 2
     assert "http://127.0.0.1:9/v1/: no server answers there" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
-
-
-def ask(served, content, **fields):
-    body = {"model": "embedded", "max_tokens": 8, "messages": [{"role": "user", "content": content}], **fields}
-    return httpx2.post(f"{served}/chat/completions", json=body, timeout=120)
-
-
-@pytest.mark.parametrize(
-    ("content", "fields", "status", "told"),
-    [
-        ([{"type": "image_url", "image_url": {"url": "file:///etc/passwd"}}], {}, 400, "data URL"),
-        ([{"type": "image_url", "image_url": {"url": "http://127.0.0.1:9/x.png"}}], {}, 400, "data URL"),
-        ([{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}], {}, 400, "unreadable"),
-        ([{"type": "image_url", "image_url": {"url": "data:image/png;base64,@@"}}], {}, 400, "no base64"),
-        ([{"type": "video_url"}], {}, 400, "text or image_url"),
-        ("a <|image_pad|> b", {}, 400, "<|image_pad|>"),
-        (7, {}, 400, "content"),
-        ("x", {"model": "other"}, 404, "not served here"),
-        ("x", {"max_tokens": 0}, 400, "max_tokens"),
-        ("x", {"temperature": 3}, 400, "temperature"),
-        ("x", {"unheard_of": 1}, 422, "unheard_of"),
-        ("x", {"messages": []}, 400, "messages"),
-    ],
-)
-def test_a_request_that_makes_no_sense_is_told_so(served, content, fields, status, told):
-    response = ask(served, content, **fields)
-    assert response.status_code == status
-    assert told in response.json()["error"]["message"]
-
-
-def test_the_server_speaks_the_protocol(served):
-    assert [model["id"] for model in httpx2.get(f"{served}/models").json()["data"]] == ["embedded"]
-    assert httpx2.post(f"{served}/chat/completions", content=b"{").status_code == 400
-    buffer = io.BytesIO()
-    Image.new("RGB", (100, 50), "white").save(buffer, "PNG")
-    url = f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-    content = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": "What is the name?"}]
-    answer = ask(served, content, temperature=0, logprobs=True).json()
-    assert answer["usage"]["completion_tokens"] <= 8
-    tokens = answer["choices"][0]["logprobs"]["content"]
-    assert "".join(token["token"] for token in tokens) == answer["choices"][0]["message"]["content"]
-    assert all(token["logprob"] <= 0 for token in tokens)
-    drawn = {
-        ask(served, content, temperature=2.0, seed=seed).json()["choices"][0]["message"]["content"] for seed in range(3)
-    }
-    assert len(drawn) > 1
-    stream = ask(served, content, temperature=0, stream=True).text
-    parts = [json.loads(line[6:]) for line in stream.splitlines() if line.startswith("data: {")]
-    text = "".join(part["choices"][0]["delta"].get("content", "") for part in parts)
-    assert text == answer["choices"][0]["message"]["content"]
 
 
 # --- without a server: what the reader does with what comes back ---
