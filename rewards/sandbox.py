@@ -10,7 +10,9 @@ left out for good, or the run is stopped, as configured; it is stopped in any ca
     with Sandbox(load_rewards(specs), SandboxConfig(deadline_s=5)) as sandbox:
         trainer = GRPOTrainer(reward_funcs=sandbox.rewards, ...)
 
-It guards against accidents, not against malice: a worker has the rights of the user who trains. What crosses
+It guards against accidents, not against malice: a worker has the rights of the user who trains. Of the environment it
+gets what a Python program needs and what ``environment`` names, so that no key lies in it that it has no use for. Calls
+and answers are numbered: an answer that is not that to the call is a failure, and its worker is killed. What crosses
 over is data: ``image``, ``images``, ``trainer_state``, ``environments`` and ``completion_ids`` only for a reward
 whose signature names them, ``log_metric`` and ``log_extra`` as calls that are replayed here. Rows of one group
 that are equal are sent once, so a reward must not write into its columns.
@@ -23,6 +25,7 @@ import contextlib
 import inspect
 import logging
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -39,11 +42,17 @@ from kie_hvqa.config import Config
 from kie_hvqa.errors import InputError, WorkError
 from rewards.contract import Completion, Rewards
 from rewards.spec import LoadedReward
-from rewards.wire import TRAINER_NUMBERS, pack, receive, send, unpack
+from rewards.wire import REPLY, TRAINER_NUMBERS, BrokenFrame, pack, receive, send, unpack
+from rewards.worker import checked
 
 logger = logging.getLogger(__name__)
 
 _COUNTERS = ("failures", "failures_in_a_row", "cut", "quarantined", "last_failure")
+_ENVIRONMENT = re.compile(
+    "PATH|HOME|USER|LOGNAME|SHELL|TERM|TZ|LANG|LANGUAGE|LC_.*|TMPDIR|TEMP|TMP|VIRTUAL_ENV|CONDA_PREFIX|PYTHON.*|LD_LIBRARY_PATH"
+    "|LD_PRELOAD|XDG_.*|OPENBLAS_NUM_THREADS|MKL_NUM_THREADS|CUDA_VISIBLE_DEVICES|HF_HOME|HF_HUB_OFFLINE|HF_HUB_CACHE"
+)
+"""What a Python program may need to run and to find its libraries. No name of a secret is among them."""
 ON_DEMAND = frozenset({"image", "images", "trainer_state", "environments", "completion_ids"})
 
 
@@ -56,6 +65,8 @@ class SandboxConfig(Config):
     max_characters: int = Field(default=20_000, gt=0)
     quarantine_after: int = Field(default=3, gt=0)
     on_quarantine: Literal["exclude", "stop"] = "exclude"
+    environment: list[str] = []
+    """Names of environment variables that the rewards need (a judge's key): others than these do not reach them."""
 
 
 class Failure(Exception):
@@ -71,6 +82,7 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._ready = False
+        self._number = 0  # of the last frame sent to this process
 
     @property
     def process_id(self) -> int | None:
@@ -85,14 +97,17 @@ class Worker:
                 [sys.executable, "-m", "rewards.worker", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,  # its children can be killed with it
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "OMP_NUM_THREADS": "1"},
+                env=worker_environment(os.environ, self.config.environment),
                 stdin=subprocess.DEVNULL,
             )
         self._socket = ours
         spec = self.reward.spec.model_dump()
         base = self.reward.base
         limits = {"memory_mb": self.config.memory_mb, "deadline_s": self.config.deadline_s}
-        send(ours, pack((spec, None if base is None else str(base), limits)), self.config.start_deadline_s)
+        self._number = 0
+        send(
+            ours, self._number, pack((spec, None if base is None else str(base), limits)), self.config.start_deadline_s
+        )
 
     def wait_ready(self) -> None:
         """Wait until the reward is loaded; InputError if the worker cannot load what was loaded here."""
@@ -105,6 +120,9 @@ class Worker:
         except TimeoutError:
             self.kill()
             raise Failure(f"its worker was not ready within {self.config.start_deadline_s:g} s") from None
+        except BrokenFrame as error:
+            self.kill()
+            raise Failure(f"its worker gave no proper sign of being ready ({error})") from None
         if state != "ready":
             self.kill()
             raise InputError(
@@ -127,13 +145,21 @@ class Worker:
         assert self._socket is not None
         end = time.monotonic() + self.config.deadline_s
         try:
-            send(self._socket, payload, self.config.deadline_s)
+            self._number += 1
+            send(self._socket, self._number, payload, self.config.deadline_s)
             state, *rest = self._receive(max(0.001, end - time.monotonic()))
+            if state not in ("scored", "failed") or (
+                len(rest[0]) != len(arguments["completions"]) and state == "scored"
+            ):
+                raise BrokenFrame(f"it says {state!r} about {len(arguments['completions'])} completions")
         except TimeoutError:
             self.restart()
             raise Failure(f"no answer within {self.config.deadline_s:g} s: its worker was killed") from None
         except OSError as error:
             raise Failure(self._died(error)) from None
+        except BrokenFrame as error:
+            self.restart()
+            raise Failure(f"its worker gave no proper answer ({error}) and was killed") from None
         if state == "failed":
             raise Failure(rest[0])
         return rest[0], rest[1]
@@ -157,7 +183,8 @@ class Worker:
     def _receive(self, seconds: float) -> tuple[Any, ...]:
         assert self._socket is not None
         try:
-            return unpack(receive(self._socket, seconds))
+            _, data = receive(self._socket, seconds, self._number, REPLY)
+            return _reply(data)
         except TimeoutError:
             raise
         except OSError as error:
@@ -176,6 +203,26 @@ class Worker:
         if code is not None and code < 0:
             how = f"died of {signal.Signals(-code).name}"
         return f"its worker {how} ({error})"
+
+
+def worker_environment(environment: Mapping[str, str], named: Sequence[str] = ()) -> dict[str, str]:
+    """What of ``environment`` reaches a worker: what Python needs, and the variables that are ``named``."""
+    kept = {name: value for name, value in environment.items() if name in named or _ENVIRONMENT.fullmatch(name)}
+    return {**kept, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "OMP_NUM_THREADS": "1"}
+
+
+def _reply(data: bytes) -> tuple[Any, ...]:
+    """A worker's answer, of a shape that can be used. Raises BrokenFrame for anything else."""
+    try:
+        match unpack(data):
+            case (("ready" | "broken" | "failed") as state, str(text)):
+                return state, text
+            case ("scored", list(rewards), list(replay)):
+                if all(len(call) == 2 and call[0] in ("log_metric", "log_extra") for call in replay):
+                    return "scored", checked(rewards, len(rewards)), replay
+    except Exception as error:  # whatever unpickling raises
+        raise BrokenFrame(f"{type(error).__name__}: {error}") from None
+    raise BrokenFrame("it has another shape")
 
 
 class SandboxedReward(LoadedReward):

@@ -2,7 +2,8 @@
 
 Values travel by ``marshal`` where they are plain (text, numbers, lists, dictionaries), which is several times
 faster than pickle for a ledger of small dictionaries, and by pickle otherwise. Both ends are the same Python on
-the same machine, and the worker runs the user's own code: nothing here guards against a hostile peer.
+the same machine, and the worker runs the user's own code: nothing here guards against a hostile peer. Frames are
+numbered, so that an answer that comes twice, or late, is not taken for the next one, and bounded.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import time
 from typing import Any
 
 TRAINER_NUMBERS = "trainer numbers"  # no argument can be called so: the worker makes ``trainer_state`` of it
-_LENGTH = struct.Struct("<Q")
+_HEADER = struct.Struct("<QQ")  # number, length
+_LONGEST = 1 << 33  # bytes: a batch with its images; what is longer is no frame
+REPLY = 1 << 28  # bytes: rewards, a traceback, what a reward logs
 _MARSHAL, _PICKLE = b"m", b"p"
 _MARSHAL_VERSION = 2  # later ones look for shared objects, at a third of the speed
 
@@ -62,17 +65,30 @@ def _unfold(column: Any) -> Any:
     return [value for value, length in zip(column[1], column[2], strict=True) for _ in range(length)]
 
 
-def send(connection: socket.socket, data: bytes, seconds: float) -> None:
-    """Write one frame. Raises TimeoutError after ``seconds``, OSError when the other end is gone."""
+class BrokenFrame(Exception):
+    """What came is no frame of this exchange: the other end cannot be trusted with another call."""
+
+
+def send(connection: socket.socket, number: int, data: bytes, seconds: float) -> None:
+    """Write frame ``number``. Raises TimeoutError after ``seconds``, OSError when the other end is gone."""
     connection.settimeout(seconds)
-    connection.sendall(_LENGTH.pack(len(data)) + data)
+    connection.sendall(_HEADER.pack(number, len(data)) + data)
 
 
-def receive(connection: socket.socket, seconds: float | None) -> bytes:
-    """Read one frame; None waits for ever. Raises TimeoutError, or ConnectionError at the end of the stream."""
+def receive(
+    connection: socket.socket, seconds: float | None, number: int | None = None, longest: int = _LONGEST
+) -> tuple[int, bytes]:
+    """(number, content) of one frame; None waits for ever. Raises TimeoutError, or ConnectionError at the end of the stream.
+
+    Raises BrokenFrame for one of another ``number``, where that is given, or of more than ``longest`` bytes.
+    """
     end = None if seconds is None else time.monotonic() + seconds
-    (length,) = _LENGTH.unpack(_exactly(connection, _LENGTH.size, end))
-    return bytes(_exactly(connection, length, end))
+    found, length = _HEADER.unpack(_exactly(connection, _HEADER.size, end))
+    if number is not None and found != number:
+        raise BrokenFrame(f"frame {found} came where frame {number} was due")
+    if length > longest:
+        raise BrokenFrame(f"a frame of {length} bytes, {longest} at most are expected")
+    return found, bytes(_exactly(connection, length, end))
 
 
 def _exactly(connection: socket.socket, size: int, end: float | None) -> bytearray:

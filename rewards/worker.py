@@ -2,7 +2,8 @@
 
 Started by ``rewards.sandbox`` as ``python -m rewards.worker FD``; not for use by hand. What a plug-in prints goes
 to standard error. The kernel's own timer ends the process a little after the deadline of a call even if the
-trainer that should have killed it is gone.
+trainer that should have killed it is gone. A process that a plug-in forked and let come back here ends at once: the
+answer is its parent's to give.
 """
 
 from __future__ import annotations
@@ -28,26 +29,30 @@ ORPHAN_GRACE_S = 2.0
 def main(descriptor: int) -> None:
     connection = socket.socket(fileno=descriptor)
     os.dup2(2, 1)  # a plug-in may print
-    spec, base, limits = unpack(receive(connection, None))
+    number, first = receive(connection, None)
+    spec, base, limits = unpack(first)
+    process = os.getpid()
     limit = limits["memory_mb"] << 20
     # Anonymous memory, not address space: importing a large library maps gigabytes that it never touches.
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     try:
         reward = load_reward(RewardSpec.model_validate(spec), None if base is None else Path(base))
     except Exception as error:
-        send(connection, pack(("broken", str(error))), 10.0)
+        send(connection, number, pack(("broken", str(error))), 10.0)
         return
-    send(connection, pack(("ready", reward.name)), 10.0)
+    send(connection, number, pack(("ready", reward.name)), 10.0)
     with asyncio.Runner() as runner:
         while True:
             try:
-                request = receive(connection, None)
+                number, request = receive(connection, None)
             except OSError:
                 return  # the trainer is gone
             signal.setitimer(signal.ITIMER_REAL, limits["deadline_s"] + ORPHAN_GRACE_S)
             reply = _answer(reward, unpack(request), runner)
+            if os.getpid() != process:
+                os._exit(0)
             signal.setitimer(signal.ITIMER_REAL, 0.0)
-            send(connection, pack(reply), 10.0)
+            send(connection, number, pack(reply), 10.0)
 
 
 def _answer(reward: LoadedReward, arguments: dict[str, Any], runner: asyncio.Runner) -> tuple[Any, ...]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from degradations.simulate import SimulateConfig, write_dataset
 from kie_hvqa.config import load
-from kie_hvqa.data.files import read_json
+from kie_hvqa.data.files import building, read_json
 from kie_hvqa.readers import embedded_directory
 from kie_hvqa.report import write_report
 from kie_hvqa.runs.evaluator import evaluate
@@ -78,9 +78,8 @@ def _evaluate(data: Path, directory: Path) -> None:
 
 def _copy_base(model: Path) -> None:
     if not model.exists():
-        beside = model.with_name(".model")
-        shutil.copytree(embedded_directory(), beside, dirs_exist_ok=True)
-        beside.rename(model)
+        with building(model) as part:
+            shutil.copytree(embedded_directory(), part, dirs_exist_ok=True)
 
 
 def _title(number: int, text: str) -> None:

@@ -34,11 +34,11 @@ def run(config_path: str | Path, overrides: Sequence[str] = ()) -> Path:
     recipe = load(config_path, GrpoRecipe, overrides)
     rewards = load_rewards(recipe.rewards, Path(config_path).parent)
     arguments = arguments_of(recipe, config_path, rewards)
-    stage = StageRun("grpo", recipe).claim()
-    if not stage.finished:
-        with Sandbox(rewards, recipe.sandbox) as sandbox:
-            trainer, checkpoint = build(recipe, arguments, sandbox.rewards)
-            train(stage, recipe, trainer, checkpoint)
+    with StageRun("grpo", recipe) as stage:
+        if not stage.finished:
+            with Sandbox(rewards, recipe.sandbox) as sandbox:
+                trainer, checkpoint = build(recipe, arguments, sandbox.rewards)
+                train(stage, recipe, trainer, checkpoint)
     return stage.model
 
 

@@ -1,7 +1,7 @@
 """Checkpoints that are whole or absent, and a stop before bad numbers reach one.
 
-The trainer writes a checkpoint into ``OUT/.unfinished/`` and renames it when every process has finished its part, with
-the size of each file in ``complete.json``. So ``checkpoint-N`` under its own name is complete; one that was cut short
+The trainer writes a checkpoint beside its place and renames it when every process has finished its part and all of it
+is on the disk, with the size of each file in ``complete.json``. So ``checkpoint-N`` under its own name is complete; one that was cut short
 by hand or by a disk is seen by its sizes and passed over for the one before it. Older checkpoints are deleted only
 after that, never the best one.
 
@@ -22,14 +22,16 @@ from typing import Any
 
 import torch
 from accelerate import DistributedType
+from accelerate.utils import broadcast_object_list
 from transformers import PreTrainedModel
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints
 
-from kie_hvqa.data.files import read_json, write_json
+from kie_hvqa.data import files
+from kie_hvqa.data.files import UNFINISHED, put, read_json, sweep, write_json
 from kie_hvqa.errors import InputError, WorkError
+from rl.checkpoints.owner import check_owner
 
 PLAIN = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
-UNFINISHED = ".unfinished"
 COMPLETE = "complete.json"
 
 
@@ -48,22 +50,19 @@ class KeptTrainer:
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         out = Path(self.args.output_dir)
         name = f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
-        beside = out / UNFINISHED
+        beside = agreed_beside(out / PREFIX_CHECKPOINT_DIR)
         # launch.sh has made sure that all machines see one output directory; a second rename would lose the first's.
         first_here = self.accelerator.is_main_process
-        if first_here:
-            shutil.rmtree(beside, ignore_errors=True)
-        self.accelerator.wait_for_everyone()
         limit, self.args.save_total_limit = self.args.save_total_limit, None  # nothing is deleted before the rename
         self._beside = beside
         try:
-            with disk_errors(beside / name, out):
+            with disk_errors(name, out):
                 super()._save_checkpoint(model, trial)  # type: ignore[misc]
         finally:
             self._beside = None
             self.args.save_total_limit = limit
         best = self._best_checkpoint(out)
-        with disk_errors(beside / name, out):
+        with disk_errors(name, out):
             if self.args.should_save:
                 self.state.best_model_checkpoint = best
                 self.state.save_to_json(str(beside / name / "trainer_state.json"))
@@ -86,6 +85,7 @@ class KeptTrainer:
             super()._load_from_checkpoint(resume_from_checkpoint, model)  # type: ignore[misc]
 
     def _load_best_model(self) -> None:
+        check_owner(Path(self.state.best_model_checkpoint))
         if not self._load_whole(self.state.best_model_checkpoint):
             super()._load_best_model()  # type: ignore[misc]
 
@@ -97,7 +97,9 @@ class KeptTrainer:
         """
         model = self.accelerator.unwrap_model(self.model)
         if isinstance(model, PreTrainedModel) and self.accelerator.distributed_type in PLAIN:
-            saved = type(model).from_pretrained(checkpoint, dtype=model.dtype, local_files_only=True)
+            saved = type(model).from_pretrained(
+                checkpoint, dtype=model.dtype, local_files_only=True, use_safetensors=True
+            )
             model.load_state_dict(saved.state_dict())
             return True
         return False
@@ -124,13 +126,19 @@ class KeptTrainer:
         )
 
 
+def agreed_beside(path: Path) -> Path:
+    """A name beside ``path`` that is new and the same for all processes; all of them must call this."""
+    names = [files.beside(path).name]
+    broadcast_object_list(names)
+    return path.with_name(names[0])
+
+
 def finish(beside: Path, path: Path) -> None:
     """Note the sizes of a checkpoint's files and give it its name. Only one process of a machine may call this."""
     with contextlib.suppress(FileNotFoundError):  # another machine on the same disk was first
         sizes = {str(f.relative_to(beside)): f.stat().st_size for f in sorted(beside.rglob("*")) if f.is_file()}
         write_json(beside / COMPLETE, sizes)
-        shutil.rmtree(path, ignore_errors=True)  # one of the same step that was cut short
-        beside.rename(path)
+        put(beside, path)  # in place of one of the same step that was cut short
         beside.parent.rmdir()
 
 
@@ -165,19 +173,20 @@ def last_checkpoint(out: Path, say: Callable[[str], None]) -> str | None:
 
 
 @contextlib.contextmanager
-def disk_errors(written: Path, out: Path) -> Iterator[None]:
-    """Turns a full disk under ``written`` into a WorkError, and removes what was written of it."""
+def disk_errors(what: str, out: Path) -> Iterator[None]:
+    """Turns a full disk while ``what`` is written into a WorkError, and removes what is half written in ``out``."""
     try:
         yield
     except Exception as error:
         if not is_disk_full(error):
             raise
-        size = sum(file.stat().st_size for file in written.rglob("*") if file.is_file()) if written.is_dir() else 0
-        shutil.rmtree(written, ignore_errors=True)
+        half = [file for part in out.glob(f".*{UNFINISHED}") for file in part.rglob("*")]
+        size = sum(file.stat().st_size for file in half if file.is_file())
+        sweep(out)
         free = shutil.disk_usage(out).free / 2**20
         whole = last_checkpoint(out, say=lambda line: None)
         raise WorkError(
-            f"the disk is full: writing {written.name} stopped after {size / 2**20:.0f} MiB ({free:.0f} MiB are free "
+            f"the disk is full: writing {what} stopped after {size / 2**20:.0f} MiB ({free:.0f} MiB are free "
             f"now that it was removed). {'The last good checkpoint is ' + whole if whole else 'There is no checkpoint'}."
             " Make room, or lower training.save_total_limit, and run the same command again."
         ) from error

@@ -5,12 +5,12 @@ Run: kie-hvqa merge CHECKPOINT --out DIR
 
 from __future__ import annotations
 
+import os
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
-from kie_hvqa.data.files import read_json
+from kie_hvqa.data.files import building, read_json
 from kie_hvqa.errors import InputError
 from kie_hvqa.readers.checkpoint import read_contract, write_contract
 from rl.checkpoints.models import model_directory
@@ -26,17 +26,11 @@ def merge(checkpoint: Path, out: Path, *, base: str | None = None) -> Path:
     ``out`` that exists. ``out`` is whole or absent.
     """
     adapter = adapter_directory(checkpoint)
-    if out.exists():
+    if os.path.lexists(out):
         raise InputError("this exists already", file=out, field="--out", remedy="Name a new directory.")
     directory = model_directory(base or base_of(adapter))
-    beside = out.with_name(f".{out.name}")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        _write(adapter, directory, beside)
-        beside.rename(out)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+    with building(out) as part:
+        _write(adapter, directory, part)
     return out
 
 
@@ -67,12 +61,14 @@ def _write(adapter: Path, base: Path, out: Path) -> None:
     from peft import PeftModel
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
-    model: Any = AutoModelForImageTextToText.from_pretrained(base, dtype="auto", local_files_only=True)
+    model: Any = AutoModelForImageTextToText.from_pretrained(
+        base, dtype="auto", local_files_only=True, trust_remote_code=False, use_safetensors=True
+    )
     merged = PeftModel.from_pretrained(model, adapter).merge_and_unload(safe_merge=True)
     merged.save_pretrained(out)
     # What the adapter was trained under comes from its own directory; an old one may lack it.
     source = adapter if (adapter / "tokenizer_config.json").is_file() else base
-    AutoProcessor.from_pretrained(source, local_files_only=True).save_pretrained(out)
+    AutoProcessor.from_pretrained(source, local_files_only=True, trust_remote_code=False).save_pretrained(out)
     contract = read_contract(adapter) or read_contract(base)
     if contract is not None:
         write_contract(out, contract)

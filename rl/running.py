@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
+from kie_hvqa.data.files import put
 from rl.callbacks.watchdog import Watchdog
 from rl.checkpoints.model_card import model_card
 from rl.checkpoints.models import Checkpoint, save_checkpoint
-from rl.keeping import disk_errors
+from rl.keeping import agreed_beside, disk_errors
 from rl.recipes import StageRecipe
 from rl.stage import StageRun, explained_memory
 
@@ -24,7 +24,7 @@ def train(stage: StageRun, recipe: StageRecipe, trainer: Any, checkpoint: Checkp
     trainer.phases.beat = watchdog.beat
     watchdog.start()
     try:
-        with explained_memory(), disk_errors(stage.out / ".model", stage.out):
+        with explained_memory(), disk_errors("the model", stage.out):
             trainer.train(resume_from_checkpoint=stage.last_checkpoint())
             write_model(stage, recipe, trainer, checkpoint)
     finally:
@@ -34,11 +34,8 @@ def train(stage: StageRun, recipe: StageRecipe, trainer: Any, checkpoint: Checkp
 
 def write_model(stage: StageRun, recipe: StageRecipe, trainer: Any, checkpoint: Checkpoint) -> None:
     """The model directory, beside its place until every process has written its part."""
-    beside = stage.model.with_name(".model")
+    beside = agreed_beside(stage.model)
     first = trainer.is_world_process_zero()
-    if first:
-        shutil.rmtree(beside, ignore_errors=True)
-    trainer.accelerator.wait_for_everyone()
     save_checkpoint(trainer, checkpoint, beside)
     trainer.accelerator.wait_for_everyone()
     if first:
@@ -46,6 +43,5 @@ def write_model(stage: StageRun, recipe: StageRecipe, trainer: Any, checkpoint: 
             stage.name, recipe, checkpoint.directory, trainer.state, processes=trainer.accelerator.num_processes
         )
         Path(beside / "README.md").write_text(card, encoding="utf-8")
-        shutil.rmtree(stage.model, ignore_errors=True)  # one of a run that was killed before it could say so
-        beside.rename(stage.model)
+        put(beside, stage.model)  # in place of one of a run that was killed before it could say so
     trainer.accelerator.wait_for_everyone()

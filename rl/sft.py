@@ -33,10 +33,10 @@ def run(config_path: str | Path, overrides: Sequence[str] = ()) -> Path:
     """Train as the recipe says; returns the model directory. Raises InputError before anything is loaded or written."""
     recipe = load(config_path, SftRecipe, overrides)
     arguments = arguments_of(recipe, config_path)
-    stage = StageRun("sft", recipe).claim()
-    if not stage.finished:
-        trainer, checkpoint = build(recipe, arguments)
-        train(stage, recipe, trainer, checkpoint)
+    with StageRun("sft", recipe) as stage:
+        if not stage.finished:
+            trainer, checkpoint = build(recipe, arguments)
+            train(stage, recipe, trainer, checkpoint)
     return stage.model
 
 

@@ -1,7 +1,8 @@
 """One training stage's directory: who owns it, what is finished, what to resume.
 
-``OUT/training.json`` names the stage and the recipe that the directory belongs to; it is written first, so that a
-second run with another recipe is refused before it touches anything. ``OUT/model/`` is the result, and
+The first process holds a lock on the directory for the run's life, so that a second run is refused before it touches
+anything. ``OUT/training.json`` names the stage and the recipe that the directory belongs to, and is written first, so
+that another recipe is refused later as well. ``OUT/model/`` is the result, and
 ``OUT/history.json`` (written last) says that the stage is finished.
 """
 
@@ -11,13 +12,17 @@ import contextlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from pydantic import ValidationError
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from kie_hvqa.data.files import read_json, write_json
+from kie_hvqa.data.files import read_json, sweep, write_json
+from kie_hvqa.data.lock import Lock
 from kie_hvqa.errors import InputError, WorkError
 from kie_hvqa.scoring.rates import SCORE
+from rl.checkpoints.owner import check_owner
 from rl.keeping import last_checkpoint
 from rl.recipes import StageRecipe
 from rl.rollouts.engine import engine_arguments, is_first_process
@@ -34,12 +39,33 @@ class StageRun:
         self._owner = {"stage": name, "recipe": recipe.model_dump(mode="json")}
         self._training = self.out / "training.json"
         self._history = self.out / "history.json"
+        self._lock: Lock | None = None
 
     def claim(self) -> StageRun:
-        """Take the directory. Raises InputError where another run owns it."""
-        if self.check() == "free" and is_first_process():
-            write_json(self._training, self._owner)
+        """Take the directory until ``release``. Raises InputError where another run owns it, or is at work in it."""
+        if self.check() == "finished" or not is_first_process():
+            return self
+        self._lock = Lock(self.out, "training")
+        try:
+            if self.check() == "free":
+                write_json(self._training, self._owner)
+            sweep(self.out)
+        except BaseException:
+            self.release()
+            raise
         return self
+
+    def release(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+
+    def __enter__(self) -> StageRun:
+        return self.claim()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
 
     def check(self) -> str:
         """What the directory holds for this recipe: ``free``, ``started``, a checkpoint's name, or ``finished``.
@@ -47,12 +73,14 @@ class StageRun:
         Writes nothing. Raises InputError where it holds something else.
         """
         if not self._training.exists():
-            if self.model.exists():
-                raise InputError(
-                    "this directory holds a model that no training.json accounts for",
-                    file=self.model,
-                    remedy="Choose another output_dir.",
-                )
+            # A run replaces its model and deletes its older checkpoints: these would be somebody else's.
+            for foreign in (self.model, self._history, *self.out.glob(f"{PREFIX_CHECKPOINT_DIR}-*")):
+                if foreign.exists():
+                    raise InputError(
+                        f"this directory holds a {foreign.name.partition('-')[0]} that no training.json accounts for",
+                        file=foreign,
+                        remedy="Choose another output_dir.",
+                    )
             return "free"
         if not self._owns(read_json(self._training)):
             raise InputError(
@@ -79,8 +107,14 @@ class StageRun:
         return self._history.exists()
 
     def last_checkpoint(self) -> str | None:
-        """The newest whole checkpoint of an interrupted run, or None; says which newer ones are not whole."""
-        return last_checkpoint(self.out, say=_say if is_first_process() else lambda line: None)
+        """The newest whole checkpoint of an interrupted run, or None; says which newer ones are not whole.
+
+        Raises InputError for one that others could have written (``rl.checkpoints.owner``).
+        """
+        last = last_checkpoint(self.out, say=_say if is_first_process() else lambda line: None)
+        if last is not None:
+            check_owner(Path(last))
+        return last
 
     def finish(self, trainer: Any) -> None:
         if trainer.is_world_process_zero():

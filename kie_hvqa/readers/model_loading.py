@@ -40,15 +40,16 @@ def load_model(source: ModelSource, *, device: str | None = None, dtype: str | N
     kind: Any = dtype or ("auto" if place.type != "cpu" else "float32")
     # A local directory that lacks a file must fail here, not ask a hub for it.
     where: dict[str, Any] = {"revision": source.revision} if source.hub else {"local_files_only": True}
+    where["trust_remote_code"] = False  # unsaid, transformers asks at the terminal whether to run the checkpoint's code
     name = source.hub or source.model
     try:
         own_processor = source.processor != source.model
         processor = (
-            AutoProcessor.from_pretrained(source.processor, local_files_only=True)
+            AutoProcessor.from_pretrained(source.processor, local_files_only=True, trust_remote_code=False)
             if own_processor
             else AutoProcessor.from_pretrained(name, **where)
         )
-        model = AutoModelForImageTextToText.from_pretrained(name, dtype=kind, **where)
+        model = AutoModelForImageTextToText.from_pretrained(name, dtype=kind, use_safetensors=True, **where)
         if source.adapter is not None:
             model = _with_adapter(model, source)
         return model.to(place).eval(), processor

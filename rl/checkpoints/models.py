@@ -61,7 +61,12 @@ def open_checkpoint(recipe: StageRecipe) -> Checkpoint:
     )
     processor = open_processor(directory, contract)
     model = AutoModelForImageTextToText.from_pretrained(
-        directory, dtype=_dtype(recipe.dtype), local_files_only=True, attn_implementation="sdpa"
+        directory,
+        dtype=_dtype(recipe.dtype),
+        local_files_only=True,
+        trust_remote_code=False,
+        use_safetensors=True,
+        attn_implementation="sdpa",
     )
     # Loading under ZeRO-3 keeps renamings of older checkpoints that this one did not need, and saving would undo them:
     # the weights would get names (`model.model.…`) that vLLM does not know.
@@ -73,7 +78,9 @@ def open_checkpoint(recipe: StageRecipe) -> Checkpoint:
 
 def open_processor(directory: Path, contract: ReadingContract) -> ProcessorMixin:
     """The directory's processor under the contract's pixel budget, padding on the left as generation needs it."""
-    processor = AutoProcessor.from_pretrained(directory, local_files_only=True, padding_side="left")
+    processor = AutoProcessor.from_pretrained(
+        directory, local_files_only=True, trust_remote_code=False, padding_side="left"
+    )
     processor.image_processor.size = {"shortest_edge": contract.min_pixels, "longest_edge": contract.max_pixels}
     return processor
 

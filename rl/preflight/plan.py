@@ -183,7 +183,7 @@ def plan_dtype(name: str, device: Device) -> torch.dtype:
 def trainable_model(recipe: StageRecipe, directory: Path, dtype: torch.dtype) -> Any:
     """The recipe's model on the meta device, with its tower frozen and its adapter in place."""
     try:
-        config = AutoConfig.from_pretrained(directory, local_files_only=True)
+        config = AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
         model: Any = meta_model(config, dtype)
     except (ValueError, KeyError, OSError) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]

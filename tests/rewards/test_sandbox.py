@@ -26,7 +26,7 @@ from rewards.wire import pack, unpack
 from rewards.worker import checked
 
 PLUGIN = """
-    import asyncio, ctypes, os, re, subprocess, sys, time
+    import asyncio, ctypes, marshal, os, re, struct, subprocess, sys, time
 
     def mixed(prompts, completions, **columns):
         what = completions[0]
@@ -74,6 +74,36 @@ PLUGIN = """
     def forgets_columns(prompts, completions, **columns):
         return [time.time()] * len(completions)
 
+    def forks(prompts, completions, **columns):
+        os.fork()
+        return [float(len(c)) for c in completions]
+
+    def talks_on_the_wire(prompts, completions, **columns):
+        wire = int(sys.argv[1])
+        if completions[0] in FRAMES:
+            os.write(wire, FRAMES[completions[0]])
+        return [float(len(c)) for c in completions]
+
+    def frame(number, content, length=None):
+        return struct.pack("<QQ", number, len(content) if length is None else length) + content
+
+    FRAMES = {
+        "again": frame(1, b"m" + marshal.dumps(("scored", [9.0], []), 2)),
+        "ahead": frame(99, b"m" + marshal.dumps(("scored", [9.0], []), 2)),
+        "long": frame(1, b"", 1 << 62),
+        "torn": frame(1, b"m[[[["),
+        "no pickle": frame(1, b"p" + b"\\x80garbage"),
+        "empty": frame(1, b""),
+        "another shape": frame(1, b"m" + marshal.dumps({"rewards": [9.0]}, 2)),
+        "another count": frame(1, b"m" + marshal.dumps(("scored", [9.0, 9.0, 9.0], []), 2)),
+        "another call": frame(1, b"m" + marshal.dumps(("scored", [9.0], [("system", ())]), 2)),
+        "not ours": b"\\xff" * 40,
+    }
+
+    def environment(prompts, completions, **columns):
+        seen = sorted(name for name in os.environ if "KEY" in name or "TOKEN" in name or name == "JUDGE_URL")
+        raise RuntimeError(f"sees {seen}")
+
     def pays_for_noise(prompts, completions, **columns):
         return [float(len(c[0]["content"])) for c in completions]
 """
@@ -95,6 +125,44 @@ def sandbox(folder: Path, name: str, **config: object) -> Sandbox:
 def mixed(folder: Path) -> Iterator[SandboxedReward]:
     with sandbox(folder, "mixed", deadline_s=3.0, quarantine_after=100, memory_mb=1024) as box:
         yield box.rewards[0]  # type: ignore[misc]
+
+
+def test_a_reward_that_forks_is_paid_once_and_for_its_own_batch(folder: Path) -> None:
+    with sandbox(folder, "forks", quarantine_after=100) as box:
+        (reward,) = box.rewards
+        for length in range(1, 9):
+            assert reward(["p"], ["x" * length]) == [float(length)]
+        assert reward.failures == 0  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "what",
+    ["ahead", "long", "torn", "no pickle", "empty", "another shape", "another count", "another call", "not ours"],
+)
+def test_a_broken_frame_is_one_failure_and_the_next_batch_is_paid_for_itself(folder: Path, what: str) -> None:
+    with sandbox(folder, "talks_on_the_wire", quarantine_after=100) as box:
+        (reward,) = box.rewards
+        assert reward(["p"], [what]) == [None]
+        assert "no proper answer" in reward.last_failure  # type: ignore[attr-defined]
+        assert reward(["p"], ["xyz"]) == [3.0] and reward.failures == 1  # type: ignore[attr-defined]
+
+
+def test_an_answer_that_comes_twice_does_not_pay_the_next_batch(folder: Path) -> None:
+    with sandbox(folder, "talks_on_the_wire", quarantine_after=100) as box:
+        (reward,) = box.rewards
+        assert reward(["p"], ["again"]) == [9.0]  # the first answer to the call, whoever wrote it
+        assert reward(["p"], ["xyz"]) == [None]  # its second answer, where one to this call was due
+        assert reward(["p"], ["wxyz"]) == [4.0]
+
+
+def test_a_worker_sees_no_key_that_its_recipe_does_not_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENAI_API_KEY", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "JUDGE_URL"):
+        monkeypatch.setenv(name, "secret")
+    for named, sees in (([], "[]"), (["JUDGE_URL", "OPENAI_API_KEY"], "['JUDGE_URL', 'OPENAI_API_KEY']")):
+        with sandbox(folder, "environment", quarantine_after=100, environment=named) as box:
+            (reward,) = box.rewards
+            assert reward(["p"], ["c"]) == [None]
+            assert f"sees {sees}" in reward.last_failure  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

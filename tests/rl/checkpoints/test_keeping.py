@@ -15,11 +15,11 @@ import torch
 
 from kie_hvqa.data.files import read_json
 from kie_hvqa.errors import WorkError
-from rl.keeping import COMPLETE, KeptTrainer, finish, is_disk_full, last_checkpoint, missing
+from rl.keeping import COMPLETE, KeptTrainer, agreed_beside, finish, is_disk_full, last_checkpoint, missing
 
 
 def _checkpoint(out: Path, step: int, **files: bytes) -> Path:
-    beside = out / ".unfinished" / f"checkpoint-{step}"
+    beside = agreed_beside(out / "checkpoint") / f"checkpoint-{step}"
     beside.mkdir(parents=True)
     for name, content in (files or {"weights": b"1234"}).items():
         (beside / name).write_bytes(content)

@@ -86,6 +86,25 @@ def test_a_missing_base_and_a_taken_place_are_refused_and_nothing_is_written(ada
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("name", ["config", "git", "venv", "ssh"])
+def test_a_hidden_directory_of_the_same_name_is_not_touched(adapted, tmp_path, monkeypatch, name):
+    hidden = tmp_path / f".{name}"
+    hidden.mkdir()
+    (hidden / "id_rsa").write_text("key")
+
+    def fails(*_):
+        raise RuntimeError("no weights")
+
+    monkeypatch.setattr("rl.merge._write", fails)
+    with pytest.raises(RuntimeError):
+        merge(adapted, tmp_path / name, base="embedded")
+    monkeypatch.setattr("rl.merge._write", lambda adapter, base, out: (out / "config.json").write_text("{}"))
+    merge(adapted, tmp_path / name, base="embedded")
+    assert (hidden / "id_rsa").read_text() == "key"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f".{name}", name]
+    assert (tmp_path / name / "config.json").exists()
+
+
 def test_the_card_becomes_that_of_a_whole_model():
     card = merged_card(
         "library_name: peft\n- A LoRA adapter; `kie-hvqa merge` folds it into its base.\n", Path("models/base")
