@@ -62,9 +62,9 @@ class KeptTrainer:
             self._beside = None
             self.args.save_total_limit = limit
         best = self._best_checkpoint(out)
+        self.state.best_model_checkpoint = best  # on every process: each loads the best weights at the end
         with disk_errors(name, out):
             if self.args.should_save:
-                self.state.best_model_checkpoint = best
                 self.state.save_to_json(str(beside / name / "trainer_state.json"))
             self.accelerator.wait_for_everyone()
             if first_here:

@@ -53,7 +53,8 @@ def check_sampling(arguments: Any, file: Any) -> None:
 
 def never_sampled(tokens: Sequence[int], use_vllm: bool) -> dict[str, Any]:
     """Generation settings that keep ``tokens`` out of every completion, for transformers or for vLLM."""
-    return {"logit_bias": {str(t): -100.0 for t in tokens}} if use_vllm else {"suppress_tokens": list(tokens)}
+    # vLLM compares the keys with token ids, so they are numbers; the server's JSON makes words of them, and numbers again.
+    return {"logit_bias": {int(t): -100.0 for t in tokens}} if use_vllm else {"suppress_tokens": list(tokens)}
 
 
 class RolloutCheck:
@@ -62,7 +63,8 @@ class RolloutCheck:
     def __init__(self, trainer: Any) -> None:
         self._compared = False
         if trainer.use_vllm:
-            trainer.vllm_generation = CheckedEngine(trainer.vllm_generation, trainer._image_pad_token_id)
+            engine, token = trainer.vllm_generation, trainer._image_pad_token_id
+            trainer.vllm_generation = CheckedEngine(engine, token, expands=engine.mode == "colocate")
 
     def after_generation(self, output: dict[str, Any]) -> None:
         """Compare the log-probabilities of the run's first completions. Raises WorkError where they do not fit."""
@@ -89,25 +91,39 @@ def check_logps(sampled: torch.Tensor, trained: torch.Tensor, mask: torch.Tensor
 
 
 class CheckedEngine:
-    """TRL's VLLMGeneration, but that a batch in which an image has other numbers of tokens on both sides is an error."""
+    """TRL's VLLMGeneration, but that a batch in which an image has other numbers of tokens on both sides is an error.
 
-    def __init__(self, engine: Any, image_token: int | None) -> None:
+    An engine in this process (``expands``) makes an image's tokens of the one placeholder that it finds, but TRL hands it
+    those of the processor: it would expand each of them again, and read 2N − 1 (trl#6294, trl#6718). So it gets one.
+    A server takes the tokens as they are.
+    """
+
+    def __init__(self, engine: Any, image_token: int | None, *, expands: bool) -> None:
         self._engine = engine
         self._image_token = image_token
+        self._expands = expands
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._engine, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in ("_engine", "_image_token"):
+        if name in ("_engine", "_image_token", "_expands"):
             object.__setattr__(self, name, value)
         else:
             setattr(self._engine, name, value)
 
     def generate(self, prompts: Sequence[Sequence[int]], *args: Any, **kwargs: Any) -> Any:
-        result = self._engine.generate(prompts, *args, **kwargs)
+        sent = prompts
+        if self._expands and self._image_token is not None:
+            sent = [collapsed(ids, self._image_token) for ids in prompts]
+        result = self._engine.generate(sent, *args, **kwargs)
         check_image_tokens(prompts, result[0], result[1], self._image_token)
         return result
+
+
+def collapsed(ids: Sequence[int], image_token: int) -> list[int]:
+    """``ids`` with every run of ``image_token`` as a single one. Images never touch: each stands between its own marks."""
+    return [token for at, token in enumerate(ids) if token != image_token or at == 0 or ids[at - 1] != image_token]
 
 
 def check_image_tokens(
@@ -124,9 +140,17 @@ def check_image_tokens(
     for row, (ours, theirs) in enumerate(zip(asked, read, strict=True)):
         here, there = list(ours).count(image_token), list(theirs).count(image_token)
         if here != there:
-            raise WorkError(
+            said = (
                 f"prompt {row} of this batch has {here} image tokens in the trainer and {there} in the rollout engine: "
-                "the engine cut or resized its image. Give it the trainer's pixel budget (mm_processor_kwargs) and a "
+            )
+            if there == 2 * here - 1:
+                raise WorkError(
+                    f"{said}twice as many less one, so the engine expanded an image's tokens again that were expanded "
+                    "already. No setting mends that: this version of TRL or vLLM treats images otherwise than those in "
+                    "constraints.txt. Install those, or set training.use_vllm=false."
+                )
+            raise WorkError(
+                f"{said}the engine cut or resized its image. Give it the trainer's pixel budget (mm_processor_kwargs) and a "
                 "context that holds the whole prompt (vllm_max_model_length), or set training.use_vllm=false."
             )
     for row, ids in enumerate(completions):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file
 
 pytestmark = pytest.mark.slow
 
@@ -103,3 +104,28 @@ def test_grpo_runs_on_two_processes(small, tmp_path, zero):
     assert stored_names(tmp_path / "out" / "model") == stored_names(small.model)
     before, after = weights(small.model), weights(tmp_path / "out" / "model")
     assert any(not before[name].equal(after[name]) for name in before)
+
+
+TAKE = "evaluation: {every: 1, split: train, limit: 2, batch_size: 1, max_new_tokens: 4, take: best}"
+SAVED = "save_strategy: steps, save_steps: 1"
+
+
+@pytest.mark.parametrize(
+    ("stage", "zero", "text", "training"),
+    [
+        ("sft", 2, "", "per_device_train_batch_size: 2"),
+        ("grpo", 3, "rewards: [{function: faithful}]", GRPO.replace("beta: 0.0", "beta: 0.1, report_to: []")),
+    ],
+)
+def test_two_processes_take_the_best_weights(small, tmp_path, stage, zero, text, training):
+    recipe = small.recipe(tmp_path / "best.yaml", f"deepspeed: {ZERO[zero]}\n{TAKE}\n{text}", training)
+    recipe.write_text(recipe.read_text().replace("save_strategy: 'no'", SAVED))
+    history = launch(stage, recipe, processes=2)
+    scores = [
+        entry["eval_hallucination_free_accuracy"]
+        for entry in history["log"]
+        if "eval_hallucination_free_accuracy" in entry
+    ]
+    best = 1 + scores.index(max(scores))
+    taken, kept = (load_file(tmp_path / "out" / name / "model.safetensors") for name in ("model", f"checkpoint-{best}"))
+    assert taken.keys() == kept.keys() and all(tensor.equal(kept[name]) for name, tensor in taken.items())

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from kie_hvqa.errors import InputError, WorkError
-from rl.rollouts.trust import RolloutCheck, check_logps, check_sampling, never_sampled
+from rl.rollouts.trust import RolloutCheck, check_image_tokens, check_logps, check_sampling, collapsed, never_sampled
 
 PAD = 7
 PROMPTS = [[1, PAD, PAD, PAD, 2], [1, PAD, PAD, PAD, 3]]
@@ -19,12 +19,15 @@ PROMPTS = [[1, PAD, PAD, PAD, 2], [1, PAD, PAD, PAD, 3]]
 class FakeEngine:
     """TRL's VLLMGeneration as far as a trainer sees it; ``wrong`` names what it does wrong."""
 
-    def __init__(self, wrong: str | None = None) -> None:
+    def __init__(self, wrong: str | None = None, mode: str = "server") -> None:
         self.wrong = wrong
         self.temperature = 1.0
+        self.mode = mode
 
     def generate(self, prompts: Any, images: Any, num_generations: int, profiler: Any = None) -> tuple:
         read = [list(ids) for ids in prompts]
+        if self.mode == "colocate":  # vLLM puts an image's three tokens in the place of the first it finds
+            read = [ids[: ids.index(PAD)] + [PAD] * 3 + ids[ids.index(PAD) + 1 :] for ids in read]
         said = [[4, 5], [4, 6]]
         if self.wrong == "cuts an image":
             read[1].remove(PAD)
@@ -61,6 +64,20 @@ def test_an_engine_that_does_not_is_refused(wrong, said):
     RolloutCheck(trainer)
     with pytest.raises(WorkError, match=said):
         trainer.vllm_generation.generate(prompts=PROMPTS, images=None, num_generations=1)
+
+
+def test_an_engine_in_this_process_gets_one_placeholder_an_image():
+    trainer = _trainer(FakeEngine(mode="colocate"))
+    RolloutCheck(trainer)
+    read = trainer.vllm_generation.generate(prompts=PROMPTS, images=None, num_generations=1)[0]
+    assert read == PROMPTS
+    with pytest.raises(WorkError, match=r"has 3 image tokens in the trainer and 5 .* twice as many less one"):
+        check_image_tokens(PROMPTS, FakeEngine(mode="colocate").generate(PROMPTS, None, 1)[0], [], PAD)
+
+
+def test_every_image_of_a_prompt_keeps_one_placeholder():
+    assert collapsed([PAD, PAD, 1, PAD, 2, PAD, PAD, PAD], PAD) == [PAD, 1, PAD, 2, PAD]
+    assert collapsed([1, 2], PAD) == [1, 2] and collapsed([], PAD) == []
 
 
 def _output(gap: float) -> dict[str, torch.Tensor]:
@@ -121,4 +138,4 @@ def test_a_checkpoint_between_the_uses_of_one_generation_is_refused():
 
 def test_barred_tokens_are_named_as_each_engine_understands_it():
     assert never_sampled([3, 4], use_vllm=False) == {"suppress_tokens": [3, 4]}
-    assert never_sampled([3, 4], use_vllm=True) == {"logit_bias": {"3": -100.0, "4": -100.0}}
+    assert never_sampled([3, 4], use_vllm=True) == {"logit_bias": {3: -100.0, 4: -100.0}}
