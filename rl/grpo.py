@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from transformers.integrations import is_deepspeed_zero3_enabled
 from trl import GRPOConfig, GRPOTrainer
 
 from kie_hvqa.config import load
@@ -19,13 +18,15 @@ from rl.callbacks.completion_table import CompletionTable
 from rl.callbacks.evaluation import Evaluation
 from rl.callbacks.reward_counters import RewardCounters
 from rl.checkpoints.models import Checkpoint, adapter, open_checkpoint
+from rl.families import family_of
 from rl.recipes import GrpoRecipe, training_arguments
+from rl.rollouts.observer import RolloutObserver
 from rl.rollouts.trust import check_sampling, never_sampled
 from rl.rows.training import TrainingRows
 from rl.running import train
 from rl.stage import StageRun, common_arguments
-from rl.tower.attention import quicken
-from rl.tower.features import FeatureStore, most_of_all_processes, tower_encoder
+from rl.tower.attention import faster_tower
+from rl.tower.service import TowerService, whole_tower
 from rl.trainer import GroupTrainer
 
 
@@ -63,15 +64,17 @@ def arguments_of(
 def build(recipe: GrpoRecipe, arguments: GRPOConfig, rewards: Sequence[Any]) -> tuple[GroupTrainer, Checkpoint]:
     """The trainer over the recipe's model, rows and rewards, and the opened checkpoint."""
     checkpoint = open_checkpoint(recipe)
-    quicken(checkpoint.model)
+    faster_tower(checkpoint.model)
     sharing = recipe.sharing
     rows = training_rows(recipe, checkpoint)
     trainer = GroupTrainer(
-        store=feature_store(recipe, checkpoint.model) if sharing.features and not recipe.train_vision else None,
+        tower=tower_service(recipe, checkpoint),
         share_prompts=sharing.prompts,
         share_generation=sharing.generation,
-        rollouts=Path(recipe.output_dir) / "rollouts" if recipe.rollouts else None,
-        table=CompletionTable(recipe.completion_table_steps),
+        observer=RolloutObserver(
+            Path(recipe.output_dir) / "rollouts" if recipe.rollouts else None,
+            CompletionTable(recipe.completion_table_steps),
+        ),
         evaluation=Evaluation.of(recipe, checkpoint),
         rows=rows,
         **_common(recipe, arguments, rewards, checkpoint, rows),
@@ -106,13 +109,10 @@ def _common(
     }
 
 
-def feature_store(recipe: GrpoRecipe, model: Any) -> FeatureStore:
-    """The store of the recipe's sizes for the frozen tower of ``model``."""
-    return FeatureStore(
-        tower_encoder(model),
-        memory_mib=recipe.sharing.memory_mib,
-        spill=Path(recipe.output_dir) / "features",
-        spill_mib=recipe.sharing.spill_mib,
-        # Under ZeRO-3 a forward pass is collective: no process may skip one that another makes.
-        agree=most_of_all_processes if is_deepspeed_zero3_enabled() else None,
-    )
+def tower_service(recipe: GrpoRecipe, checkpoint: Checkpoint) -> TowerService | None:
+    """The frozen tower of the recipe's model; None where it is trained, not to be shared, or of no known family."""
+    family = family_of(checkpoint.model.config)
+    if family is None or recipe.train_vision or not recipe.sharing.features:
+        return None
+    tower = whole_tower(family, checkpoint.model, checkpoint.directory)
+    return TowerService(family, tower, memory_mib=recipe.sharing.memory_mib)

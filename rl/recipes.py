@@ -63,9 +63,7 @@ class Sharing(Config):
     generation: bool = True
     """Sample a group from one prefill (transformers' generation only; vLLM does so itself)."""
     memory_mib: int = Field(default=512, ge=0)
-    """Features kept beside the model; the least recently used leave first."""
-    spill_mib: int = Field(default=0, ge=0)
-    """Features that left memory, kept in files under the stage's directory; 0 keeps none."""
+    """Features kept from one generation to later ones; the least recently used leave first."""
 
 
 class EvaluationConfig(Config):

@@ -10,23 +10,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from trl import SFTConfig, SFTTrainer
+from trl import SFTConfig
 
 from kie_hvqa.config import load
-from rl.callbacks.evaluation import EvaluatedTrainer, Evaluation
-from rl.callbacks.phases import TimedTrainer
+from rl.callbacks.evaluation import Evaluation
 from rl.checkpoints.models import Checkpoint, adapter, open_checkpoint
-from rl.keeping import KeptTrainer
 from rl.recipes import SftRecipe, training_arguments
-from rl.rows.order import OrderedTrainer
 from rl.rows.training import TrainingRows
 from rl.running import train
 from rl.stage import StageRun, common_arguments
-from rl.tower.attention import quicken
-
-
-class WarmStartTrainer(OrderedTrainer, TimedTrainer, EvaluatedTrainer, KeptTrainer, SFTTrainer):
-    """TRL's trainer with timed phases, ledger scores and whole checkpoints."""
+from rl.tower.attention import faster_tower
+from rl.trainer import WarmStartTrainer
 
 
 def run(config_path: str | Path, overrides: Sequence[str] = ()) -> Path:
@@ -49,7 +43,7 @@ def arguments_of(recipe: SftRecipe, file: str | Path, arguments_class: type[SFTC
 def build(recipe: SftRecipe, arguments: SFTConfig) -> tuple[WarmStartTrainer, Checkpoint]:
     """The trainer over the recipe's model and rows, and the opened checkpoint."""
     checkpoint = open_checkpoint(recipe)
-    quicken(checkpoint.model)
+    faster_tower(checkpoint.model)
     rows = TrainingRows(recipe.data, checkpoint.contract, with_completion=True)
     trainer = WarmStartTrainer(
         model=checkpoint.model,

@@ -1,132 +1,272 @@
-"""The GRPO trainer of this project: TRL's, with shared work, timed phases, whole checkpoints, and every rollout kept.
+"""What TRL has no hook for, in one subclass of its trainers; everything else that a run needs is a callback or a function.
 
-What a rollout says about the reader is logged beside TRL's own scalars: the evaluator's ledger rates over the
-completions (``ledger/…``) and the share of groups whose completions all earned the same, by severity
-(``zero_variance/severity_N``): such groups teach nothing.
+``StageTrainer`` is what both stages share: the order of the rows, timed phases, evaluation by the ledger, whole
+checkpoints (``rl.keeping``). ``GroupTrainer`` is GRPO's: prompts and images are processed once for each group, groups
+stay whole in micro-batches, tokens may have advantages of their own, and every rollout is looked at.
+
+The numbers are plain TRL's to rounding: ``tests/rl/sharing/test_sharing.py`` holds them side by side, and fails when
+the signature of anything overridden here changes; ``python -m studies.benches.training`` measures what it buys.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.utils import gather_object
+from torch.utils.data import Sampler
+from transformers import PreTrainedModel
+from trl import GRPOTrainer, SFTTrainer
+from trl.trainer.utils import split_pixel_values_by_grid, split_tensor_dict, unsplit_pixel_values_by_grid
 
-from kie_hvqa.answers.answer import parse
-from kie_hvqa.answers.verdicts import verdicts
-from kie_hvqa.scoring.rates import SCORE, parts, rates
-from rewards.contract import completion_text, ledger
-from rl.callbacks.completion_table import CompletionTable, tensorboard_of
-from rl.callbacks.evaluation import EvaluatedTrainer
-from rl.callbacks.phases import TimedTrainer
+from rl.callbacks.evaluation import Evaluation
+from rl.callbacks.phases import OptimiserPhase, PhaseTimer, phase_scalars
 from rl.keeping import KeptTrainer
-from rl.rollouts.record import file_name, rollout_table, write_rollouts
+from rl.rollouts.decode import can_decode, generating
+from rl.rollouts.observer import RolloutObserver, Scored, logged
 from rl.rollouts.trust import RolloutCheck
-from rl.rows.order import OrderedTrainer
-from rl.sharing.trainer import SharingGRPOTrainer
+from rl.rows.order import EpochOrder, EpochTurn, arranged
+from rl.rows.training import TrainingRows
+from rl.sharing.groups import shuffled_groups
+from rl.sharing.loss_pass import Rows, scored, seen
+from rl.sharing.prompts import VISUAL, Generation, KnownPrompts, distinct_prompts
+from rl.tower.service import TowerService
+
+LOSS_INPUTS = {"mm_token_type_ids", "pixel_values", "image_grid_thw", "num_images"}
+"""What TRL hands a loss pass over images of Qwen's families besides tokens and masks."""
 
 
-class GroupTrainer(OrderedTrainer, TimedTrainer, EvaluatedTrainer, KeptTrainer, SharingGRPOTrainer):
-    """``rollouts`` is where every completion is written; None keeps none. ``table`` shows some in TensorBoard."""
+class StageTrainer(KeptTrainer):
+    """Before a trainer class of TRL's: ``rows`` are what its dataset was made of, ``evaluation`` scores held-out ones."""
+
+    def __init__(self, *args: Any, rows: TrainingRows, evaluation: Evaluation | None = None, **kwargs: Any) -> None:
+        self.phases = PhaseTimer()
+        self._rows = rows
+        self._order: EpochOrder | None = None
+        self._evaluation = evaluation
+        self._logged_at_step = 0
+        if evaluation is not None:  # transformers insists on a dataset where there is an evaluation strategy
+            kwargs["eval_dataset"] = kwargs["train_dataset"].select(range(1))
+        super().__init__(*args, **kwargs)
+        self.add_callback(OptimiserPhase(self.phases))  # type: ignore[attr-defined]
+        self.add_callback(EpochTurn(rows, lambda: self._order, self.args))  # type: ignore[attr-defined]
+
+    def _get_train_sampler(self, dataset: Any = None) -> Sampler:
+        sampler = super()._get_train_sampler(dataset)  # type: ignore[misc]
+        found = arranged(sampler, self._rows, self.args, lambda: int(self.state.epoch or 0))
+        self._order = found if isinstance(found, EpochOrder) else None
+        return found
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        with self.phases("backward"):  # what is left of a training step, inputs and loss apart
+            return super().training_step(*args, **kwargs)
+
+    def _prepare_inputs(self, *args: Any, **kwargs: Any) -> Any:
+        with self.phases("prepare"):
+            return super()._prepare_inputs(*args, **kwargs)  # type: ignore[misc]
+
+    def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
+        with self.phases("log_probabilities"):
+            return super().compute_loss(*args, **kwargs)  # type: ignore[misc]
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        if "loss" in logs:
+            step = self.state.global_step
+            logs.update(phase_scalars(self.phases.take(), step - self._logged_at_step))
+            self._logged_at_step = step
+        super().log(logs, *args, **kwargs)  # type: ignore[misc]
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """The rows of ``evaluation`` are answered instead of a loss taken."""
+        assert self._evaluation is not None
+        self.model.eval()  # no adapter's dropout; and TRL logs what comes as an evaluation's
+        try:
+            with self.phases("evaluate"):
+                metrics = {f"eval_{name}": value for name, value in self._evaluation.rates(self).items()}
+            self.log(metrics)
+        finally:
+            self.model.train()
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)  # type: ignore[attr-defined,has-type]
+        return metrics
+
+
+class WarmStartTrainer(StageTrainer, SFTTrainer):
+    """The warm start's trainer."""
+
+
+class GroupTrainer(StageTrainer, GRPOTrainer):
+    """``tower`` encodes images, None leaves that to the model; ``share_prompts`` and ``share_generation`` say whether a
+    group's prompt is read once in the loss pass and in sampling. ``observer`` sees every generation."""
 
     def __init__(
-        self, *args: Any, rollouts: Path | None = None, table: CompletionTable | None = None, **kwargs: Any
+        self,
+        *args: Any,
+        tower: TowerService | None = None,
+        share_prompts: bool = True,
+        share_generation: bool = True,
+        observer: RolloutObserver | None = None,
+        **kwargs: Any,
     ) -> None:
-        self._rollouts = rollouts
-        self._table = table or CompletionTable(0)
-        self._scored: dict[str, Any] = {}
-        self._part: Counter[int] = Counter()
+        self._tower = tower
+        self._share_prompts = share_prompts
+        self._share_generation = share_generation
+        self._observer = observer or RolloutObserver()
+        self._generation: Generation | None = None
+        self._numbers: list[int] = []  # of the prompts in ``_generation`` that the next pass is about
+        self._scored = Scored.nothing()
         super().__init__(*args, **kwargs)
         self._trust = RolloutCheck(self)
+        if tower is not None:
+            tower.autocast = self.accelerator.autocast
 
-    # --- phases
+    def _base(self, model: Any) -> PreTrainedModel:
+        unwrapped = self.accelerator.unwrap_model(model)
+        return unwrapped.get_base_model() if hasattr(unwrapped, "get_base_model") else unwrapped
 
-    def _generate_single_turn(self, *args: Any, **kwargs: Any) -> Any:
+    # --- a generation
+
+    def _prepare_inputs(self, generation_batch: Any) -> Any:
+        """As TRL's, but that the micro-batches of a generation are made of whole groups."""
+        if not self.model.training:
+            return super()._prepare_inputs(generation_batch)
+        with self.phases("prepare"):
+            if (
+                self._step % (self.args.steps_per_generation * self.num_iterations) == 0
+                or self._buffered_inputs is None
+            ):  # type: ignore[has-type]
+                batch = split_pixel_values_by_grid(self._generate_and_score_completions(generation_batch))
+                batches = split_tensor_dict(
+                    shuffled_groups(batch, self.num_generations), self.args.steps_per_generation
+                )
+                self._buffered_inputs = [unsplit_pixel_values_by_grid(each) for each in batches]
+            return self._buffered_inputs[self._step % self.args.steps_per_generation]
+
+    def _tokenize_prompts(self, prompts: list) -> tuple[list[list[int]], list[Any] | None, dict[str, Any]]:
+        self._generation, self._numbers = None, []
+        if not self._share_prompts and self._tower is None:
+            return super()._tokenize_prompts(prompts)
+        distinct, owner, keys = distinct_prompts(prompts)
+        if any(len(images) != 1 for images in keys):
+            return super()._tokenize_prompts(prompts)
+        prompt_ids, images, fields = super()._tokenize_prompts([prompts[index] for index in distinct])
+        grids = torch.as_tensor(fields["image_grid_thw"])
+        pixels: Sequence[torch.Tensor] = torch.as_tensor(fields["pixel_values"]).split(grids.prod(-1).tolist())
+        features = None
+        if self._tower is not None:
+            with self.phases("generate"):
+                features = self._tower.encode([key for (key,) in keys], pixels, grids, self.accelerator.device)
+            # TRL counts patches when it cuts a batch; nobody reads them any more.
+            pixels = [pixel.new_empty(len(pixel), 0) for pixel in pixels]
+        fields = {
+            **{name: [values[index] for index in owner] for name, values in fields.items() if name not in VISUAL},
+            "pixel_values": torch.cat([pixels[index] for index in owner]),
+            "image_grid_thw": grids[owner],
+        }
+        assert images is not None
+        images = [images[index] for index in owner]
+        self._generation, self._numbers = Generation(owner, images, fields, grids, pixels, features), owner
+        return [prompt_ids[index] for index in owner], images, fields
+
+    def _generate_single_turn(
+        self,
+        prompt_ids: list[list[int]],
+        images: list[Any] | None,
+        multimodal_fields: dict[str, Any],
+        num_generations: int,
+        has_tool_images: bool = False,
+    ) -> tuple[list[list[int]], Any]:
+        rest = (num_generations, has_tool_images)
         with self.phases("generate"):
-            return super()._generate_single_turn(*args, **kwargs)
-
-    def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> Any:
-        with self.phases("log_probabilities"):
-            return super()._get_per_token_logps_and_entropies(*args, **kwargs)
+            known, device = self._generation, self.accelerator.device
+            if known is None or self.use_vllm or self.use_transformers_continuous_batching:
+                return super()._generate_single_turn(prompt_ids, images, multimodal_fields, *rest)
+            model = self._base(self.model_wrapped)
+            once = (
+                self._share_generation
+                and not (self._dist.is_zero3 and not self.args.ds3_gather_for_generation)
+                and can_decode(model, self.generation_config)
+            )
+            if not once:
+                with generating(model, None, seen(known, known.owner, device)):
+                    return super()._generate_single_turn(prompt_ids, images, multimodal_fields, *rest)
+            first = known.first
+            fields = {
+                name: [values[row] for row in first] for name, values in multimodal_fields.items() if name not in VISUAL
+            }
+            shown = seen(known, range(len(first)), device)
+            with self.accelerator.autocast(), generating(model, known.owner, shown):
+                return super()._generate_single_turn([prompt_ids[row] for row in first], images, fields, *rest)
 
     def _calculate_rewards(
         self, inputs: list[dict[str, Any]], prompts: list, completions: list, completion_ids_list: list
     ) -> torch.Tensor:
         with self.phases("reward"):
             rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
-        self._scored = {"completions": completions, "ids": completion_ids_list, "rewards": rewards}
+        self._scored = Scored(completions, completion_ids_list, rewards)
         return rewards
 
-    # --- what a generation batch says
-
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        mode = "train" if self.model.training else "eval"
-        metrics = self._metrics[mode]
-        logged = len(metrics.get(f"ledger/{SCORE}", ()))
-        output = super()._generate_and_score_completions(inputs)
+        before = len(logged(self))
+        processor = self.processing_class  # type: ignore[has-type]
+        self.processing_class = KnownPrompts(processor, lambda: self._generation)
+        try:
+            output = super()._generate_and_score_completions(inputs)
+        finally:
+            self.processing_class = processor
+        if self._generation is not None:
+            output["prompt_numbers"] = torch.tensor(self._generation.owner)
         self._trust.after_generation(output)
-        scored, self._scored = self._scored, {}
-        if len(metrics.get(f"ledger/{SCORE}", ())) == logged:  # the reward `faithful` logs the same rates itself
-            for name, value in self._ledger_rates(inputs, scored["completions"]).items():
-                metrics[name].append(value)
-        for name, value in self._zero_variance(inputs, scored["rewards"]).items():
-            metrics[name].append(value)
-        if mode == "train":
-            self._keep(inputs, scored, output["advantages"].tolist())
+        scored, self._scored = self._scored, Scored.nothing()
+        # The reward `faithful` logs the ledger's rates itself.
+        self._observer.see(self, inputs, scored, output["advantages"], rated=len(logged(self)) > before)
         return output
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         super().log(logs, *args, **kwargs)
-        if (writer := tensorboard_of(self)) is not None:
-            self._table.write(writer, self.state.global_step)
+        self._observer.show(self)
 
-    def _ledger_rates(self, inputs: Sequence[dict[str, Any]], completions: Sequence[Any]) -> dict[str, float]:
-        counted = []
-        for row, completion in zip(inputs, completions, strict=True):
-            slots = ledger(row.get("slots"))
-            if slots is not None:
-                reading = parse(completion_text(completion)).reading
-                counted.append(verdicts(slots, reading, row.get("question_kind")).counts)
-        own = parts(counted)
-        local = torch.tensor(list(own.values()), dtype=torch.float32, device=self.accelerator.device)
-        sums = self.accelerator.gather(local[None]).sum(0).tolist()
-        found = rates(dict(zip(own, map(tuple, sums), strict=True)))
-        return {f"ledger/{name}": value for name, value in found.items()}
+    # --- the loss pass
 
-    def _zero_variance(self, inputs: Sequence[dict[str, Any]], rewards: torch.Tensor) -> dict[str, float]:
-        severities = gather_object([row.get("severity") for row in inputs])
-        weights = self.reward_weights.to(rewards.device)
-        return zero_variance(severities, (rewards * weights).nansum(dim=1), self.num_generations)
+    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+        numbers = inputs.get("prompt_numbers")
+        self._numbers = [] if numbers is None else numbers.tolist()
+        return super()._compute_loss(model, inputs)
 
-    def _keep(self, inputs: list[dict[str, Any]], scored: dict[str, Any], advantages: list[float]) -> None:
-        step, process = self.state.global_step + 1, self.accelerator.process_index
-        own = scored["rewards"][process * len(inputs) : (process + 1) * len(inputs)]
-        if self._table.due(step) and tensorboard_of(self) is not None:
-            whole = (own * self.reward_weights.to(own.device)).nansum(dim=1).tolist()
-            self._table.hold(inputs, scored["completions"], whole, advantages, self.num_generations)
-        if self._rollouts is None:
-            return
-        rewards = {name: own[:, index].tolist() for index, name in enumerate(self.reward_func_names)}
-        table = rollout_table(
-            step, inputs, scored["completions"], scored["ids"], rewards, advantages, set(self.eos_token_ids)
-        )
-        name = file_name(step, self._part[step], process, self.accelerator.num_processes)
-        write_rollouts(self._rollouts, name, table)
-        self._part = Counter({step: self._part[step] + 1})
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: Any,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        compute_entropy: bool = False,
+        compute_aux_loss: bool = False,
+        **visual: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        known, types = self._generation, visual.get("mm_token_type_ids")
+        with self.phases("log_probabilities"):
+            if known is None or types is None or compute_aux_loss or set(_given(visual)) - LOSS_INPUTS:
+                flags = {"compute_entropy": compute_entropy, "compute_aux_loss": compute_aux_loss}
+                return super()._get_per_token_logps_and_entropies(
+                    model, input_ids, attention_mask, logits_to_keep, batch_size, **flags, **visual
+                )
+            rows = Rows(input_ids, attention_mask, types, logits_to_keep, self._numbers, known)
+            step = batch_size or len(input_ids)
+            with self.accelerator.autocast():
+                found = [
+                    scored(
+                        model,
+                        self._base(model),
+                        rows.part(slice(start, start + step)),
+                        entropy=compute_entropy,
+                        pad_token=self._tokenizer.pad_token_id,
+                        packed=self._share_prompts,
+                    )
+                    for start in range(0, len(input_ids), step)
+                ]
+        entropies = torch.cat([entropy for _, entropy in found if entropy is not None]) if compute_entropy else None
+        return torch.cat([log_probs for log_probs, _ in found]), entropies, None
 
 
-def zero_variance(severities: Sequence[int | None], rewards: torch.Tensor, group: int) -> dict[str, float]:
-    """The share of groups of ``group`` neighbouring rewards that are all equal, by the severity of their prompt."""
-    grouped = rewards.view(-1, group)
-    same = (grouped == grouped[:, :1]).all(dim=1).tolist()
-    by: dict[Any, list[bool]] = defaultdict(list)
-    for index, flat in enumerate(same):
-        by[severities[index * group]].append(flat)
-    return {
-        f"zero_variance/severity_{severity}": sum(flat) / len(flat)
-        for severity, flat in sorted(by.items(), key=lambda entry: -1 if entry[0] is None else entry[0])
-        if severity is not None
-    }
+def _given(arguments: dict[str, Any]) -> list[str]:
+    return [name for name, value in arguments.items() if value is not None]

@@ -1,4 +1,4 @@
-"""Scores the model in training on held-out rows, by the evaluator's own definitions, every so many steps.
+"""Scores the model in training on held-out rows, by the evaluator's own definitions and its reader's own inputs.
 
 Greedy answers, a group of rows at a time, shared out among the processes. ``hallucination_free_accuracy`` decides which
 checkpoint is the best one; the trainer keeps that one and the last.
@@ -15,34 +15,12 @@ from trl.models import unwrap_model_for_generation
 
 from kie_hvqa.answers.prompt import messages
 from kie_hvqa.readers.checkpoint import ReadingContract
+from kie_hvqa.readers.model_inputs import model_inputs
 from kie_hvqa.scoring.metrics import score_rows
 from kie_hvqa.scoring.rates import parts, rates
 from rl.checkpoints.models import Checkpoint
 from rl.recipes import EvaluationConfig, StageRecipe
 from rl.rows.sources import Source, open_source
-
-
-class EvaluatedTrainer:
-    """Mixed into a trainer, before its class: ``evaluate`` answers the rows of ``evaluation`` instead of a loss."""
-
-    def __init__(self, *args: Any, evaluation: Evaluation | None = None, **kwargs: Any) -> None:
-        self._evaluation = evaluation
-        if evaluation is not None:  # transformers insists on a dataset where there is an evaluation strategy
-            kwargs["eval_dataset"] = kwargs["train_dataset"].select(range(1))
-        super().__init__(*args, **kwargs)
-
-    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        assert self._evaluation is not None
-        phases = self.phases  # type: ignore[attr-defined]
-        with phases("evaluate"):
-            metrics = {f"eval_{name}": value for name, value in self._evaluation.rates(self).items()}
-        self.model.eval()  # type: ignore[attr-defined]
-        try:
-            self.log(metrics)  # type: ignore[attr-defined]
-        finally:
-            self.model.train()  # type: ignore[attr-defined]
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)  # type: ignore[attr-defined,has-type]
-        return metrics
 
 
 class Evaluation:
@@ -94,9 +72,12 @@ class Evaluation:
             )
             for row in rows
         ]
-        images = [self._source.image(index, self._contract.budget) for index in batch]
-        inputs = processor(text=asked, images=images, padding=True, padding_side="left", return_tensors="pt")
-        inputs = {name: value.to(model.device) for name, value in inputs.items()}
+        # Questions about one page lie side by side: it is decoded and encoded once.
+        files = [self._source.file(index) for index in batch]
+        first = {file: index for index, file in reversed(list(zip(batch, files, strict=True)))}
+        images = [self._source.image(index, self._contract.budget) for index in first.values()]
+        owners = [list(first).index(file) for file in files]
+        inputs = model_inputs(base_of(model), processor, asked, images, owners, resize=True)
         output = model.generate(
             **inputs,
             max_new_tokens=self.config.max_new_tokens,
@@ -108,3 +89,8 @@ class Evaluation:
         )
         texts = processor.tokenizer.batch_decode(output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
         return {row.id: text for row, text in zip(rows, texts, strict=True)}
+
+
+def base_of(model: Any) -> Any:
+    """``model`` without an adapter around it; the adapter stays in its layers."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model

@@ -73,36 +73,7 @@ def phase_scalars(seconds: dict[str, float], steps: int) -> dict[str, float]:
     return times | {f"share/{phase}": value / whole for phase, value in seconds.items()}
 
 
-class TimedTrainer:
-    """Mixed into a trainer, before its class: times what every trainer has, and logs the phases."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.phases = PhaseTimer()
-        self._logged_at_step = 0
-        super().__init__(*args, **kwargs)
-        self.add_callback(_Optimiser(self.phases))  # type: ignore[attr-defined]
-
-    def training_step(self, *args: Any, **kwargs: Any) -> Any:
-        with self.phases("backward"):  # what is left of a training step, inputs and loss apart
-            return super().training_step(*args, **kwargs)  # type: ignore[misc]
-
-    def _prepare_inputs(self, *args: Any, **kwargs: Any) -> Any:
-        with self.phases("prepare"):
-            return super()._prepare_inputs(*args, **kwargs)  # type: ignore[misc]
-
-    def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
-        with self.phases("log_probabilities"):
-            return super().compute_loss(*args, **kwargs)  # type: ignore[misc]
-
-    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        if "loss" in logs:
-            step = self.state.global_step  # type: ignore[attr-defined]
-            logs.update(phase_scalars(self.phases.take(), step - self._logged_at_step))
-            self._logged_at_step = step
-        super().log(logs, *args, **kwargs)  # type: ignore[misc]
-
-
-class _Optimiser(TrainerCallback):
+class OptimiserPhase(TrainerCallback):
     """The optimiser's phase lies between two callbacks."""
 
     def __init__(self, phases: PhaseTimer) -> None:

@@ -19,7 +19,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -165,10 +164,17 @@ def can_decode(model: PreTrainedModel, config: GenerationConfig) -> bool:
 
 
 @contextmanager
-def group_generation(model: PreTrainedModel, owner: Sequence[int]) -> Iterator[None]:
-    """While it lasts, ``model.generate`` takes the distinct prompts and returns a sequence for each row in ``owner``."""
+def generating(model: PreTrainedModel, owner: Sequence[int] | None, seen: dict[str, Any]) -> Iterator[None]:
+    """While it lasts, ``model.generate`` sees ``seen`` in place of its pixels; and with ``owner`` it takes the distinct
+    prompts and returns a sequence for each row in ``owner``, the number of its prompt."""
     generate = model.generate
-    model.generate = partial(generate, custom_generate=decode, owner=list(owner))
+    more: dict[str, Any] = {} if owner is None else {"custom_generate": decode, "owner": list(owner)}
+
+    def with_features(**inputs: Any) -> Any:
+        inputs = {name: value for name, value in inputs.items() if name not in ("pixel_values", "image_grid_thw")}
+        return generate(**inputs, **seen, **more)
+
+    model.generate = with_features  # type: ignore[method-assign]
     try:
         yield
     finally:
@@ -236,7 +242,7 @@ def decode(
             hidden = language(
                 inputs_embeds=model.get_input_embeddings()(tokens[active, end - 1 : end]),
                 position_ids=(next_position[active] + shared.length).expand(3, -1)[:, :, None],
-                attention_mask={"full_attention": None},
+                attention_mask=None,  # there is no mask for a kind of attention that transformers does not know
                 past_key_values=shared,
                 use_cache=True,
             ).last_hidden_state

@@ -53,17 +53,15 @@ def rollout_table(
     return pa.table(columns)
 
 
-def file_name(step: int, part: int, rank: int, processes: int) -> str:
-    """``step_000012.parquet``; a second generation for the same step, and other processes, get a suffix."""
-    name = f"step_{step:06d}"
-    name += f"_part{part}" if part else ""
-    name += f"_rank{rank:04d}" if processes > 1 else ""
-    return f"{name}.parquet"
+def file_name(step: int, part: int) -> str:
+    """``step_000012.parquet``; a second generation for the same step gets a suffix."""
+    return f"step_{step:06d}{f'_part{part}' if part else ''}.parquet"
 
 
-def write_rollouts(directory: Path, name: str, table: pa.Table) -> None:
+def write_rollouts(directory: Path, name: str, tables: Sequence[pa.Table]) -> None:
+    """One file of all processes' ``tables``: a file for each would be thousands in a run on several machines."""
     with replacing(directory / name, "wb") as stream:
-        pq.write_table(table, stream)
+        pq.write_table(pa.concat_tables(tables, promote_options="permissive"), stream)
 
 
 def _prompt_text(prompt: Any) -> str:

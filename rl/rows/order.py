@@ -78,45 +78,35 @@ class EpochOrder(Sampler):
             torch.randperm(self._sampler.num_samples, generator=self._sampler.generator)
 
 
-class OrderedTrainer:
-    """Mixed into a trainer, before its class: ``rows`` are what its dataset was made of."""
-
-    def __init__(self, *args: Any, rows: TrainingRows | None = None, **kwargs: Any) -> None:
-        self._rows = rows
-        self._order: EpochOrder | None = None
-        super().__init__(*args, **kwargs)
-        if rows is not None and isinstance(rows.source, Streamed):
-            if self.args.dataloader_persistent_workers:  # type: ignore[attr-defined]
-                raise InputError(
-                    "loader processes that live on would go on with the first epoch's damage",
-                    field="training.dataloader_persistent_workers",
-                    remedy="Leave it out with data.simulate.",
-                )
-            self.add_callback(_Turn(self))  # type: ignore[attr-defined]
-
-    def _get_train_sampler(self, dataset: Any = None) -> Sampler:
-        args = self.args  # type: ignore[attr-defined]
-        sampler: Any = super()._get_train_sampler(dataset)  # type: ignore[misc]
-        if isinstance(sampler, RepeatSampler):
-            per_step = sampler.batch_size * args.gradient_accumulation_steps / sampler.repeat_count
-        elif self._rows is None or not (self._rows.curriculum or isinstance(self._rows.source, Streamed)):
-            return sampler
-        else:
-            sampler = RepeatSampler(self._rows, mini_repeat_count=1, seed=args.seed)
-            per_step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
-        self._order = EpochOrder(sampler, lambda: int(self.state.epoch or 0), self._rows, per_step)  # type: ignore[attr-defined]
-        return self._order
+def arranged(sampler: Any, rows: TrainingRows, args: Any, epoch: Callable[[], int]) -> Sampler:
+    """``sampler``, a trainer's own, in the order that ``rows`` ask for: the same after a resume, with a curriculum or
+    a stream's turns. ``args`` are the trainer's arguments."""
+    if isinstance(sampler, RepeatSampler):
+        per_step = sampler.batch_size * args.gradient_accumulation_steps / sampler.repeat_count
+    elif not (rows.curriculum or isinstance(rows.source, Streamed)):
+        return sampler
+    else:
+        sampler = RepeatSampler(rows, mini_repeat_count=1, seed=args.seed)
+        per_step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+    return EpochOrder(sampler, epoch, rows, per_step)
 
 
-class _Turn(TrainerCallback):
+class EpochTurn(TrainerCallback):
     """Tells a stream which epoch begins, before the loader's processes are started for it."""
 
-    def __init__(self, trainer: OrderedTrainer) -> None:
-        self._trainer = trainer
+    def __init__(self, rows: TrainingRows, order: Callable[[], EpochOrder | None], args: Any) -> None:
+        self._rows, self._order = rows, order
+        if isinstance(rows.source, Streamed) and args.dataloader_persistent_workers:
+            raise InputError(
+                "loader processes that live on would go on with the first epoch's damage",
+                field="training.dataloader_persistent_workers",
+                remedy="Leave it out with data.simulate.",
+            )
 
     def on_epoch_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        epoch, order, rows = int(state.epoch or 0), self._trainer._order, self._trainer._rows
-        assert order is not None and rows is not None and isinstance(rows.source, Streamed)
-        rows.source.turn(epoch, order.ceilings(epoch))
+        order = self._order()
+        if isinstance(self._rows.source, Streamed) and order is not None:
+            epoch = int(state.epoch or 0)
+            self._rows.source.turn(epoch, order.ceilings(epoch))

@@ -6,7 +6,7 @@ batch is ``[prompt without its last token | last token, completion 1 | last toke
 sees the prompt and itself, at the positions that it would have alone. The last prompt token stands in each segment,
 because it predicts another first token in each. Short groups share a row as long as the longest group needs.
 
-``rl.sharing.trainer`` runs what is packed here through the model.
+``rl.sharing.loss_pass`` runs what is packed here through the model.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from typing import Any
 
 import torch
 from transformers import PreTrainedModel
+
+DENSE_OR_BLOCKS = ("sdpa", "flex_attention")
+"""Kinds of attention that take a mask of one's own: dense, or as FlexAttention's blocks."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,8 @@ class Packed:
     """Prompts and completions in rows of equal length L.
 
     ``tokens`` and ``labels`` int64 [R, L] (labels −100 where no loss is due), ``positions`` int64 [3, R, L],
-    ``allowed`` bool [R, 1, L, L], ``order`` the prompts in the order in which they stand (row by row), ``source``
+    ``unit`` and ``segment`` int64 [R, L]: the prompt that a token belongs to (−1: padding), and which of its segments it
+    stands in (0: the prompt itself, which all of them see). ``order`` the prompts in the order in which they stand (row by row), ``source``
     int64 [B, C]: where completion token c of batch row b stands in the flattened [R · (L − 1)] log-probabilities of
     *next* tokens, −1 for padding.
     """
@@ -41,9 +45,31 @@ class Packed:
     tokens: torch.Tensor
     labels: torch.Tensor
     positions: torch.Tensor
-    allowed: torch.Tensor
+    unit: torch.Tensor
+    segment: torch.Tensor
     order: tuple[int, ...]
     source: torch.Tensor
+
+    def allowed(self) -> torch.Tensor:
+        """Which token sees which, bool [R, 1, L, L]."""
+        place = torch.arange(self.tokens.shape[1], device=self.tokens.device)
+        causal = place[:, None] >= place[None, :]
+        same_prompt = self.unit[:, :, None] == self.unit[:, None, :]
+        own = self.segment[:, :, None] == self.segment[:, None, :]
+        return (causal & same_prompt & ((self.segment[:, None, :] == 0) | own))[:, None]
+
+    def blocks(self) -> Any:
+        """The same as FlexAttention takes it: a BlockMask, which is never as large as L x L."""
+        from torch.nn.attention.flex_attention import create_block_mask
+
+        unit, segment = self.unit, self.segment
+
+        def sees(row: torch.Tensor, head: torch.Tensor, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
+            own = (segment[row, key] == 0) | (segment[row, key] == segment[row, query])
+            return (query >= key) & (unit[row, query] == unit[row, key]) & own
+
+        rows, length = self.tokens.shape
+        return create_block_mask(sees, rows, None, length, length, device=self.tokens.device)
 
     def per_completion(self, values: torch.Tensor) -> torch.Tensor:
         """``values`` [R, L − 1] of next tokens, as [B, C] of completion tokens; 0 where there is none."""
@@ -69,7 +95,6 @@ def pack(prompts: Sequence[Prompt], completions: Sequence[torch.Tensor], width: 
     tokens = torch.full(shape, pad_token, device=device)
     labels = torch.full(shape, -100, device=device)
     positions = torch.zeros(3, *shape, dtype=torch.long, device=device)
-    # Which prompt a token belongs to, and which of its segments: 0 is the prompt itself, which all of them see.
     unit = torch.full(shape, -1, device=device)
     segment = torch.zeros(shape, dtype=torch.long, device=device)
     source = torch.full((len(completions), width), -1, device=device)
@@ -95,13 +120,8 @@ def pack(prompts: Sequence[Prompt], completions: Sequence[torch.Tensor], width: 
                 first = row * (length - 1) + at
                 source[member, : len(completion)] = torch.arange(first, first + len(completion), device=device)
                 at = stop
-    order = torch.arange(length, device=device)
-    causal = order[:, None] >= order[None, :]
-    same_prompt = unit[:, :, None] == unit[:, None, :]
-    visible = (segment[:, None, :] == 0) | (segment[:, :, None] == segment[:, None, :])
-    allowed = (causal & same_prompt & visible)[:, None]
     placed = tuple(number for members in rows for number in members)
-    return Packed(tokens, labels, positions, allowed, placed, source)
+    return Packed(tokens, labels, positions, unit, segment, placed, source)
 
 
 def fill_rows(sizes: Sequence[int]) -> list[list[int]]:
@@ -126,34 +146,9 @@ def can_pack(model: PreTrainedModel) -> bool:
     text = model.config.get_text_config()
     return (
         hasattr(model.model, "get_rope_index")
-        and text._attn_implementation == "sdpa"
+        and text._attn_implementation in DENSE_OR_BLOCKS
         and set(getattr(text, "layer_types", None) or ["full_attention"]) == {"full_attention"}
     )
-
-
-def same_prompts(
-    tokens: torch.Tensor, mask: torch.Tensor, pixels: Sequence[torch.Tensor]
-) -> tuple[list[int], list[int]]:
-    """(the number of each row's prompt, the first row of each number), by token ids and pixels (or handles).
-
-    ``tokens`` and ``mask`` int64 [B, P], padded on the left.
-    """
-    rows = [
-        tuple(row[-length:]) if length else ()
-        for row, length in zip(tokens.tolist(), mask.sum(-1).tolist(), strict=True)
-    ]
-    numbers: dict[tuple[int, ...], list[int]] = {}
-    owner: list[int] = []
-    first: list[int] = []
-    for row, ids in enumerate(rows):
-        alike = numbers.setdefault(ids, [])
-        number = next((n for n in alike if torch.equal(pixels[first[n]], pixels[row])), None)
-        if number is None:
-            number = len(first)
-            alike.append(number)
-            first.append(row)
-        owner.append(number)
-    return owner, first
 
 
 def prompts_of(
@@ -165,10 +160,14 @@ def prompts_of(
     owner: Sequence[int],
     first: Sequence[int],
 ) -> list[Prompt]:
-    """The distinct prompts of a micro-batch with the model's own M-RoPE positions, without their padding."""
+    """The distinct prompts of a micro-batch with the model's own M-RoPE positions, without their padding.
+
+    ``tokens``, ``mask`` and ``types`` int64 [B, P], padded on the left; ``grids`` int64 [prompts, 3]; ``owner`` the number of
+    each row's prompt, and ``first`` a row of each number.
+    """
     index = torch.tensor(first, device=tokens.device)
     tokens, mask = tokens[index], mask[index]
-    positions, _ = model.model.get_rope_index(tokens, types[index], image_grid_thw=grids[index], attention_mask=mask)
+    positions, _ = model.model.get_rope_index(tokens, types[index], image_grid_thw=grids, attention_mask=mask)
     lengths = mask.sum(-1).tolist()
     members: list[list[int]] = [[] for _ in first]
     for row, number in enumerate(owner):
@@ -177,16 +176,3 @@ def prompts_of(
         Prompt(tokens[number, -length:], positions[:, number, -length:], tuple(members[number]))
         for number, length in enumerate(lengths)
     ]
-
-
-def packed_inputs(packed: Packed, pixels: Sequence[torch.Tensor], grids: torch.Tensor) -> dict[str, Any]:
-    """The model's inputs for a packed batch; ``pixels`` (or handles) and ``grids`` by prompt number."""
-    return {
-        "input_ids": packed.tokens,
-        "position_ids": packed.positions,
-        "attention_mask": {"full_attention": packed.allowed},
-        "pixel_values": torch.cat([pixels[number] for number in packed.order]),
-        "image_grid_thw": grids[list(packed.order)],
-        "labels": packed.labels,
-        "fused_lm_head": True,  # TRL's: log-probabilities and entropies instead of logits
-    }

@@ -1,4 +1,4 @@
-"""Which prompts of a generation batch are the same, and a processor that does not process one twice."""
+"""The distinct prompts of a generation batch: tokenised, shown and encoded once, however many completions each gets."""
 
 from __future__ import annotations
 
@@ -9,23 +9,33 @@ from typing import Any
 import torch
 from trl.trainer.utils import pad
 
-from rl.tower.features import image_key
+from rl.families import Features
+from rl.tower.service import image_key
 
 VISUAL = ("pixel_values", "image_grid_thw")
 """The processor's outputs that have a row for each patch or image, and not for each prompt."""
 
 
 @dataclass(frozen=True)
-class Tokenised:
+class Generation:
     """A generation batch after its prompts were tokenised.
 
     ``owner`` names the distinct prompt of each row; ``images`` are the rows' images, as TRL passes them on; ``fields``
-    is what the processor says about the rows besides their token ids.
+    is what the processor says about the rows besides their token ids. ``grids`` int64 [prompts, 3] and either ``features``
+    or ``pixels`` ([patches, features] each) are those of the distinct prompts.
     """
 
     owner: list[int]
     images: list[Any]
     fields: dict[str, Any]
+    grids: torch.Tensor
+    pixels: Sequence[torch.Tensor]
+    features: Sequence[Features] | None
+
+    @property
+    def first(self) -> list[int]:
+        """The first row of each distinct prompt."""
+        return first_of_each(self.owner)
 
 
 class KnownPrompts:
@@ -34,15 +44,15 @@ class KnownPrompts:
     TRL processes every completion's image a second time, only to get the same pixels again.
     """
 
-    def __init__(self, processor: Any, tokenised: Callable[[], Tokenised | None]) -> None:
+    def __init__(self, processor: Any, known: Callable[[], Generation | None]) -> None:
         self._processor = processor
-        self._tokenised = tokenised
+        self._known = known
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._processor, name)
 
     def __call__(self, *args: Any, images: Any = None, **kwargs: Any) -> Any:
-        known = self._tokenised()
+        known = self._known()
         if known is None or images is not known.images:
             return self._processor(*args, images=images, **kwargs)
         return {

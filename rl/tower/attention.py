@@ -28,7 +28,7 @@ SMALL = 128
 much at such sizes."""
 
 
-def quicken(model: PreTrainedModel) -> None:
+def faster_tower(model: PreTrainedModel) -> None:
     """Replace both in every vision tower of ``model``; with flash attention there is no loop to replace."""
     for module in model.modules():
         if isinstance(module, Qwen2_5_VLVisionAttention) and module.config._attn_implementation == "sdpa":

@@ -163,7 +163,7 @@ def test_rollouts_are_paid_again_at_the_last_prices_so_the_same_answers_earn_the
     for step in (1, 2, 3, 4):
         said = answers if step < 4 else answers[:1]
         table = pa.table({"id": ["r"] * len(said), "completion": said})
-        write_rollouts(tmp_path / "rollouts", file_name(step, 0, 0, 1), table)
+        write_rollouts(tmp_path / "rollouts", file_name(step, 0), [table])
     kwargs = {"confidence_target": 0.8, "rise_steps": 3}
     specs = [RewardSpec(function="faithful", kwargs=kwargs, weight=2.0)]
     assert rises(specs) and not rises([RewardSpec(function="faithful")])

@@ -11,7 +11,7 @@ from PIL import Image
 from transformers import GenerationConfig, GenerationMixin
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLAttention
 
-from rl.rollouts.decode import ATTENTION, Groups, can_decode, decode, group_generation
+from rl.rollouts.decode import ATTENTION, Groups, can_decode, decode, generating
 from rl.tiny.build import TinyArchitecture, build_config, build_model, build_processor
 
 QUESTIONS = ["What is the LN in the image?", "What is the date of birth in the image?"]
@@ -64,8 +64,10 @@ def test_the_tokens_are_those_of_generate(model_and_inputs, name, ends):
     expected = model.generate(**_inputs(processor, images, texts, OWNER), generation_config=config)
     after = torch.get_rng_state()
     torch.manual_seed(11)
-    with group_generation(model, OWNER):
-        found = model.generate(**_inputs(processor, images, texts, [0, 1, 2]), generation_config=config)
+    inputs = _inputs(processor, images, texts, [0, 1, 2])
+    shown = {name: inputs[name] for name in ("pixel_values", "image_grid_thw")}
+    with generating(model, OWNER, shown):
+        found = model.generate(**inputs, generation_config=config)
     assert "generate" not in vars(model)
     assert torch.equal(found, expected)
     assert torch.equal(torch.get_rng_state(), after)  # what follows draws what it would have drawn

@@ -129,3 +129,39 @@ def test_two_processes_take_the_best_weights(small, tmp_path, stage, zero, text,
     best = 1 + scores.index(max(scores))
     taken, kept = (load_file(tmp_path / "out" / name / "model.safetensors") for name in ("model", f"checkpoint-{best}"))
     assert taken.keys() == kept.keys() and all(tensor.equal(kept[name]) for name, tensor in taken.items())
+
+
+PATHS = {
+    "a reference, under ZeRO-3, accumulated": (
+        3,
+        "sharing: {memory_mib: 0}",
+        "beta: 0.1, gradient_accumulation_steps: 2",
+    ),
+    "an adapter with a reference": (2, "lora: {rank: 2, alpha: 4}", "beta: 0.1"),
+}
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_two_processes_take_the_steps_that_one_takes(small, tmp_path, path):
+    """The same questions and completions in both; a greedy answer does not depend on which process draws it."""
+    zero, text, training = PATHS[path]
+    (tmp_path / "spread.py").write_text(
+        "def spread(prompts, completions, completion_ids, severity, **columns):\n"
+        "    return [float(len(ids)) + (index % 2) for index, ids in enumerate(completion_ids)]\n"
+    )
+    greedy = "num_generations: 2, max_completion_length: 6, top_k: 1, report_to: []"
+    logs = []
+    for processes, rows in ((1, 4), (2, 2)):
+        folder = tmp_path / str(processes)
+        folder.mkdir()
+        recipe = small.recipe(
+            folder / "grpo.yaml",
+            f"rewards: [{{function: '{tmp_path}/spread.py:spread'}}]\n{text}"
+            + (f"\ndeepspeed: {ZERO[zero]}" if processes > 1 else ""),
+            f"per_device_train_batch_size: {rows}, {training}, {greedy}",
+        )
+        logs.append(launch("grpo", recipe, processes=processes)["log"][:2])
+    for one, two in zip(*logs, strict=True):
+        assert two["loss"] == pytest.approx(one["loss"], abs=1e-4)
+        assert two["grad_norm"] == pytest.approx(one["grad_norm"], rel=2e-3) and one["grad_norm"] > 0
+        assert two["kl"] == pytest.approx(one["kl"], abs=1e-5)

@@ -8,8 +8,8 @@ import math
 import pandas as pd
 import torch
 
+from rl.rollouts.observer import zero_variance
 from rl.rollouts.record import file_name, rollout_table, write_rollouts
-from rl.trainer import zero_variance
 
 ROW = {
     "id": "a-q0",
@@ -32,7 +32,7 @@ def _table():
 
 
 def test_a_row_holds_question_answer_every_reward_part_and_the_recipe(tmp_path):
-    write_rollouts(tmp_path / "rollouts", file_name(7, 0, 0, 1), _table())
+    write_rollouts(tmp_path / "rollouts", file_name(7, 0), [_table()])
     frame = pd.read_parquet(tmp_path / "rollouts")
     first, second = frame.to_dict("records")
     assert [file.name for file in (tmp_path / "rollouts").iterdir()] == ["step_000007.parquet"]
@@ -49,14 +49,13 @@ def test_a_row_holds_question_answer_every_reward_part_and_the_recipe(tmp_path):
 
 def test_a_file_of_the_same_step_is_replaced_and_not_added_to(tmp_path):
     for _ in range(2):
-        write_rollouts(tmp_path, file_name(7, 0, 0, 1), _table())
+        write_rollouts(tmp_path, file_name(7, 0), [_table()])
     assert len(pd.read_parquet(tmp_path)) == 2
 
 
-def test_file_names_tell_steps_generations_and_processes_apart():
-    assert file_name(12, 0, 0, 1) == "step_000012.parquet"
-    assert file_name(12, 1, 0, 1) == "step_000012_part1.parquet"
-    assert file_name(12, 0, 3, 8) == "step_000012_rank0003.parquet"
+def test_file_names_tell_steps_and_generations_apart():
+    assert file_name(12, 0) == "step_000012.parquet"
+    assert file_name(12, 1) == "step_000012_part1.parquet"
 
 
 def test_groups_that_teach_nothing_are_counted_by_severity():

@@ -47,6 +47,7 @@ def _build(drawn):
 def test_every_token_sees_exactly_its_own_conversation(drawn):
     prompts, completions = _build(drawn)
     packed = pack(prompts, completions, width=5)
+    allowed = packed.allowed()
     for prompt in prompts:
         for member in prompt.members:
             conversation = torch.cat([prompt.tokens, completions[member]])
@@ -55,7 +56,7 @@ def test_every_token_sees_exactly_its_own_conversation(drawn):
                 row, column = divmod(place, packed.tokens.shape[1] - 1)
                 # The next-token value at this place is about the token after it.
                 assert packed.labels[row, column + 1] == completions[member][index]
-                seen = packed.allowed[row, 0, column]
+                seen = allowed[row, 0, column]
                 assert packed.tokens[row][seen].tolist() == conversation[: len(prompt.tokens) + index].tolist()
                 last = prompt.positions[:, -1] + index
                 assert packed.positions[:, row, column].tolist() == last.tolist()

@@ -1,4 +1,4 @@
-"""The quickened vision tower says what transformers' says, and its gradients are the same."""
+"""The faster vision tower says what transformers' says, and its gradients are the same."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VisionPatchEmbed, Qwen2_5_VLVisionAttention
 
 from rl.tiny.build import TinyArchitecture, build_config, build_model, build_processor
-from rl.tower.attention import attention_forward, patch_embed_forward, quicken, segment_attention
+from rl.tower.attention import attention_forward, faster_tower, patch_embed_forward, segment_attention
 
 
 @pytest.mark.parametrize("grids", [[[1, 8, 8]], [[1, 12, 10], [1, 8, 14], [1, 12, 10], [1, 4, 4]]])
@@ -22,7 +22,7 @@ def test_features_and_gradients_are_transformers_own(grids):
     processor = build_processor(architecture, ["What is the LN in the image?"])
     plain = build_model(build_config(architecture, processor), seed=2)
     quick = copy.deepcopy(plain)
-    quicken(quick)
+    faster_tower(quick)
     grid = torch.tensor(grids)
     torch.manual_seed(0)
     pixels = torch.randn(int(grid.prod(-1).sum()), 3 * 2 * 8 * 8)
