@@ -1,4 +1,4 @@
-"""Easy damage first: which severities may be drawn at which step, and rows put into such an order.
+"""Easy damage first: which severities may be drawn at which step, and rows drawn so.
 
 Competence-based curriculum learning (Platanios et al., NAACL 2019) with severity as the difficulty: everything up to a
 ceiling is drawn alike, and the ceiling rises.
@@ -6,13 +6,17 @@ ceiling is drawn alike, and the ceiling rises.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from heapq import heappop, heappush
+from collections import deque
+from collections.abc import Sequence
 
+import numpy as np
 from pydantic import Field
 
 from kie_hvqa.config import Config
 from kie_hvqa.data.ledger import MAX_SEVERITY
+from kie_hvqa.errors import InputError
+
+_TRIES = 100  # draws for a row that is not among the last ones: a pool smaller than a batch has none
 
 
 class Curriculum(Config):
@@ -31,24 +35,33 @@ class Curriculum(Config):
         return [self.ceiling(number / per_step) for number in range(first, first + count)]
 
 
-def easy_first(order: Sequence[int], severities: Sequence[int], ceilings: Sequence[int]) -> list[int]:
-    """``order`` (row numbers) changed as little as its rows' ``severities`` need to stay at or below ``ceilings``.
+def under_ceilings(
+    order: Sequence[int], severities: Sequence[int], ceilings: Sequence[int], *, seed: Sequence[int], apart: int
+) -> list[int]:
+    """``order`` (row numbers) with each row above its place's ceiling replaced by one drawn from all that are not.
 
-    Each place takes the earliest row of ``order`` that its ceiling allows; where none of those is left, the
-    earliest of the easiest that are. Every row comes once.
+    Drawn with replacement: a row that has to wait is not drawn twice later, so that no stretch of the epoch is made of what
+    was put off. ``seed`` decides the draws; ``apart`` places that follow one another hold different rows where there are
+    so many. Raises InputError where no row is light enough.
     """
-    waiting: list[list[int]] = [[] for _ in range(MAX_SEVERITY + 1)]  # places in ``order`` by severity
-    for place, row in enumerate(order):
-        waiting[severities[row]].append(place)
-    return list(_drawn(order, waiting, ceilings))
-
-
-def _drawn(order: Sequence[int], waiting: Sequence[list[int]], ceilings: Sequence[int]) -> Iterator[int]:
-    ready: list[int] = []
-    let_in = 0  # severities below this one are in ``ready``
-    for ceiling in ceilings:
-        while let_in <= MAX_SEVERITY and (let_in <= ceiling or not ready):
-            for place in waiting[let_in]:
-                heappush(ready, place)
-            let_in += 1
-        yield order[heappop(ready)]
+    random = np.random.default_rng(seed)
+    pools = {ceiling: [row for row in order if severities[row] <= ceiling] for ceiling in set(ceilings)}
+    lightest = min(ceilings, default=MAX_SEVERITY)
+    if order and not pools[lightest]:
+        raise InputError(
+            f"no row has a severity of {lightest} or less",
+            field="data.curriculum.start",
+            remedy=f"Start at {min(severities)}, or leave the curriculum out.",
+        )
+    recent: deque[int] = deque(maxlen=max(0, apart - 1))
+    found = []
+    for row, ceiling in zip(order, ceilings, strict=True):
+        if severities[row] > ceiling or row in recent:
+            pool = pools[ceiling]
+            row = next(
+                (one for _ in range(_TRIES) if (one := pool[random.integers(len(pool))]) not in recent),
+                pool[random.integers(len(pool))],
+            )
+        found.append(row)
+        recent.append(row)
+    return found

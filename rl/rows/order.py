@@ -11,7 +11,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from trl.trainer.utils import RepeatSampler
 
 from kie_hvqa.errors import InputError
-from rl.rows.curriculum import easy_first
+from rl.rows.curriculum import under_ceilings
 from rl.rows.sources import Streamed, Written
 from rl.rows.training import TrainingRows
 
@@ -21,8 +21,8 @@ class EpochOrder(Sampler):
 
     It draws a new order for every epoch from one generator, so after a resume it would begin again with the first
     epoch's. Drawing the earlier ones first gives each epoch the order that an uninterrupted run has. With a
-    curriculum that order is changed as little as it takes (``rl.rows.curriculum``); ``per_step`` is how many questions a
-    step of the optimiser takes.
+    curriculum what is too heavy in it makes room for a lighter row (``rl.rows.curriculum``); ``per_step`` is how many
+    questions a step of the optimiser takes.
     """
 
     def __init__(
@@ -47,13 +47,14 @@ class EpochOrder(Sampler):
         return len(self._sampler)
 
     def order(self, epoch: int) -> list[int]:
-        """The rows of ``epoch`` as they are drawn, each once; those that fill no batch are its last."""
+        """The rows of ``epoch`` as they are drawn; those that fill no batch are its last."""
         return self._arranged(self._shuffled(epoch), epoch)
 
     def _arranged(self, drawn: list[int], epoch: int) -> list[int]:
         if self._severities is None:
             return drawn
-        return easy_first(drawn, self._severities, self._ceilings(epoch))
+        seed = (self._sampler.seed or 0, epoch)
+        return under_ceilings(drawn, self._severities, self._ceilings(epoch), seed=seed, apart=self._sampler.batch_size)
 
     def ceilings(self, epoch: int) -> dict[int, int]:
         """The highest severity that each row may be drawn with in ``epoch``; none without a curriculum."""

@@ -21,7 +21,7 @@ from kie_hvqa.errors import InputError
 from kie_hvqa.readers.checkpoint import read_contract
 from rl import grpo, sft
 from rl.recipes import DataConfig
-from rl.rows.curriculum import Curriculum, easy_first
+from rl.rows.curriculum import Curriculum, under_ceilings
 from rl.rows.order import EpochOrder
 from rl.rows.sources import Streamed
 from rl.rows.training import TrainingRows
@@ -70,17 +70,36 @@ def test_the_ceiling_rises_from_its_start_to_all(start, steps):
 
 
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=40), st.randoms(use_true_random=False), st.integers(1, 6))
-def test_every_row_comes_once_and_no_sooner_than_it_may_while_others_are_left(severities, random, start):
+def test_no_row_is_heavier_than_its_place_allows_and_the_others_stay_where_they_were(severities, random, start):
     order = list(range(len(severities)))
     random.shuffle(order)
+    severities[order[0]] = 0
     ceilings = Curriculum(start=start, steps=4).ceilings(0, len(order), 3)
-    found = easy_first(order, severities, ceilings)
-    assert sorted(found) == sorted(order)
-    for place, row in enumerate(found):
-        allowed = [other for other in found[place:] if severities[other] <= ceilings[place]]
-        lightest = min(severities[other] for other in found[place:])
-        assert row in allowed if allowed else severities[row] == lightest
-    assert easy_first(order, severities, [6] * len(order)) == order
+    found = under_ceilings(order, severities, ceilings, seed=[1, 2], apart=1)
+    assert found == under_ceilings(order, severities, ceilings, seed=[1, 2], apart=1)
+    for before, row, ceiling in zip(order, found, ceilings, strict=True):
+        assert severities[row] <= ceiling and (row == before or severities[before] > ceiling)
+    assert under_ceilings(order, severities, [6] * len(order), seed=[1, 2], apart=1) == order
+
+
+def test_what_the_ceiling_lets_in_is_drawn_alike_and_nothing_is_put_off_to_be_drawn_in_a_heap():
+    severities = [index % 7 for index in range(1400)]
+    order = np.random.default_rng(0).permutation(1400).tolist()
+    ceilings = Curriculum(start=3, steps=60).ceilings(0, 1400, 20)
+    found = under_ceilings(order, severities, ceilings, seed=[0, 0], apart=20)
+    drawn = np.array([severities[row] for row in found])
+    for first in range(0, 1400, 200):
+        ceiling = ceilings[first]
+        share = np.bincount(drawn[first : first + 200], minlength=7)[: ceiling + 1] / 200
+        assert np.abs(share - 1 / (ceiling + 1)).max() < 0.12
+    for first in range(0, 1400, 20):  # in which a step used to be made of what was put off
+        assert (drawn[first : first + 20] == 6).sum() < 12
+    assert all(len(set(found[first : first + 20])) == 20 for first in range(0, 1380, 20))
+
+
+def test_a_start_below_every_row_is_refused():
+    with pytest.raises(InputError, match="no row has a severity of 2 or less"):
+        under_ceilings([0, 1], [3, 4], [2, 2], seed=[0], apart=1)
 
 
 def test_light_rows_are_drawn_first_and_each_question_still_stands_in_its_group(small):
@@ -90,9 +109,8 @@ def test_light_rows_are_drawn_first_and_each_question_still_stands_in_its_group(
     severities = [rows.source.row(index).severity for index in range(len(rows))]
     order = EpochOrder(sampler(len(rows)), lambda: 0, rows, per_step=3)
     drawn = list(order)
-    assert drawn[0::2] == drawn[1::2] and sorted(drawn[0::2]) == list(range(24))
-    first, last = ([severities[row] for row in part] for part in (drawn[:12], drawn[-12:]))
-    assert max(first) < max(severities) and sum(first) < sum(last)
+    assert drawn[0::2] == drawn[1::2] and len(drawn) == 2 * len(rows)
+    assert max(severities[row] for row in drawn[:6]) <= 1 < max(severities)
     # In later epochs everything is drawn, in TRL's order.
     assert EpochOrder(sampler(24), lambda: 2, rows, 3).order(2) == EpochOrder(sampler(24), lambda: 2).order(2)
 
