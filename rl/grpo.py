@@ -105,7 +105,7 @@ def _common(
         "args": arguments,
         "train_dataset": rows.as_dataset(),
         "processing_class": checkpoint.processor,
-        "peft_config": adapter(recipe),
+        "peft_config": adapter(recipe, checkpoint.model),
     }
 
 

@@ -51,7 +51,7 @@ def build(recipe: SftRecipe, arguments: SFTConfig) -> tuple[WarmStartTrainer, Ch
         rows=rows,
         train_dataset=rows.as_dataset(),
         processing_class=checkpoint.processor,
-        peft_config=adapter(recipe),
+        peft_config=adapter(recipe, checkpoint.model),
         evaluation=Evaluation.of(recipe, checkpoint),
     )
     # Qwen2.5-VL says that its own loss takes no token count, but TRL's does. Without the count a step's loss, and so

@@ -85,19 +85,47 @@ def open_processor(directory: Path, contract: ReadingContract) -> ProcessorMixin
     return processor
 
 
-def adapter(recipe: StageRecipe) -> Any | None:
-    """The LoRA configuration that the recipe asks for: every linear layer of the language model, no other."""
+def adapter(recipe: StageRecipe, model: Any) -> Any | None:
+    """The LoRA configuration that the recipe asks for: every linear layer of ``model``'s language model, no other.
+
+    Raises InputError for a model with weights that multiply and that LoRA would leave out in silence (a mixture's experts).
+    """
     if recipe.lora is None:
         return None
     from peft import LoraConfig
 
+    names, left_out = linear_layers(model.model.language_model)
+    if left_out:
+        raise InputError(
+            f"LoRA would leave {left_out[0]} of the language model as it is, which is no linear layer of its own",
+            field="lora",
+            remedy="Train all weights (leave `lora` out) or another model.",
+        )
     return LoraConfig(
         r=recipe.lora.rank,
         lora_alpha=recipe.lora.alpha,
         lora_dropout=recipe.lora.dropout,
-        target_modules=r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)",
+        target_modules=rf".*language_model.*\.({'|'.join(names)})",
         task_type="CAUSAL_LM",
     )
+
+
+def linear_layers(tower: Any) -> tuple[list[str], list[str]]:
+    """(last names of the linear layers of ``tower``, other parameters with rows and columns that are no embedding)."""
+    from torch import nn
+
+    names, other = set(), []
+    for path, module in tower.named_modules():
+        if isinstance(module, nn.Linear):
+            names.add(path.rpartition(".")[2])
+        elif not isinstance(module, nn.Embedding | nn.Conv1d):
+            other += [f"{path}.{name}" for name, weight in module.named_parameters(recurse=False) if _matrix(weight)]
+    return sorted(names), other
+
+
+def _matrix(weight: Any) -> bool:
+    # Under ZeRO-3 a parameter is empty here, and its shape stands beside it.
+    return len(getattr(weight, "ds_shape", weight.shape)) > 1
 
 
 def save_checkpoint(trainer: Any, checkpoint: Checkpoint, directory: Path) -> None:

@@ -194,7 +194,7 @@ def trainable_model(recipe: StageRecipe, directory: Path, dtype: torch.dtype) ->
         ) from None
     if not recipe.train_vision:
         model.model.visual.requires_grad_(False)
-    settings = adapter(recipe)
+    settings = adapter(recipe, model)
     if settings is not None:
         from peft import get_peft_model
 
