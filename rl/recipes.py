@@ -93,6 +93,8 @@ class StageRecipe(Config):
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     autocast: Literal["gpu", "fast", "never"] = "gpu"
     """bfloat16 in the products: on GPUs (unless dtype is float32), also on CPUs with matrix tiles (AMX), or nowhere."""
+    attn_implementation: str = "auto"
+    """transformers' own names (sdpa, flex_attention, flash_attention_2, …); auto lets it choose."""
     train_vision: bool = False
     """The vision tower stays frozen unless asked for: refusal is a habit of the language model."""
     lora: LoraSettings | None = None

@@ -18,6 +18,7 @@ from kie_hvqa.readers import embedded_directory
 from kie_hvqa.readers.checkpoint import ReadingContract, write_contract
 from kie_hvqa.readers.model_directory import agreed_contract
 from kie_hvqa.readers.model_inputs import never_generated
+from rl.families import family_of
 from rl.recipes import StageRecipe
 
 
@@ -66,14 +67,26 @@ def open_checkpoint(recipe: StageRecipe) -> Checkpoint:
         local_files_only=True,
         trust_remote_code=False,
         use_safetensors=True,
-        attn_implementation="sdpa",
+        attn_implementation=None if recipe.attn_implementation == "auto" else recipe.attn_implementation,
     )
     # Loading under ZeRO-3 keeps renamings of older checkpoints that this one did not need, and saving would undo them:
     # the weights would get names (`model.model.…`) that vLLM does not know.
     model._weight_conversions = [each for each in model._weight_conversions if each.was_used()]
     if not recipe.train_vision:
-        model.model.visual.requires_grad_(False)
+        frozen_tower(model)
     return Checkpoint(model, processor, contract, directory)
+
+
+def frozen_tower(model: Any) -> None:
+    """Freeze the vision tower of ``model``. Raises InputError for a family that is not known here."""
+    family = family_of(model.config)
+    if family is None:
+        raise InputError(
+            f"where a model of type `{model.config.model_type}` has its vision tower is not known here",
+            field="train_vision",
+            remedy="Set train_vision: true, or name a model of a family in rl/families/family.py.",
+        )
+    family.tower(model).requires_grad_(False)
 
 
 def open_processor(directory: Path, contract: ReadingContract) -> ProcessorMixin:

@@ -59,11 +59,19 @@ class WindowedFamily(Family):
         return (whole * patches + (vision.depth - whole) * window) // vision.depth
 
 
+class RecurrentFamily(Family):
+    """Qwen3.5: three of four layers of its language model are recurrent, and run on kernels of their own where those are
+    installed, which a rehearsal cannot follow."""
+
+    def plan(self, vision: Any, patches: int) -> int | None:
+        return None
+
+
 FAMILIES: tuple[Family, ...] = (
     WindowedFamily("qwen2_5_vl"),
     Family("qwen2_vl"),
     Family("qwen3_vl", "qwen3_vl_moe"),
-    Family("qwen3_5", "qwen3_5_moe"),
+    RecurrentFamily("qwen3_5", "qwen3_5_moe"),
 )
 
 

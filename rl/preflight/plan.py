@@ -13,7 +13,8 @@ from transformers import AutoConfig
 
 from kie_hvqa.errors import InputError
 from kie_hvqa.readers.checkpoint import ReadingContract
-from rl.checkpoints.models import adapter
+from rl.checkpoints.models import adapter, frozen_tower
+from rl.families import family_of
 from rl.preflight.batches import Batches
 from rl.preflight.devices import Device, gib
 from rl.preflight.duration import Duration, assumed, duration, spoken
@@ -57,14 +58,20 @@ class Plan:
         self.dtype = plan_dtype(recipe.dtype, world.device)
         model = trainable_model(recipe, directory, self.dtype)
         self.counts: Counts = count(model)
-        self.rehearsal = Rehearsal(
-            model, checkpointed=bool(arguments.activation_checkpointing), triton=world.device.cuda
+        checkpointed = bool(arguments.activation_checkpointing)
+        self._rehearsal = (
+            Rehearsal(model, checkpointed=checkpointed, triton=world.device.cuda) if known(model) else None
         )
         self.states: States = states(self.counts, engine, self.dtype.itemsize, world.per_node, world.nodes)
 
     @property
     def weight_bytes(self) -> int:
         return (self.counts.trained + self.counts.frozen) * self.dtype.itemsize
+
+    @property
+    def rehearsal(self) -> Rehearsal:
+        assert self._rehearsal is not None
+        return self._rehearsal
 
     def heaviest(self) -> Load:
         """A micro-batch of the longest row with the largest image."""
@@ -100,6 +107,10 @@ class Plan:
 
     def findings(self, file: Path) -> Iterator[Finding]:
         """The plan as the preflight tells it. Raises InputError where it does not fit."""
+        if self._rehearsal is None:
+            unknown = "not planned: how a model of this family computes is not known here. Watch the first steps"
+            yield Finding("memory", unknown)
+            return
         device, load, plan = self.world.device, self.heaviest(), self.memory()
         rows = largest_rows(self.rehearsal, load, plan, device)
         if plan.peak > device.usable:
@@ -173,6 +184,13 @@ def rollouts(arguments: Any) -> Rollouts:
     return "colocated" if arguments.vllm_mode == "colocate" else "server"
 
 
+def known(model: Any) -> bool:
+    """Whether there is a plan for the family of ``model``."""
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    family = family_of(base.config)
+    return family is not None and family.plan(base.config.vision_config, 1) is not None
+
+
 def plan_dtype(name: str, device: Device) -> torch.dtype:
     """The weights' type on ``device``, as ``rl.checkpoints.models`` will choose it there."""
     if name != "auto":
@@ -190,10 +208,10 @@ def trainable_model(recipe: StageRecipe, directory: Path, dtype: torch.dtype) ->
         raise InputError(
             f"no model can be built from it ({first})",
             file=directory / "config.json",
-            remedy="Name a Qwen2.5-VL checkpoint.",
+            remedy="Name a checkpoint that transformers opens as an image-text-to-text model.",
         ) from None
     if not recipe.train_vision:
-        model.model.visual.requires_grad_(False)
+        frozen_tower(model)
     settings = adapter(recipe, model)
     if settings is not None:
         from peft import get_peft_model

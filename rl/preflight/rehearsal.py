@@ -20,6 +20,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 from transformers import AttentionInterface, AutoModelForImageTextToText, PreTrainedConfig, PreTrainedModel
 
+from rl.families import family_of
 from rl.preflight.kernels import Head, attend
 
 _META = torch.device("meta")
@@ -64,7 +65,11 @@ class Rehearsal:
 
     def __init__(self, model: Any, *, checkpointed: bool, triton: bool) -> None:
         base: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
-        self.visual, self.text = base.model.visual, base.model.language_model
+        family = family_of(base.config)
+        assert family is not None  # without one there is no plan (``rl.preflight.plan``)
+        self._family = family
+        self.visual: Any = family.tower(base)
+        self.text = base.model.language_model
         self.head = base.get_output_embeddings()
         self.dtype: torch.dtype = self.head.weight.dtype
         self._layers, self._blocks = self.text.layers, self.visual.blocks
@@ -121,15 +126,15 @@ class Rehearsal:
         vision = self.visual.config
         patches = micro.rows * micro.patches
         # Windows change what attention computes, not what is held: each block here sees the mean over all blocks.
-        whole = len(vision.fullatt_block_indexes)
-        window = min(micro.patches, (vision.window_size // vision.patch_size) ** 2)
-        seen = (whole * micro.patches + (vision.depth - whole) * window) // vision.depth
+        seen = self._family.plan(vision, micro.patches)
         bounds = torch.tensor([0, patches])
         with nullcontext() if gradients else torch.no_grad():
             hidden = self.visual.patch_embed(torch.empty(patches, self._patch_width, device=_META).to(self.dtype))
-            turn = torch.empty(patches, vision.hidden_size // vision.num_heads, device=_META)
+            turn = torch.empty(patches, hidden.shape[-1] // vision.num_heads, device=_META)
             for block in self.visual.blocks:
-                hidden = block(hidden, cu_seqlens=bounds, position_embeddings=(turn, turn), seen=seen)
+                hidden = block(
+                    hidden, cu_seqlens=bounds, max_seqlen=micro.patches, position_embeddings=(turn, turn), seen=seen
+                )
             return self.visual.merger(hidden)
 
     def _read(self, micro: Micro, seen: torch.Tensor) -> torch.Tensor:
@@ -139,7 +144,7 @@ class Rehearsal:
         mask = torch.empty(micro.rows, 1, micro.length, micro.length, dtype=torch.bool, device=_META)
         return self.text(
             inputs_embeds=embedded.masked_scatter(place, seen),
-            attention_mask=dict.fromkeys(("full_attention", "sliding_attention"), mask),
+            attention_mask=mask,
             position_ids=torch.empty(3, micro.rows, micro.length, dtype=torch.long, device=_META),
             use_cache=False,
         ).last_hidden_state

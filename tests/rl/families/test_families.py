@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +20,11 @@ from rl.checkpoints.models import open_checkpoint
 from rl.families import family_of
 from rl.families.family import joined
 from rl.merge import merge
+from rl.preflight import run
 from rl.recipes import GrpoRecipe, SftRecipe
 from rl.tower.service import image_key
 
+ROOT = Path(__file__).resolve().parents[3]
 SPREAD = (
     "def spread(prompts, completions, completion_ids, **columns):\n"
     "    return [float(sum(ids) % 17) + len(ids) for ids in completion_ids]\n"
@@ -97,3 +102,35 @@ def test_what_the_tower_says_is_what_the_model_says(family, tmp_path):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
     for one, other in zip(found.deepstack_features, getattr(expected, "deepstack_features", []), strict=True):
         torch.testing.assert_close(torch.cat(one), torch.cat(list(other)), atol=1e-5, rtol=1e-4)
+
+
+def test_the_preflight_plans_a_family_or_says_that_it_has_no_plan(family, tmp_path):
+    text = "rewards: [{function: faithful}]\nlora: {rank: 2, alpha: 4}"
+    findings = {
+        f.what: f.text for f in run("grpo", family.recipe(tmp_path / "grpo.yaml", text, GRPO), gpu="h100", dry=True)
+    }
+    if "qwen3_5" in str(family.model):
+        assert findings["memory"].startswith("not planned") and "time" not in findings
+    else:
+        assert "rows fit" in findings["memory"] and "a step" in findings["time"]
+
+
+@pytest.mark.slow
+def test_a_family_trains_on_two_processes(family, tmp_path):
+    """Under ZeRO-3, where the tower is a copy beside the engine's, and a reference model stands beside the policy."""
+    (tmp_path / "spread.py").write_text(SPREAD)
+    text = f"rewards: [{{function: './spread.py:spread'}}]\ndeepspeed: {ROOT}/configs/deepspeed/zero3.json"
+    training = GRPO.replace("train_batch_size: 8", "train_batch_size: 4")
+    recipe = family.recipe(tmp_path / "grpo.yaml", text, f"{training}, beta: 0.05")
+    done = subprocess.run(
+        [ROOT / "launch.sh", "grpo", recipe],
+        env={**os.environ, "PYTHON": sys.executable, "NPROC": "2", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr)[-5000:]
+    log = [entry for entry in read_json(tmp_path / "out" / "history.json")["log"] if "loss" in entry]
+    assert len(log) == 2 and all(entry["grad_norm"] > 0 and entry["kl"] >= 0 for entry in log)
+    model, report = AutoModelForImageTextToText.from_pretrained(tmp_path / "out" / "model", output_loading_info=True)
+    assert not report["missing_keys"] and not report["unexpected_keys"]
