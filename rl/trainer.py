@@ -130,16 +130,13 @@ class GroupTrainer(StageTrainer, GRPOTrainer):
         if not self.model.training:
             return super()._prepare_inputs(generation_batch)
         with self.phases("prepare"):
-            if (
-                self._step % (self.args.steps_per_generation * self.num_iterations) == 0
-                or self._buffered_inputs is None
-            ):  # type: ignore[has-type]
+            buffered: Any = self._buffered_inputs  # type: ignore[has-type]
+            if buffered is None or self._step % (self.args.steps_per_generation * self.num_iterations) == 0:
                 batch = split_pixel_values_by_grid(self._generate_and_score_completions(generation_batch))
-                batches = split_tensor_dict(
-                    shuffled_groups(batch, self.num_generations), self.args.steps_per_generation
-                )
-                self._buffered_inputs = [unsplit_pixel_values_by_grid(each) for each in batches]
-            return self._buffered_inputs[self._step % self.args.steps_per_generation]
+                whole = shuffled_groups(batch, self.num_generations)
+                parts = split_tensor_dict(whole, self.args.steps_per_generation)
+                buffered = self._buffered_inputs = [unsplit_pixel_values_by_grid(part) for part in parts]
+            return buffered[self._step % self.args.steps_per_generation]
 
     def _tokenize_prompts(self, prompts: list) -> tuple[list[list[int]], list[Any] | None, dict[str, Any]]:
         self._generation, self._numbers = None, []

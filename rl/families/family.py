@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 
@@ -35,7 +34,7 @@ class Family:
     def __init__(self, *model_types: str) -> None:
         self.model_types = model_types
 
-    def tower(self, model: Any) -> nn.Module:
+    def tower(self, model: Any) -> Any:
         """The vision tower of ``model`` (without an adapter around it)."""
         return model.model.visual
 

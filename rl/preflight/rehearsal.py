@@ -72,7 +72,8 @@ class Rehearsal:
         self.text = base.model.language_model
         self.head = base.get_output_embeddings()
         self.dtype: torch.dtype = self.head.weight.dtype
-        self._layers, self._blocks = self.text.layers, self.visual.blocks
+        self._layers: Any = self.text.layers
+        self._blocks: Any = self.visual.blocks
         self._checkpointed = checkpointed
         self._triton = triton
         self._parameters = list(base.parameters())

@@ -102,8 +102,7 @@ def whole_tower(family: Family, model: Any, directory: Path) -> Any:
     dtype = next(tower.parameters()).dtype
     copy: Any = type(tower)(tower.config).to(dtype)
     copy.config._attn_implementation = tower.config._attn_implementation
-    known = {name.split("visual.", 1)[1]: file for name, file in _stored(directory) if "visual." in name}
-    missing = copy.load_state_dict(_read(known), strict=False)
+    missing = copy.load_state_dict(_stored(directory), strict=False)
     if missing.missing_keys:
         raise InputError(
             f"{missing.missing_keys[0]} of the vision tower is not among its weights",
@@ -113,21 +112,12 @@ def whole_tower(family: Family, model: Any, directory: Path) -> Any:
     return copy.eval().requires_grad_(False)
 
 
-def _stored(directory: Path) -> list[tuple[str, Path]]:
-    from safetensors import safe_open
-
-    found = []
-    for file in sorted(directory.glob("*.safetensors")):
-        with safe_open(file, "pt") as opened:
-            found += [(name, file) for name in opened.keys()]  # noqa: SIM118
-    return found
-
-
-def _read(known: dict[str, Path]) -> dict[str, torch.Tensor]:
+def _stored(directory: Path) -> dict[str, torch.Tensor]:
+    """The tower's weights in ``directory`` by their names inside it; checkpoints differ in what stands before those."""
     from safetensors import safe_open
 
     tensors = {}
-    for file in set(known.values()):
+    for file in sorted(directory.glob("*.safetensors")):
         with safe_open(file, "pt") as opened:
             for name in opened.keys():  # noqa: SIM118
                 if "visual." in name:
