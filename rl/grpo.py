@@ -5,15 +5,19 @@ Run: kie-hvqa grpo --config configs/grpo/tiny.yaml [key=value …], or ./launch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from trl import GRPOConfig, GRPOTrainer
 
 from kie_hvqa.config import load
+from kie_hvqa.errors import InputError
+from rewards.faithful import Prices, pay, risen
 from rewards.sandbox import Sandbox
 from rewards.spec import load_rewards
+from rl.advantages import SlotCredit, slot_prices
 from rl.callbacks.completion_table import CompletionTable
 from rl.callbacks.evaluation import Evaluation
 from rl.callbacks.reward_counters import RewardCounters
@@ -58,6 +62,8 @@ def arguments_of(
         **common_arguments(recipe),
     )
     check_sampling(arguments, file)
+    if recipe.advantages.credit == "slot":
+        check_credit(recipe, arguments, file)
     return arguments
 
 
@@ -75,6 +81,7 @@ def build(recipe: GrpoRecipe, arguments: GRPOConfig, rewards: Sequence[Any]) -> 
             Path(recipe.output_dir) / "rollouts" if recipe.rollouts else None,
             CompletionTable(recipe.completion_table_steps),
         ),
+        credit=slot_credit(recipe, rewards),
         evaluation=Evaluation.of(recipe, checkpoint),
         rows=rows,
         **_common(recipe, arguments, rewards, checkpoint, rows),
@@ -107,6 +114,55 @@ def _common(
         "processing_class": checkpoint.processor,
         "peft_config": adapter(recipe, checkpoint.model),
     }
+
+
+def check_credit(recipe: GrpoRecipe, arguments: GRPOConfig, file: str | Path) -> None:
+    """Raises InputError where a slot's advantage would be none."""
+    if not any(is_faithful(spec.function) for spec in recipe.rewards):
+        raise InputError(
+            "only the reward `faithful` has a price for each slot",
+            file=file,
+            field="advantages.credit",
+            remedy="Add rewards.faithful:faithful, or set it to answer.",
+        )
+    if arguments.per_device_train_batch_size * arguments.steps_per_generation % arguments.num_generations:
+        raise InputError(
+            "a slot's baseline is its group's mean, and a process would hold parts of groups",
+            file=file,
+            field="training.per_device_train_batch_size",
+            remedy=f"Use a multiple of num_generations ({arguments.num_generations}).",
+        )
+    if arguments.loss_type == "vespo" or arguments.off_policy_mask_threshold is not None:
+        raise InputError(
+            "this kind of loss weighs whole answers by their advantage",
+            file=file,
+            field="advantages.credit",
+            remedy="Set it to answer, or use loss_type dapo without off_policy_mask_threshold.",
+        )
+
+
+def is_faithful(function: str) -> bool:
+    return function in ("faithful", "rewards.faithful:faithful")
+
+
+def slot_credit(recipe: GrpoRecipe, rewards: Sequence[Any]) -> SlotCredit | None:
+    """Credit by slot at the prices of the recipe's `faithful`; None where the whole answer shares its pay."""
+    if recipe.advantages.credit == "answer":
+        return None
+    chosen = next(reward for reward in rewards if is_faithful(reward.spec.function))
+    return SlotCredit(partial(prices_at, chosen.spec.kwargs), recipe.advantages.scale)
+
+
+def prices_at(kwargs: Mapping[str, Any], step: int) -> dict[str, float]:
+    """What `faithful` with ``kwargs`` pays for each outcome of a slot at ``step``."""
+    prices = dict(kwargs)
+    prices.pop("outcome_weight", None)
+    target, rise = prices.pop("confidence_target", 0.8), prices.pop("rise_steps", 0)
+    now = risen(target, step, rise)
+    if now < target and prices.get("over_refusal") is not None:
+        prices["over_refusal"] = min(prices["over_refusal"], now / (1.0 - now))
+    listed = Prices.of(now, **prices)
+    return slot_prices(lambda counts: pay(counts, listed))
 
 
 def tower_service(recipe: GrpoRecipe, checkpoint: Checkpoint) -> TowerService | None:

@@ -66,6 +66,15 @@ class Sharing(Config):
     """Features kept from one generation to later ones; the least recently used leave first."""
 
 
+class AdvantageConfig(Config):
+    """How the tokens of an answer share its pay."""
+
+    credit: Literal["answer", "slot"] = "answer"
+    scale: Literal["group", "slot", "none"] = "group"
+    """Of slots: one scale for a group, so that the slots that vary have unit variance on the mean; one for each slot; or
+    the pay as it is."""
+
+
 class EvaluationConfig(Config):
     """Ledger scores of the model in training on held-out rows; the best checkpoint is kept beside the last one."""
 
@@ -114,6 +123,8 @@ class GrpoRecipe(StageRecipe):
     """GRPO with rewards named by path (DESIGN contract 5)."""
 
     rewards: list[RewardSpec] = Field(min_length=1)
+    advantages: AdvantageConfig = AdvantageConfig()
+    """Who shares an answer's pay: all of its tokens, or each slot's own."""
     sharing: Sharing = Sharing()
     rollouts: bool = True
     """Keep every completion in OUT/rollouts/step_*.parquet."""

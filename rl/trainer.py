@@ -19,9 +19,11 @@ from transformers import PreTrainedModel
 from trl import GRPOTrainer, SFTTrainer
 from trl.trainer.utils import split_pixel_values_by_grid, split_tensor_dict, unsplit_pixel_values_by_grid
 
+from rl.advantages import SlotCredit
 from rl.callbacks.evaluation import Evaluation
 from rl.callbacks.phases import OptimiserPhase, PhaseTimer, phase_scalars
 from rl.keeping import KeptTrainer
+from rl.rollouts.agreement import agreed
 from rl.rollouts.decode import can_decode, generating
 from rl.rollouts.observer import RolloutObserver, Scored, logged
 from rl.rollouts.trust import RolloutCheck
@@ -96,7 +98,8 @@ class WarmStartTrainer(StageTrainer, SFTTrainer):
 
 class GroupTrainer(StageTrainer, GRPOTrainer):
     """``tower`` encodes images, None leaves that to the model; ``share_prompts`` and ``share_generation`` say whether a
-    group's prompt is read once in the loss pass and in sampling. ``observer`` sees every generation."""
+    group's prompt is read once in the loss pass and in sampling. ``observer`` sees every generation. With ``credit`` each
+    token has the advantage of the slots that it decides."""
 
     def __init__(
         self,
@@ -105,9 +108,11 @@ class GroupTrainer(StageTrainer, GRPOTrainer):
         share_prompts: bool = True,
         share_generation: bool = True,
         observer: RolloutObserver | None = None,
+        credit: SlotCredit | None = None,
         **kwargs: Any,
     ) -> None:
         self._tower = tower
+        self._credit = credit
         self._share_prompts = share_prompts
         self._share_generation = share_generation
         self._observer = observer or RolloutObserver()
@@ -199,6 +204,7 @@ class GroupTrainer(StageTrainer, GRPOTrainer):
     ) -> torch.Tensor:
         with self.phases("reward"):
             rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+            rewards = agreed(rewards, self.reward_funcs, len(inputs))
         self._scored = Scored(completions, completion_ids_list, rewards)
         return rewards
 
@@ -214,6 +220,10 @@ class GroupTrainer(StageTrainer, GRPOTrainer):
             output["prompt_numbers"] = torch.tensor(self._generation.owner)
         self._trust.after_generation(output)
         scored, self._scored = self._scored, Scored.nothing()
+        if self._credit is not None and self.model.training:
+            output["advantages"] = self._credit.by_token(
+                output["advantages"], inputs, scored.ids, self._tokenizer, self.num_generations, self.state.global_step
+            )
         # The reward `faithful` logs the ledger's rates itself.
         self._observer.see(self, inputs, scored, output["advantages"], rated=len(logged(self)) > before)
         return output

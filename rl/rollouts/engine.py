@@ -21,12 +21,17 @@ def is_first_process() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
+def launched_engine(deepspeed: str | None) -> bool:
+    """Whether this process trains under DeepSpeed: only a launcher starts one."""
+    return launched() and deepspeed is not None
+
+
 def engine_arguments(deepspeed: str | None, dtype: str) -> dict[str, Any]:
     """The training arguments that depend on the machine: device, precision, DeepSpeed's JSON."""
     import torch
 
     cuda = torch.cuda.is_available()
-    together = launched() and deepspeed is not None
+    together = launched_engine(deepspeed)
     arguments: dict[str, Any] = {
         "use_cpu": not cuda,
         "bf16": cuda and dtype in ("auto", "bfloat16"),

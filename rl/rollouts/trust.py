@@ -16,8 +16,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from accelerate.utils import is_peft_model
 
 from kie_hvqa.errors import InputError, WorkError
+from rl.rollouts.adapter_sync import summed_weights
 
 TOLERANCE = 0.1
 """Largest mean difference, in nats a token, between the engine's log-probabilities and the trainer's on one batch. Two
@@ -64,6 +66,8 @@ class RolloutCheck:
         self._compared = False
         if trainer.use_vllm:
             engine, token = trainer.vllm_generation, trainer._image_pad_token_id
+            if is_peft_model(getattr(engine, "model", None)):
+                engine._iter_named_params = lambda: summed_weights(engine)
             trainer.vllm_generation = CheckedEngine(engine, token, expands=engine.mode == "colocate")
 
     def after_generation(self, output: dict[str, Any]) -> None:

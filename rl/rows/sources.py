@@ -58,12 +58,19 @@ def open_source(data: DataConfig, *, split: str, limit: int | None = None, field
 
 
 class Written:
-    """The rows of a dataset directory or row file."""
+    """The rows of a dataset directory or row file.
 
-    def __init__(self, path: str, split: str, limit: int | None, *, field: str | None = None) -> None:
+    The last pages are kept, up to ``cache_mib`` MiB: TRL asks for a generation's rows once a gradient step, and several
+    questions are about one page.
+    """
+
+    def __init__(
+        self, path: str, split: str, limit: int | None, *, field: str | None = None, cache_mib: int = 256
+    ) -> None:
         self.name = path
         self._root = dataset_root(Path(path))
         self._rows = load_rows(Path(path), split=split, limit=limit)
+        self._kept: Recent[tuple[str, PixelBudget], Image] = Recent(cache_mib << 20, _page_bytes)
         if not self._rows:
             raise InputError(
                 f"no rows in split `{split}`", file=path, field=field, remedy="Name a split that the dataset has."
@@ -76,7 +83,8 @@ class Written:
         return self._rows[index]
 
     def image(self, index: int, budget: PixelBudget) -> Image:
-        return load_budgeted(self.file(index), budget)
+        file = self.file(index)
+        return self._kept.get((file, budget), lambda: load_budgeted(file, budget))
 
     def tokens(self, index: int, budget: PixelBudget) -> int:
         """From the file's header alone."""
@@ -166,6 +174,10 @@ class Streamed:
 
 
 _Sample = tuple[Row, np.ndarray]
+
+
+def _page_bytes(page: Image) -> int:
+    return page.width * page.height * len(page.getbands())
 
 
 def _image_bytes(sample: _Sample) -> int:

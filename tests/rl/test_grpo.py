@@ -9,10 +9,12 @@ import torch
 from safetensors.torch import load_file
 
 from degradations.simulate import SimulateConfig, write_dataset
+from kie_hvqa.config import load
 from kie_hvqa.data.files import read_json
 from kie_hvqa.errors import InputError
 from kie_hvqa.readers import embedded_directory
 from rl import grpo
+from rl.recipes import GrpoRecipe
 
 RECIPE = """\
 model: embedded
@@ -77,3 +79,14 @@ def test_an_unknown_reward_is_refused_before_anything_is_written(data, tmp_path)
     with pytest.raises(InputError, match="faithful"):
         grpo.run(recipe)
     assert not (tmp_path / "run").exists()
+
+
+def test_weights_in_training_are_kept_in_float32_where_no_engine_keeps_them(small, tmp_path):
+    import torch
+
+    from rl.checkpoints.models import open_checkpoint
+
+    recipe = load(small.recipe(tmp_path / "grpo.yaml", "rewards: [{function: format}]"), GrpoRecipe, ["dtype=bfloat16"])
+    model = open_checkpoint(recipe).model
+    assert {p.dtype for p in model.parameters() if p.requires_grad} == {torch.float32}
+    assert {p.dtype for p in model.parameters() if not p.requires_grad} == {torch.bfloat16}

@@ -64,6 +64,7 @@ CASES = {
     "accumulated": ("{}", "gradient_accumulation_steps: 2", ""),
     "used twice, with a reference": ("{}", "num_iterations: 2, beta: 0.05", ""),
     "an adapter": ("{}", "beta: 0.05", "lora: {rank: 2, alpha: 4}"),
+    "an entropy bonus on the uncertain half": ("{}", "entropy_coef: 0.05, top_entropy_quantile: 0.5", ""),
     "eyes in training": ("{}", "", "train_vision: true"),
     "filtered sampling": ("{}", "top_k: 20, top_p: 0.9, temperature: 0.7, repetition_penalty: 1.2", ""),
 }

@@ -1,0 +1,1 @@
+"""Credit by slot: which tokens of an answer decide which slot of its field."""
