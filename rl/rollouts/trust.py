@@ -66,7 +66,7 @@ class RolloutCheck:
         self._compared = False
         if trainer.use_vllm:
             engine, token = trainer.vllm_generation, trainer._image_pad_token_id
-            if is_peft_model(getattr(engine, "model", None)):
+            if is_peft_model(engine.model):
                 engine._iter_named_params = lambda: summed_weights(engine)
             trainer.vllm_generation = CheckedEngine(engine, token, expands=engine.mode == "colocate")
 

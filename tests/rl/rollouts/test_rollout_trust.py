@@ -23,6 +23,7 @@ class FakeEngine:
         self.wrong = wrong
         self.temperature = 1.0
         self.mode = mode
+        self.model = torch.nn.Module()
 
     def generate(self, prompts: Any, images: Any, num_generations: int, profiler: Any = None) -> tuple:
         read = [list(ids) for ids in prompts]
