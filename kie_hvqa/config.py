@@ -1,7 +1,8 @@
 """YAML recipes, read strictly: a key nobody reads is an error that names its line and the nearest real key.
 
 A recipe is a pydantic model that derives from ``Config``. ``load`` reads the YAML, applies ``key=value``
-overrides (dotted keys, YAML values) and validates. Nothing is coerced silently: ``"3"`` is not a number. Two things
+overrides (dotted keys, YAML values) and validates. ``base: other.yaml`` takes another recipe's keys, where its own say
+nothing; the path is relative to the recipe. Nothing is coerced silently: ``"3"`` is not a number. Two things
 differ from YAML 1.1 as PyYAML reads it: ``1e-4`` is a number (everybody who types it means one), and a key that
 stands twice in a mapping is an error, not the last of the two.
 """
@@ -52,7 +53,45 @@ def load(path: str | Path, model: type[T], overrides: Sequence[str] = ()) -> T:
 
     Raises InputError naming file, line, key and remedy.
     """
-    path = Path(path)
+    data, sources = _inherited(Path(path), "base" not in model.model_fields, ())
+    for override in overrides:
+        _override(data, override)
+    return validate(data, model, sources=sources)
+
+
+_Source = tuple[Path, Any]
+"""A recipe's file and its YAML nodes."""
+
+
+def _inherited(path: Path, inherits: bool, above: tuple[Path, ...]) -> tuple[dict[str, Any], list[_Source]]:
+    """The keys of the recipe at ``path`` over those of its ``base``, and the files they come from, its own first."""
+    data, node = _read(path)
+    sources = [(path, node)]
+    base = data.pop("base", None) if inherits else None
+    if base is None:
+        return data, sources
+    if not isinstance(base, str) or path.resolve() in above:
+        raise InputError(
+            "a recipe's base is another recipe, which leads back to none before it",
+            file=path,
+            line=_line(node, ["base"]),
+            field="base",
+            remedy="Name a file beside this one.",
+        )
+    under, more = _inherited(path.parent / base, True, (*above, path.resolve()))
+    return _over(under, data), [*sources, *more]
+
+
+def _over(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Mappings are merged key by key; anything else is replaced."""
+    merged = dict(under)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _over(merged[key], value) if both else value
+    return merged
+
+
+def _read(path: Path) -> tuple[dict[str, Any], Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -73,13 +112,11 @@ def load(path: str | Path, model: type[T], overrides: Sequence[str] = ()) -> T:
         raise InputError(
             "a recipe is a mapping of keys to values", file=path, line=1, remedy="Start with `key: value`."
         )
-    for override in overrides:
-        _override(data, override)
-    return validate(data, model, file=path, node=node)
+    return data, node
 
 
-def validate(data: Mapping[str, Any], model: type[T], *, file: str | Path | None = None, node: Any = None) -> T:
-    """Validate plain data as ``model``; the first thing wrong becomes an InputError."""
+def validate(data: Mapping[str, Any], model: type[T], *, sources: Sequence[_Source] = ()) -> T:
+    """Validate plain data as ``model``; the first thing wrong becomes an InputError in the file that says it."""
     try:
         return model.model_validate(data)
     except ValidationError as error:
@@ -93,6 +130,7 @@ def validate(data: Mapping[str, Any], model: type[T], *, file: str | Path | None
             remedy = nearest(str(location[-1]), _known_keys(model, location[:-1]))
         elif first["type"] == "missing":
             what, remedy = "this key is required", "Add it."
+        file, node = next((one for one in sources if _holds(one[1], location)), sources[0] if sources else (None, None))
         raise InputError(what, file=file, line=_line(node, location), field=key, remedy=remedy) from None
 
 
@@ -145,6 +183,16 @@ def _line(node: Any, location: Sequence[str | int]) -> int | None:
             node = node.value[part]
             line = node.start_mark.line + 1
     return line
+
+
+def _holds(node: Any, location: Sequence[str | int]) -> bool:
+    """Whether the YAML says something at ``location``, as far as that is keys of mappings."""
+    for part in location:
+        if isinstance(node, yaml.MappingNode):
+            node = next((value for key, value in node.value if key.value == str(part)), None)
+            if node is None:
+                return False
+    return bool(location)
 
 
 def _known_keys(model: type[BaseModel], location: Sequence[str | int]) -> list[str]:

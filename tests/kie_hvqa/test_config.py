@@ -75,3 +75,35 @@ def test_no_file(tmp_path: Path) -> None:
     for path in (tmp_path / "none.yaml", tmp_path):
         with pytest.raises(InputError):
             load(path, Recipe)
+
+
+def test_a_recipe_takes_from_its_base_what_it_does_not_say(tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "first.yaml").write_text("name: first\noptimiser: {steps: 5, learning_rate: 1e-3}\n")
+    (tmp_path / "shared" / "second.yaml").write_text(
+        "base: first.yaml\noptimiser: {steps: 7}\nrewards: [{function: f}]\n"
+    )
+    path = recipe(tmp_path, "base: shared/second.yaml\nname: own\nrewards: [{function: g}]\n")
+    found = load(path, Recipe, ["optimiser.learning_rate=1e-5"])
+    assert found == Recipe(name="own", optimiser=Optimiser(steps=7, learning_rate=1e-5), rewards=[Reward(function="g")])
+
+
+def test_what_is_wrong_in_a_base_is_told_with_its_file_and_line(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("name: a\noptimiser:\n  step: 3\n")
+    path = recipe(tmp_path, "base: base.yaml\noptimiser: {learning_rate: 1e-3}\n")
+    with pytest.raises(InputError) as caught:
+        load(path, Recipe)
+    assert (Path(caught.value.file or "").name, caught.value.line, caught.value.field) == (
+        "base.yaml",
+        3,
+        "optimiser.step",
+    )
+
+
+def test_a_base_that_leads_back_or_is_not_there_is_refused(tmp_path: Path) -> None:
+    path = recipe(tmp_path, "name: a\nbase: recipe.yaml\n")
+    with pytest.raises(InputError, match="leads back to none") as caught:
+        load(path, Recipe)
+    assert caught.value.line == 2
+    with pytest.raises(InputError, match="no such recipe"):
+        load(recipe(tmp_path, "base: nowhere.yaml\n"), Recipe)

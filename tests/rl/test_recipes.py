@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from kie_hvqa.config import load
 from kie_hvqa.data.files import read_json, write_json
 from kie_hvqa.errors import InputError
 from rewards.spec import load_rewards
+from rl.families.family import FAMILIES
 from rl.keeping import COMPLETE
 from rl.preflight.batches import batches
 from rl.preflight.deepspeed_json import agreed_json
@@ -38,7 +40,9 @@ def test_every_key_of_a_shipped_recipe_is_a_field_of_what_it_feeds(stage, path, 
         assert load_rewards(recipe.rewards, path.parent)
 
 
-LARGE = [(stage, path) for stage, path in SHIPPED if path.name.startswith("qwen2_5_vl")]
+QWEN = [(stage, path) for stage, path in SHIPPED if path.name.startswith("qwen")]
+LARGE = [(stage, path) for stage, path in QWEN if not path.stem.endswith("_one_gpu")]
+ONE_GPU = [(stage, path) for stage, path in QWEN if path.stem.endswith("_one_gpu")]
 
 
 @pytest.mark.parametrize(("stage", "path"), LARGE, ids=lambda value: getattr(value, "name", value))
@@ -48,12 +52,16 @@ def test_the_large_recipes_are_what_their_names_say(stage, path):
     assert (recipe.lora is not None) == path.stem.endswith("_lora")
     assert recipe.deepspeed == f"configs/deepspeed/zero{2 if recipe.lora else 3}.json"
     assert recipe.training["activation_checkpointing"] is True
-    size = "7b" if "_7b" in path.stem else "3b"
-    assert size in recipe.output_dir and size in recipe.model.lower()
+    size = re.search(r"_(\db)", path.stem)
+    assert size is not None and size[1] in recipe.output_dir and size[1] in recipe.model.lower()
+    assert recipe.output_dir.split("/")[1] == path.stem
+    assert recipe.data.simulate is not None  # fresh documents: what repeats is memorised
     if stage == "grpo":
         # The policy that generates is the one whose loss is computed, and no long answer is dropped whole.
         assert (recipe.training["top_p"], recipe.training["top_k"], recipe.training["temperature"]) == (1.0, 0, 1.0)
         assert recipe.training["vllm_importance_sampling_mode"] == "token_truncate"
+        # A micro-batch holds whole groups, so that a prompt is read once for all of its completions.
+        assert recipe.training["per_device_train_batch_size"] % recipe.training["num_generations"] == 0
         warm_start = load(CONFIGS / "sft" / path.name, SftRecipe)
         assert recipe.model.startswith(warm_start.output_dir)
     else:
@@ -70,6 +78,21 @@ def test_a_large_recipe_makes_whole_groups_on_eight_gpus_and_agrees_with_its_dee
     if stage == "grpo":
         assert made.generated % arguments.num_generations == 0  # every process gets whole groups
         assert made.step == 128 * arguments.num_generations
+
+
+@pytest.mark.parametrize(("stage", "path"), ONE_GPU, ids=lambda value: getattr(value, "name", value))
+def test_the_recipes_for_one_gpu_need_no_launcher_and_train_an_adapter(stage, path):
+    recipe = load(path, STAGES[stage][0])
+    assert recipe.lora is not None and recipe.deepspeed is None and not recipe.training.get("use_vllm")
+    assert recipe.output_dir.split("/")[1] == path.stem
+    if stage == "grpo":
+        assert recipe.training["per_device_train_batch_size"] % recipe.training["num_generations"] == 0
+        assert recipe.model.startswith(load(CONFIGS / "sft" / path.name, SftRecipe).output_dir)
+
+
+def test_every_family_has_a_recipe_for_one_gpu():
+    known = {name for family in FAMILIES for name in family.model_types if not name.endswith("_moe")}
+    assert {re.sub(r"_\db_one_gpu", "", path.stem) for _, path in ONE_GPU} == known
 
 
 @pytest.mark.parametrize("path", sorted((CONFIGS / "deepspeed").glob("*.json")), ids=lambda path: path.name)

@@ -207,7 +207,14 @@ def bare_7b(tmp_path) -> Path:
 
 
 def shipped(stage: str, name: str, model: Path, data: Path, out: Path, *more: str) -> tuple[str, Path, list[str]]:
-    where = [f"model={model}", f"data.path={data}", f"output_dir={out}", "min_pixels=200704", "max_pixels=1003520"]
+    where = [
+        f"model={model}",
+        f"data.path={data}",
+        "data.simulate=null",
+        f"output_dir={out}",
+        "min_pixels=200704",
+        "max_pixels=1003520",
+    ]
     zero = json.loads((ROOT / "configs" / "deepspeed" / "zero3.json").read_text())
     assert zero["zero_optimization"]["stage"] == 3
     return stage, ROOT / "configs" / stage / name, [*where, *more]
