@@ -5,13 +5,15 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 TESTS ?= tests
+FUZZ ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lmms-eval lint format tiny-reader bench-simulate bench-train bench-score bench-rewards bench-eval gpu-check clean
+.PHONY: help demo test test-lmms-eval fuzz lint format tiny-reader bench-simulate bench-train bench-score bench-rewards bench-eval gpu-check clean
 
 help:
 	@echo 'make demo         simulate, warm start, GRPO, evaluate and report, on the CPU (runs/demo)'
 	@echo 'make test         every test that needs no GPU; one file: make test TESTS=tests/rl/rollouts/test_engine.py'
+	@echo 'make fuzz         every parser of foreign text against made-up input, for a minute; more: make fuzz FUZZ=10000'
 	@echo 'make test-lmms-eval  the task file in lmms-eval itself, in an environment of its own (.venv-lmms-eval)'
 	@echo 'make lint         ruff, a type checker and shellcheck'
 	@echo 'make format       lets ruff rewrite what make lint would complain about'
@@ -26,6 +28,10 @@ demo: $(READY)
 # Two processes of one thread each; a file's tests stay together, because they share what they train.
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not gpu' -n 2 --dist loadfile $(TESTS)
+
+# Other inputs every time, unlike the same few of `make test`; what fails is printed with its input.
+fuzz: $(READY)
+	FUZZ_EXAMPLES=$(FUZZ) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q tests/fuzz
 
 # lmms-eval pins packages below what .venv holds, so it gets .venv-lmms-eval; pip tries versions for longer than anyone
 # waits, uv finds a set in half a minute. What trains and evaluates has the version of constraints.txt there too.

@@ -74,7 +74,7 @@ def _pattern(slots: tuple[Slot, ...], min_anchors: int) -> re.Pattern[str] | Non
     for slot in slots:
         char = re.escape(slot.char)
         if not slot.scored:
-            parts.append(r"\s?")
+            parts.append(r"\s?+")  # possessive: a mark may be a space too, and every such choice would double the ways
         elif slot.legibility == "hidden":
             parts.append(rf"(?:({char}|[^\W_])|[\W_])")  # a sign in its place is a mark: "Sm_t_", "Sm?t?"
         else:

@@ -9,7 +9,6 @@ rows, and raises at the first refusal.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from kie_hvqa.data.data_issues import Issue
 from kie_hvqa.data.image_paths import Inside, image_path
-from kie_hvqa.data.json_lines import objects, raw_lines, text_of
+from kie_hvqa.data.json_lines import MAX_ID, json_of, objects, raw_lines, text_of
 from kie_hvqa.data.ledger import MAX_SEVERITY, QUESTION_KINDS, TWIN_KINDS, Row, Slot
 from kie_hvqa.data.pixels import open_image
 from kie_hvqa.data.row_files import RowFile
@@ -33,6 +32,7 @@ METADATA = "metadata.jsonl"
 OFFICIAL = "kie_hocr.jsonl"
 _TEXT_KEYS = ("id", "file_name", "document_id", "document_type", "split", "field", "question_kind", "problem", "answer")
 _OURS = {"document_id", "question_kind"}
+MAX_SLOTS = 1000  # of a field: aligning is quadratic in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +145,8 @@ def _is_ours(file: Path) -> bool:
     """Whether a dataset writer of this project made ``file``: the first row that can be read at all decides."""
     for _, raw in raw_lines(file):
         try:
-            data = json.loads(raw.decode("utf-8-sig"))
-        except (ValueError, RecursionError):
+            data = json_of(raw, first=True)
+        except InputError:
             continue
         if isinstance(data, dict):
             return "slots" in data or data.keys() >= _OURS
@@ -178,8 +178,12 @@ def _strict(file: Path) -> Iterator[tuple[int, Row]]:
 def parse_row(data: Mapping[str, Any]) -> Row:
     """One row of ours. Raises InputError naming the field for anything wrong."""
     text = {key: text_of(data, key) for key in _TEXT_KEYS}
-    if not text["id"]:
-        raise InputError("it is empty", field="id", remedy="Give every row an id of its own.")
+    if not 0 < len(text["id"]) <= MAX_ID:
+        raise InputError(
+            f"it is empty, or longer than {MAX_ID} characters",
+            field="id",
+            remedy="Give every row an id of its own.",
+        )
     if text["question_kind"] not in QUESTION_KINDS:
         raise InputError(
             f"unknown question kind {text['question_kind']!r}",
@@ -233,6 +237,9 @@ def _slots(data: Any) -> tuple[Slot, ...] | None:
         return None
     if not isinstance(data, list):
         raise InputError("must be a list of slots", field="slots", remedy="Mend the value.")
+    if len(data) > MAX_SLOTS:
+        what = f"a field of {len(data)} slots; {MAX_SLOTS} is the most"
+        raise InputError(what, field="slots", remedy="Ask about a shorter field.")
     slots = []
     for index, item in enumerate(data):
         try:
@@ -243,6 +250,6 @@ def _slots(data: Any) -> tuple[Slot, ...] | None:
                 field=f"slots[{index}]",
                 remedy="A slot has char, legibility, evidence, box.",
             ) from None
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             raise InputError(str(error), field=f"slots[{index}]", remedy="Mend the value.") from None
     return tuple(slots)

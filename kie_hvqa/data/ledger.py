@@ -6,6 +6,7 @@ it, the reward pays for agreement with it, the evaluator measures agreement with
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -68,8 +69,8 @@ class Slot:
         if not isinstance(evidence, (int, float)) or not 0.0 <= evidence <= 1.0:
             raise ValueError(f"evidence must lie in [0, 1], not {evidence!r}")
         box = tuple(float(v) for v in data["box"])
-        if len(box) != 4:
-            raise ValueError(f"box must hold four numbers, not {len(box)}")
+        if len(box) != 4 or not all(map(math.isfinite, box)):
+            raise ValueError("box must hold four numbers, none of them infinite")
         rivals = data.get("rivals") or ""  # absent from rows made without an observer, null in some table formats
         if not isinstance(rivals, str):
             raise ValueError(f"rivals must be text, not {rivals!r}")

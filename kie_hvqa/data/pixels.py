@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from kie_hvqa.errors import InputError
 
@@ -54,15 +54,29 @@ class PixelBudget:
 
 
 def open_image(path: str | Path | BinaryIO) -> Image:
-    """Decode ``path`` (or a stream) completely, as RGB; transparency goes onto white, as in ``qwen_vl_utils``.
+    """Decode ``path`` (or a stream) completely, as RGB and upright; transparency goes onto white, as in ``qwen_vl_utils``.
 
-    Raises InputError for a missing, unreadable, truncated or absurdly large image.
+    Upright is what the file's EXIF orientation says, as every viewer shows it and every server that heeds it. Sixteen bits
+    become eight. Raises InputError for a missing, unreadable, truncated or absurdly large image, and for pixels of 32 bits,
+    of which nobody knows how white is written.
     """
     from PIL import Image
 
     try:
         with Image.open(path) as image:
+            turn = _turn(image)
             image.load()
+            if turn is not None:
+                image = image.transpose(turn)
+            if image.mode in ("F", "I"):
+                kind = "floating-point numbers" if image.mode == "F" else "numbers of 32 bits"
+                raise InputError(
+                    f"its pixels are {kind}, and nobody knows which of them is white",
+                    file=path if isinstance(path, str | Path) else None,
+                    remedy="Save it with 8 or 16 bits a channel.",
+                )
+            if image.mode.startswith("I;16"):
+                return _eight_bits(image).convert("RGB")
             if image.mode == "RGB":
                 return image.copy()
             if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
@@ -71,15 +85,60 @@ def open_image(path: str | Path | BinaryIO) -> Image:
                 white.paste(layered, mask=layered.getchannel("A"))
                 return white
             return image.convert("RGB")
+    except InputError:
+        raise
     except FileNotFoundError:
         raise InputError("no such image", file=str(path), remedy="Check the path, or fetch the missing file.") from None
-    except (OSError, SyntaxError, ValueError, EOFError, ArithmeticError, Image.DecompressionBombError) as error:
-        # Pillow's decoders raise any of these on damaged files.
+    except (*_DAMAGED, Image.DecompressionBombError) as error:
         raise InputError(
             f"unreadable or truncated image ({error})",
             file=path if isinstance(path, str | Path) else None,
             remedy="Replace the file with a whole one.",
         ) from None
+
+
+def image_size(path: str | Path) -> tuple[int, int]:
+    """(width, height) of the upright image at ``path``, from its header alone. Raises InputError."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as header:
+            width, height = header.size
+            return (height, width) if _turn(header) in _SIDEWAYS else (width, height)
+    except (*_DAMAGED, Image.DecompressionBombError) as error:
+        raise InputError(
+            f"unreadable image ({error})", file=path, remedy="Replace the file with a whole one."
+        ) from None
+
+
+_ORIENTATION = 0x0112
+_SIDEWAYS = {2, 4, 5, 6}  # Image.Transpose: ROTATE_90, ROTATE_270, TRANSPOSE, TRANSVERSE
+# EXIF orientation → Image.Transpose, its other values (1 is upright) mean nothing.
+_TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
+_DAMAGED = (OSError, SyntaxError, ValueError, EOFError, ArithmeticError)  # what Pillow's decoders raise
+
+
+def _turn(image: Image) -> Any:
+    """The ``Image.Transpose`` that puts an image, just opened, upright; None for one that is. Damaged EXIF says nothing.
+
+    Pillow turns TIFF on its own. EXIF behind a PNG's pixels is not looked for: all of it would have to be decoded.
+    """
+    from PIL import Image as Pillow
+
+    if image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info):
+        return None
+    try:
+        turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # struct.error, KeyError, TypeError …: Pillow reads what anybody wrote there
+        return None
+    return None if turn is None else Pillow.Transpose(turn)
+
+
+def _eight_bits(image: Image) -> Image:
+    import numpy as np
+    from PIL import Image as Pillow
+
+    return Pillow.fromarray((np.asarray(image) >> 8).astype(np.uint8))
 
 
 def budgeted_size(width: int, height: int, budget: PixelBudget) -> tuple[int, int]:

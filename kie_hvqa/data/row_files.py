@@ -8,7 +8,8 @@ was published, and keys in varying letter case. What can be understood in one wa
 * keys in another letter case, a byte-order mark, an id that is a number;
 * an ``answer`` that is an object and not text, or whose inner quotes were never escaped, so that the line is not JSON;
 * malformed JSON inside the answer, by ``answer.parse``, as a model's own answer would be;
-* a record without an id, and one with an id that is taken: they are called by their line.
+* halves of surrogate pairs, which JSON can escape and UTF-8 cannot hold;
+* a record without an id, one with an id that is taken, and one whose id is endless: they are called by their line.
 
 Nothing else is guessed: such a line is refused. All of it is said, in ``kie_hvqa.data.data_issues``. Official records have
 neither slots nor severity; the document of ``card_1_2`` is ``card_1``.
@@ -25,7 +26,7 @@ from typing import Any
 from kie_hvqa.answers.answer import parse
 from kie_hvqa.data.data_issues import Issue, IssueKind
 from kie_hvqa.data.image_paths import Inside
-from kie_hvqa.data.json_lines import raw_lines, text_of
+from kie_hvqa.data.json_lines import MAX_ID, check_one_a_line, json_of, raw_lines, text_of, without_halves
 from kie_hvqa.data.ledger import QUESTION_KINDS, Row
 from kie_hvqa.errors import InputError
 
@@ -42,8 +43,10 @@ _KEYS = (
     "question_kind",
 )
 _ASKED = re.compile(r"What is the (.{1,200}?) in the image", re.IGNORECASE)
-_RAW_ANSWER = re.compile(r'("answer"\s{0,8}:\s{0,8})"(\{.*\})"(\s{0,8}\}\s{0,8})\Z', re.IGNORECASE | re.DOTALL)
-
+# An answer whose quotes were never escaped: where it begins, and what the line ends with behind it.
+_RAW_ANSWER = re.compile(r'"answer"\s{0,8}:\s{0,8}(?="\{)', re.IGNORECASE)
+_RAW_END = re.compile(r'\}"\s{0,8}\}\s{0,8}\Z')
+_TAIL = 32  # characters that such an end has at most
 
 Found = list[tuple[IssueKind, str | None, str]]
 """Kind, field and wording of what was found out about one line."""
@@ -60,8 +63,15 @@ class RowFile:
 
     def __iter__(self) -> Iterator[tuple[int, Row]]:
         """(line, row) of every line that is a record."""
+        first = True
         for line, raw in raw_lines(self.file):
             found: Found = []
+            if first:
+                try:
+                    check_one_a_line(raw)
+                except InputError as error:
+                    raise InputError(error.what, file=self.file, line=line, remedy=error.remedy) from None
+            first = False
             try:
                 row = self._row(line, raw, found)
             except InputError as error:
@@ -72,7 +82,7 @@ class RowFile:
 
     def _row(self, line: int, raw: bytes, found: Found) -> Row:
         """The record on one line. Raises InputError for a line that is none."""
-        data = _known(_object(raw, found), found)
+        data = _whole(_known(_object(raw, found), found), found)
         image_key = "file_name" if "file_name" in data else "image"
         image, problem = text_of(data, image_key), text_of(data, "problem")
         self._inside.check(image)
@@ -119,6 +129,9 @@ class RowFile:
             found.append(("repaired", "id", f"there is none: called {given!r}"))
         elif not isinstance(given, str):
             given = text_of(data, "id")
+        if len(given) > MAX_ID:
+            length, given = len(given), f"line-{line}"
+            found.append(("repaired", "id", f"it has {length} characters: called {given!r}"))
         if given in self._ids:
             repeated, given = given, f"{given}@line-{line}"
             found.append(("repaired", "id", f"{repeated!r} is taken: called {given!r}"))
@@ -130,21 +143,35 @@ def _object(raw: bytes, found: Found) -> dict[str, Any]:
     if raw.startswith(b"\xef\xbb\xbf"):
         found.append(("repaired", None, "a byte-order mark was skipped"))
     try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"not UTF-8 ({error.reason})", remedy="Mend that line.") from None
-    try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        reason = error.msg if isinstance(error, json.JSONDecodeError) else type(error).__name__
-        escaped = _RAW_ANSWER.sub(lambda found: found[1] + json.dumps(found[2]) + found[3], text)
-        try:
-            data = json.loads(escaped)
-        except (ValueError, RecursionError):
-            raise InputError(f"not JSON ({reason})", remedy="Mend or remove that line.") from None
+        data = json_of(raw, first=True)
+    except InputError:
+        escaped = _escaped(raw)
+        if escaped is None:
+            raise
+        data = json_of(escaped)
         found.append(("repaired", "answer", "its quotes were not escaped"))
     if not isinstance(data, dict):
         raise InputError("a row is a JSON object", remedy="Mend or remove that line.")
+    return data
+
+
+def _escaped(raw: bytes) -> bytes | None:
+    """The line with the quotes inside its last value, the answer, escaped; None where it is not such a line."""
+    text = raw.decode("utf-8-sig", "replace")
+    start, end = _RAW_ANSWER.search(text), _RAW_END.search(text, max(0, len(text) - _TAIL))
+    if start is None or end is None or end.start() <= start.end():
+        return None
+    answer = text[start.end() + 1 : end.start() + 1]
+    return (text[: start.end()] + json.dumps(answer) + text[end.start() + 2 :]).encode("utf-8", "surrogatepass")
+
+
+def _whole(data: dict[str, Any], found: Found) -> dict[str, Any]:
+    """``data`` without halves of surrogate pairs."""
+    for key, value in data.items():
+        whole = without_halves(value) if isinstance(value, str) else value
+        if whole is not value:
+            data = {**data, key: whole}
+            found.append(("repaired", key, "half a surrogate pair in it was replaced by U+FFFD"))
     return data
 
 
@@ -166,17 +193,22 @@ def _optional(data: Mapping[str, Any], key: str) -> str | None:
     return text_of(data, key) if data.get(key) is not None else None
 
 
-# Letters, the number of the document, the number of the question.
-_NUMBERED = re.compile(r"([^\W\d_]+(?:_[^\W\d_]+)*_\d+)_\d+(?:@line-\d+)?")
-_TYPED = re.compile(r"([^\W\d_]+)(?:_\w+)*_\d+(?:@line-\d+)?")
-
-
 def _document(name: str, image: str) -> str:
     """``card_1`` for ``card_1_2``, as the official ids are made; else the image: its questions are about one page."""
-    found = _NUMBERED.fullmatch(name)
-    return found[1] if found else image
+    document, _, question = _bare(name).rpartition("_")
+    *letters, number = document.split("_")
+    numbered = number.isdecimal() and question.isdecimal()
+    return document if letters and numbered and all(part.isalpha() for part in letters) else image
 
 
 def _type(name: str) -> str:
-    found = _TYPED.fullmatch(name)
-    return found[1] if found else "unknown"
+    """``card`` for ``card_1_2``: the letters in front of an id that ends in a number."""
+    first, *rest = _bare(name).split("_")
+    words = first.isalpha() and all(part.isalnum() or not part for part in rest)
+    return first if rest and words and rest[-1].isdecimal() else "unknown"
+
+
+def _bare(name: str) -> str:
+    """``name`` without the ``@line-N`` that an id which was taken is given here."""
+    head, at, line = name.rpartition("@line-")
+    return head if at and line.isdecimal() else name

@@ -32,7 +32,14 @@ __all__ = ["MODEL_OPTIONS", "Answer", "Reader", "Task", "agreed", "identity_of",
 # What an engine takes after its colon, and the type of each value.
 _ENGINE_OPTIONS: dict[str, dict[str, type]] = {
     "rapidocr": {"min_confidence": float, "flag_below": float, "threads": int},
-    "tesseract": {"min_confidence": float, "flag_below": float, "psm": int, "language": str, "scale": float},
+    "tesseract": {
+        "min_confidence": float,
+        "flag_below": float,
+        "psm": int,
+        "language": str,
+        "scale": float,
+        "timeout": float,
+    },
 }
 _CHECKPOINT_OPTIONS = {
     "batch_size",

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from kie_hvqa.answers.answer import parse
+from kie_hvqa.data.data_issues import UNREADABLE_IMAGE
 from kie_hvqa.data.ledger import Row
 
 
@@ -59,6 +60,11 @@ class Reader(Protocol):
         very groups, and so the very roundings, of one that was not.
         """
         ...
+
+
+def not_shown(id: str, error: Exception) -> Answer:
+    """The answer about a row whose image nobody can be shown: an issue of the data, which no second try mends."""
+    return Answer(id, "", error=f"{UNREADABLE_IMAGE}: {getattr(error, 'what', None) or error}")
 
 
 def agreed(id: str, samples: Sequence[str]) -> Answer:

@@ -8,6 +8,8 @@ bound what it would do with perfect field location. A question about an absent f
 ``metrics.json`` keeps that question kind apart. Rows without a ledger (the official file) have no location to tell, and
 are refused as input.
 
+A page that the engine fails on (a time-out, an exception) is a row that failed, and the run goes on.
+
 From the engine's characters over the field's lines, those below ``min_confidence`` become marks, those
 below ``flag_below`` are listed as "not clear enough", and a gap as wide as k characters of the engine's own
 pitch becomes k marks (or the word space that it may be: the format writes both as a space). The confidence of an answer
@@ -26,10 +28,10 @@ from pathlib import Path
 
 from kie_hvqa.answers.answer import REFUSAL, Reading, render
 from kie_hvqa.data.ledger import Box, Row, Slot
-from kie_hvqa.errors import InputError
-from kie_hvqa.readers.base import Answer, Task, identity_of
+from kie_hvqa.errors import InputError, WorkError
+from kie_hvqa.readers.base import Answer, Task, identity_of, not_shown
 
-_VERSION = 1  # of the code below: raise it when an answer could change
+_VERSION = 2  # of the code below: raise it when an answer could change
 _ASPECT = 0.55  # width over height of a line of Latin text, a character: where the engine gives no pitch
 
 
@@ -60,7 +62,7 @@ class FoundLine:
 
 
 class OCRReader:
-    """Reads each page once, whatever the number of questions about it. A subclass says how: ``_read_page``.
+    """Reads where it is told to. A subclass says how: ``_lines``.
 
     ``engine`` is the spec without thresholds, and ``version`` names whatever else could change an answer. Thresholds are
     character confidences in [0, 1]; InputError outside.
@@ -83,13 +85,18 @@ class OCRReader:
         wanted = [task for task in tasks if task.row.id not in done]
         by_image = sorted(wanted, key=lambda task: str(task.image))
         for image, group in itertools.groupby(by_image, key=lambda task: task.image):
-            lines: list[FoundLine] | None = None
             for task in group:
                 regions = self._regions(task.row)
-                if regions and lines is None:
-                    lines = self._read_page(image)
+                try:
+                    lines = self._lines(image, regions) if regions else []
+                except InputError as error:
+                    yield not_shown(task.row.id, error)
+                    continue
+                except WorkError as error:
+                    yield Answer(task.row.id, "", error=str(error))
+                    continue
                 reading, confidence = reading_over(
-                    lines or [], regions, min_confidence=self.min_confidence, flag_below=self.flag_below
+                    lines, regions, min_confidence=self.min_confidence, flag_below=self.flag_below
                 )
                 yield Answer(task.row.id, render(reading, tags=True), confidence)
 
@@ -102,8 +109,11 @@ class OCRReader:
             )
         return printed_lines(row.slots)
 
-    def _read_page(self, path: Path) -> list[FoundLine]:
-        """The lines of text that the engine finds in the image."""
+    def _lines(self, path: Path, regions: Sequence[Box]) -> Sequence[FoundLine]:
+        """The lines of text that the engine finds about ``regions`` of the image at ``path``, in the image's pixels.
+
+        Questions about one image come one after the other. InputError for the image, WorkError for the engine.
+        """
         raise NotImplementedError
 
 

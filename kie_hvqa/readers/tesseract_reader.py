@@ -17,22 +17,26 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
 from kie_hvqa.data.dataset import load_image
+from kie_hvqa.data.ledger import Box
 from kie_hvqa.errors import InputError, WorkError
 from kie_hvqa.readers.ocr import FoundLine, Glyph, OCRReader
 
 PROGRAM = "tesseract"
 LONG_SIDE, LARGEST_SCALE = 1000, 3.0  # pixels to which a small page is enlarged, and how far at most
-_SECONDS = 300  # a page; its layout analysis can run away on noise
-_BOX = re.compile(r"x_bboxes (-?\d+) (-?\d+) (-?\d+) (-?\d+)")
-_CONFIDENCE = re.compile(r"x_conf (-?[\d.]+)")
+_BOX = re.compile(r"x_bboxes (-?\d{1,9}) (-?\d{1,9}) (-?\d{1,9}) (-?\d{1,9})")
+_CONFIDENCE = re.compile(r"x_conf (-?\d{1,9}(?:\.\d{0,9})?)")
 
 
 class TesseractReader(OCRReader):
-    """``psm`` is Tesseract's page segmentation mode (11: text wherever it is), ``scale`` a factor, 0 for automatic."""
+    """``psm`` is Tesseract's page segmentation mode (11: text wherever it is), ``scale`` a factor, 0 for automatic.
+
+    ``timeout`` is in seconds, a page: Tesseract's layout analysis can run away on noise.
+    """
 
     def __init__(
         self,
@@ -42,6 +46,7 @@ class TesseractReader(OCRReader):
         psm: int = 11,
         language: str = "eng",
         scale: float = 0.0,
+        timeout: float = 120.0,
     ) -> None:
         if psm not in (1, 3, 4, 5, 6, 7, 11, 12):
             raise InputError(f"{psm} does not read pages", field="tesseract:psm", remedy="Use 3, 6 or 11.")
@@ -49,10 +54,26 @@ class TesseractReader(OCRReader):
             raise InputError(f"must lie in [0, 8], not {scale}", field="tesseract:scale", remedy="Mend the value.")
         if not re.fullmatch(r"\w+(\+\w+)*", language):
             raise InputError(f"{language!r} is no language", field="tesseract:language", remedy="Write eng or deu+eng.")
+        if not timeout > 0:
+            raise InputError(f"must be above 0, not {timeout}", field="tesseract:timeout", remedy="Mend the value.")
         self._options = ["--psm", str(psm), "-l", language]
         self._scale = scale
+        self._timeout = timeout
+        self._page: tuple[Path, list[FoundLine] | WorkError] | None = None  # the last one, read whole
         version = f"{_version(language)} {self._options} {scale:g}"
         super().__init__("tesseract", version, min_confidence=min_confidence, flag_below=flag_below)
+
+    def _lines(self, path: Path, regions: Sequence[Box]) -> list[FoundLine]:
+        """Of the whole page, read once: a page that failed is not waited for again by its other questions."""
+        if self._page is None or self._page[0] != path:
+            try:
+                self._page = path, self._read_page(path)
+            except WorkError as error:
+                self._page = path, error
+        found = self._page[1]
+        if isinstance(found, WorkError):
+            raise found
+        return found
 
     def _read_page(self, path: Path) -> list[FoundLine]:
         from PIL import Image
@@ -65,13 +86,17 @@ class TesseractReader(OCRReader):
         buffer = io.BytesIO()
         image.save(buffer, "PNG", compress_level=1)
         arguments = ["stdin", "stdout", *self._options, "-c", "hocr_char_boxes=1", "hocr"]
-        return lines_of(_run(arguments, buffer.getvalue(), path), factor)
+        return lines_of(_run(arguments, buffer.getvalue(), self._timeout), factor)
 
 
 def lines_of(hocr: bytes, factor: float) -> list[FoundLine]:
-    """The lines of an hOCR page with a box a character; coordinates are divided by ``factor``."""
+    """The lines of an hOCR page with a box a character; coordinates are divided by ``factor``. WorkError for a broken page."""
+    try:
+        page = ElementTree.fromstring(hocr)
+    except (ElementTree.ParseError, ValueError, LookupError) as error:  # the latter two: an encoding that is none
+        raise WorkError(f"tesseract wrote a broken page ({error})") from None
     lines = []
-    for parent in ElementTree.fromstring(hocr).iter():
+    for parent in page.iter():
         words = [child for child in parent if child.get("class") == "ocrx_word"]
         if words:
             glyphs = [glyph for word in words for glyph in _glyphs(word, factor)]
@@ -94,18 +119,21 @@ def _glyphs(word: ElementTree.Element, factor: float) -> list[Glyph]:
     return glyphs
 
 
-def _run(arguments: list[str], page: bytes, path: Path) -> bytes:
+def _run(arguments: list[str], page: bytes, seconds: float) -> bytes:
     # One thread: pages are small, and Tesseract's own threads cost more than they bring.
     environment = {**os.environ, "OMP_THREAD_LIMIT": "1"}
     try:
         done = subprocess.run(
-            [PROGRAM, *arguments], input=page, capture_output=True, env=environment, timeout=_SECONDS, check=False
+            [PROGRAM, *arguments], input=page, capture_output=True, env=environment, timeout=seconds, check=False
         )
     except subprocess.TimeoutExpired:
-        raise WorkError(f"{path}: tesseract did not finish within {_SECONDS} s") from None
+        what = f"tesseract did not finish within {seconds:g} s (tesseract:timeout=… waits longer)"
+        raise WorkError(what) from None
+    except OSError as error:
+        raise WorkError(f"tesseract cannot be started ({error})") from None
     if done.returncode != 0:
         reason = " ".join(done.stderr.decode("utf-8", "replace").split())[:300]
-        raise WorkError(f"{path}: tesseract ended with status {done.returncode} ({reason})")
+        raise WorkError(f"tesseract ended with status {done.returncode} ({reason})")
     return done.stdout
 
 

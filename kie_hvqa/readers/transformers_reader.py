@@ -30,9 +30,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kie_hvqa.answers.prompt import messages, prompt_hash, question
 from kie_hvqa.data.ledger import Row
-from kie_hvqa.data.pixels import PixelBudget, bounded, bounded_size, budgeted, budgeted_size, load_budgeted, open_image
+from kie_hvqa.data.pixels import (
+    PixelBudget,
+    bounded,
+    bounded_size,
+    budgeted,
+    budgeted_size,
+    image_size,
+    load_budgeted,
+    open_image,
+)
 from kie_hvqa.errors import InputError, WorkError
-from kie_hvqa.readers.base import Answer, Task, agreed, identity_of
+from kie_hvqa.readers.base import Answer, Task, agreed, identity_of, not_shown
 from kie_hvqa.readers.model_directory import agreed_contract, takes_any_size
 from kie_hvqa.readers.model_loading import check_placement, load_model
 from kie_hvqa.readers.model_source import ModelSource
@@ -133,6 +142,8 @@ class TransformersReader:
         if all(task.row.id in done for task in tasks):
             return
         require_torch()  # before anything that imports torchvision on its own
+        tasks, unfit = self._fitting(tasks)
+        yield from (not_shown(name, error) for name, error in unfit.items() if name not in done)
         drawn: dict[str, dict[int, str]] = {}
         for batch in self.batches(tasks):
             if all(item.task.row.id in done for item in batch):
@@ -151,7 +162,10 @@ class TransformersReader:
                     yield agreed(answer.id, [responses[index] for index in range(self.samples)])
 
     def batches(self, tasks: Sequence[Task]) -> Iterator[list[Item]]:
-        """What is read together, in order: images of one size, the largest first, questions about one page side by side."""
+        """What is read together, in order: images of one size, the largest first, questions about one page side by side.
+
+        InputError for an image that has no size under the budget.
+        """
         sizes = {image: self._size(image) for image in {task.image for task in tasks}}
         by_size = sorted(
             tasks,
@@ -162,19 +176,25 @@ class TransformersReader:
             for start in range(0, len(items), self.batch_size):
                 yield items[start : start + self.batch_size]
 
+    def _fitting(self, tasks: Sequence[Task]) -> tuple[list[Task], dict[str, InputError]]:
+        """The tasks whose images can be shown, and why not, by id, for the others (a strip of 300:1, say)."""
+        unfit: dict[Path, InputError] = {}
+        for image in {task.image for task in tasks}:
+            try:
+                self._size(image)
+            except InputError as error:
+                unfit[image] = error
+        shown = [task for task in tasks if task.image not in unfit]
+        return shown, {task.row.id: unfit[task.image] for task in tasks if task.image in unfit}
+
     def _size(self, image: Path) -> tuple[int, int]:
         """The size that the image is shown in, from the file's header alone."""
-        from PIL import Image as Pillow
-
         try:
-            with Pillow.open(image) as header:
-                if self._budget is None:
-                    return bounded_size(*header.size, self._bound)
-                return budgeted_size(*header.size, self._budget)
-        except (OSError, SyntaxError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise InputError(error.what, file=image, remedy=error.remedy) from None
-            raise InputError(f"unreadable image ({error})", file=image, remedy="Replace the file.") from None
+            if self._budget is None:
+                return bounded_size(*image_size(image), self._bound)
+            return budgeted_size(*image_size(image), self._budget)
+        except InputError as error:
+            raise InputError(error.what, file=image, remedy=error.remedy) from None
 
     def shown(self, image: Image) -> Image:
         """``image`` as the model sees it. InputError where it does not fit the budget."""
@@ -234,14 +254,19 @@ class TransformersReader:
         recorder = LogProbabilities(sampler)
         try:
             with torch.inference_mode():
-                inputs = model_inputs(
-                    model,
-                    processor,
-                    texts,
-                    [self.page(page) for page in pages],
-                    [pages.index(item.task.image) for item in batch],
-                    resize=self._budget is None,
-                )
+                try:
+                    inputs = model_inputs(
+                        model,
+                        processor,
+                        texts,
+                        [self.page(page) for page in pages],
+                        [pages.index(item.task.image) for item in batch],
+                        resize=self._budget is None,
+                    )
+                except torch.OutOfMemoryError:
+                    raise
+                except Exception as error:
+                    return self._page_by_page(loaded, batch, pages, error)
                 output = model.generate(
                     **inputs,
                     max_new_tokens=self.max_new_tokens,
@@ -270,6 +295,33 @@ class TransformersReader:
             Answer(item.task.row.id, text, confidence)
             for item, text, confidence in zip(batch, responses, confidences, strict=True)
         ]
+
+    def _page_by_page(
+        self, loaded: Loaded, batch: Sequence[Item], pages: Sequence[Path], error: Exception
+    ) -> list[Answer]:
+        """The answers of a batch that could not be prepared: one page in it is refused, and only its rows have none.
+
+        Raises ``error`` where the processor refuses a plain white page as well: it is not the image then.
+        """
+        if len(pages) > 1:
+            answers = {
+                page: iter(self._generate(loaded, [item for item in batch if item.task.image == page]))
+                for page in pages
+            }
+            return [next(answers[item.task.image]) for item in batch]
+        if not isinstance(error, InputError):
+            self._try_processor(loaded, error)
+        return [not_shown(item.task.row.id, error) for item in batch]
+
+    def _try_processor(self, loaded: Loaded, error: Exception) -> None:
+        from PIL import Image as Pillow
+
+        try:
+            loaded.processor.image_processor(
+                images=[self.shown(Pillow.new("RGB", (224, 224), "white"))], return_tensors="pt"
+            )
+        except Exception:
+            raise error from None
 
 
 def _held(loaded: Loaded, row: Row) -> str | None:

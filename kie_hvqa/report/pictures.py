@@ -19,7 +19,7 @@ from PIL import Image, features
 
 from kie_hvqa.data.dataset import load_image
 from kie_hvqa.data.ledger import Slot
-from kie_hvqa.errors import InputError
+from kie_hvqa.data.pixels import image_size
 
 _WHOLE = 640  # pixels: a page no wider than this is shown in its whole width
 _FLATTEST = 0.62  # height over width of a picture, where the field leaves the choice
@@ -47,7 +47,7 @@ class Album:
         part lies in it [x, y, page width, page height], ``b`` four numbers a slot. Raises InputError for an image that is
         missing or broken.
         """
-        image, size = (load_image(path), (0, 0)) if inline else (None, _size(path))
+        image, size = (load_image(path), (0, 0)) if inline else (None, image_size(path))
         width, height = image.size if image is not None else size
         x0, y0, x1, y1 = part = region((width, height), slots)
         digits = 1 if width <= _WHOLE else None  # a tiny page is shown several times its size
@@ -80,15 +80,6 @@ def region(size: tuple[int, int], slots: Sequence[Slot]) -> Region:
     left = min(max((x0 + x1 - wide) / 2, 0), width - wide)
     top = min(max((y0 + y1 - high) / 2, 0), height - high)
     return (int(left), int(top), min(width, round(left + wide)), min(height, round(top + high)))
-
-
-def _size(path: Path) -> tuple[int, int]:
-    """From the file's header alone."""
-    try:
-        with Image.open(path) as header:
-            return header.size
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f"unreadable image ({error})", file=path, remedy="Replace the file.") from None
 
 
 def data_uri(image: Image.Image) -> str:

@@ -70,9 +70,22 @@ def evaluate(
         for issue in issues:
             if issue.kind == UNREADABLE_IMAGE:  # nobody could be asked: it counts as answered wrongly
                 log.append(Prediction(str(issue.id), "", error=f"{UNREADABLE_IMAGE}: {issue.what}"))
+        refused = [task for task in tasks if _image_refused(log.kept.get(task.row.id))]
+        if refused:  # whole, but nothing that this reader can be shown
+            issues += [_refusal(dataset, log.kept[task.row.id]) for task in refused]
+            write_issues(out / DATA_ISSUES, dataset.file, len(rows), [*dataset.issues, *issues])
         metrics = _write_metrics(out, rows, log.kept)
         _in_order(log, rows)
     return metrics
+
+
+def _image_refused(kept: Prediction | None) -> bool:
+    return kept is not None and (kept.error or "").startswith(UNREADABLE_IMAGE)
+
+
+def _refusal(dataset: Dataset, kept: Prediction) -> Issue:
+    what = str(kept.error).removeprefix(f"{UNREADABLE_IMAGE}: ")
+    return Issue(dataset.lines[kept.id], kept.id, UNREADABLE_IMAGE, "image", what)
 
 
 def _write_metrics(out: Path, rows: Sequence[Row], kept: Mapping[str, Prediction]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from kie_hvqa.runs.evaluator import answered, tasks_of
 from kie_hvqa.runs.predictions import read_predictions
+from kie_hvqa.errors import InputError
 from kie_hvqa.readers import Reader, Task, open_reader
 from kie_hvqa.readers.openai_reader import OpenAIReader
 from kie_hvqa.readers.transformers_reader import TransformersReader
@@ -93,15 +94,17 @@ def plan(
 def _image_tokens(reader: Reader, tasks: list[Task]) -> tuple[int, int] | None:
     from PIL import Image
 
-    from kie_hvqa.data.pixels import image_tokens
+    from kie_hvqa.data.pixels import image_size, image_tokens
 
     if not isinstance(reader, TransformersReader) or reader.budget is None or not tasks:
         return None
     require_torch()  # before qwen_vl_utils, which counts, imports torchvision on its own
     sizes = {}
     for page in {task.image for task in tasks}:
-        with Image.open(page) as header:
-            sizes[page] = image_tokens(*header.size, reader.budget)
+        try:
+            sizes[page] = image_tokens(*image_size(page), reader.budget)
+        except InputError:  # that row's issue: it is not shown to the model
+            sizes[page] = 0
     counts = [sizes[task.image] for task in tasks]
     return sum(counts), max(counts)
 

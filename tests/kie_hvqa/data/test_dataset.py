@@ -128,7 +128,7 @@ def test_a_duplicate_id_names_both_lines(tmp_path: Path) -> None:
 
 def test_bytes_that_are_not_text(tmp_path: Path) -> None:
     (tmp_path / "metadata.jsonl").write_bytes(json.dumps(ROW.to_json()).encode() + b'\n{"id": "\xff\xfe"}\n')
-    with pytest.raises(InputError, match=r"metadata\.jsonl:2: not JSON \(UnicodeDecodeError\)"):
+    with pytest.raises(InputError, match=r"metadata\.jsonl:2: not UTF-8"):
         load_rows(tmp_path)
 
 

@@ -6,12 +6,22 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from kie_hvqa.data.pixels import PixelBudget, bounded, bounded_size, budgeted_size, image_tokens, load_budgeted
+from kie_hvqa.data.pixels import (
+    PixelBudget,
+    bounded,
+    bounded_size,
+    budgeted_size,
+    image_size,
+    image_tokens,
+    load_budgeted,
+    open_image,
+)
 from kie_hvqa.errors import InputError
 
 QWEN = PixelBudget(4 * 28 * 28, 1280 * 28 * 28, 28)
@@ -105,3 +115,42 @@ def test_an_image_within_its_bound_is_left_alone() -> None:
     image = Image.new("RGB", (40, 30))
     assert bounded(image, 1200) is image and bounded(image, None) is image
     assert bounded(image, 300).size == (20, 15)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_image_is_shown_as_its_exif_says_it_was_held(tmp_path, kind, orientation):
+    upright = np.zeros((40, 80, 3), np.uint8)
+    upright[:20, :20], upright[20:, :20] = (255, 0, 0), (0, 255, 0)
+    back = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # the Image.Transpose that undoes each orientation
+    stored = Image.fromarray(upright)
+    stored = stored.transpose(Image.Transpose(back[orientation])) if orientation in back else stored
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / f"page.{kind.lower()}"
+    stored.save(path, kind, exif=exif, **({"quality": 95} if kind in ("JPEG", "WEBP") else {}))
+    shown = open_image(path)
+    assert shown.size == image_size(path) == (80, 40)
+    pixels = np.asarray(shown)
+    assert pixels[10, 10, 0] > 200 > pixels[10, 10, 1] and pixels[30, 10, 1] > 200 > pixels[30, 10, 0]
+
+
+def test_damaged_exif_is_no_damaged_image(tmp_path):
+    Image.new("RGB", (8, 4), "red").save(tmp_path / "a.jpg", exif=b"Exif\0\0II*\0\xff\xff\xff\xff broken")
+    assert open_image(tmp_path / "a.jpg").size == image_size(tmp_path / "a.jpg") == (8, 4)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_sixteen_bits_become_eight(tmp_path, kind):
+    path = tmp_path / f"page.{kind.lower()}"
+    Image.fromarray(np.array([[0, 32768, 65535]], np.uint16)).save(path)
+    assert np.asarray(open_image(path))[0, :, 0].tolist() == [0, 128, 255]
+
+
+@pytest.mark.parametrize("pixels", [np.float32([[0, 1]]), np.int32([[0, 70000]])])
+def test_pixels_whose_white_nobody_knows_are_refused(tmp_path, pixels):
+    Image.fromarray(pixels).save(tmp_path / "page.tiff")
+    with pytest.raises(
+        InputError, match=r"page\.tiff: its pixels are .*nobody knows which of them is white.*8 or 16 bits"
+    ):
+        open_image(tmp_path / "page.tiff")

@@ -14,6 +14,7 @@ from PIL import Image
 from kie_hvqa.answers.answer import parse
 from kie_hvqa.data.data_issues import DATA_ISSUES
 from kie_hvqa.data.dataset import load_rows, read_dataset
+from kie_hvqa.data.json_lines import MAX_LINE
 from kie_hvqa.errors import InputError
 from kie_hvqa.readers import Answer
 from kie_hvqa.runs.evaluator import evaluate, score_predictions
@@ -83,6 +84,8 @@ REPAIRED: list[tuple[dict[str, Any] | str | bytes, str | None, str]] = [
     (changed(id=17), "id", "a number"),
     ({key: value for key, value in ROW.items() if key != "id"}, "id", "called 'line-1'"),
     (b"\xef\xbb\xbf" + json.dumps(ROW).encode(), None, "byte-order mark"),
+    (changed(id="card_1_\ud800"), "id", "half a surrogate pair"),
+    (changed(id="x" * 1001), "id", "it has 1001 characters: called 'line-1'"),
 ]
 
 
@@ -111,6 +114,7 @@ REFUSED: list[tuple[dict[str, Any] | str | bytes, str | None, str]] = [
     (changed(image="../secret.png"), "file_name", "leaves the dataset"),
     (changed(image="/etc/passwd"), "file_name", "leaves the dataset"),
     ({**ROW, "Problem": "What else?"}, "problem", "stands twice"),
+    (json.dumps(changed(problem="x" * MAX_LINE)), None, "longer than 16 MB"),
 ]
 
 
@@ -249,11 +253,48 @@ json_values = st.recursive(
 @given(st.lists(st.one_of(st.binary(max_size=40), json_values.map(lambda v: json.dumps(v).encode())), max_size=6))
 def test_every_line_is_a_record_or_an_issue(tmp_path_factory, lines):
     file = tmp_path_factory.mktemp("fuzz") / "rows.jsonl"
-    lines = [line.replace(b"\n", b"") for line in lines]
-    file.write_bytes(b"\n".join([*lines, json.dumps(ROW).encode()]) + b"\n")
+    good = json.dumps(ROW).encode()  # first, so that no half of a document of many lines is
+    lines = [good, *(line.replace(b"\n", b"") for line in lines)]
+    file.write_bytes(b"\n".join([*lines, good]) + b"\n")
     dataset = read_dataset(file)
     refused = {issue.line for issue in dataset.issues if issue.kind == "refused"}
     taken = set(dataset.lines.values())
     written_lines = {number for number, line in enumerate([*lines, b"x"], 1) if line and not line.isspace()}
     assert refused | taken == written_lines and not refused & taken
     assert len({row.id for row in dataset.rows}) == len(dataset.rows)
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "remedy"),
+    [
+        (json.dumps([ROW, ROW]), "one JSON array", "jq -c '.[]'"),
+        ("\ufeff" + json.dumps([ROW, ROW], indent=2), "one JSON array", "jq -c '.[]'"),
+        (json.dumps(ROW, indent=2), "over several lines", "jq -c ."),
+    ],
+)
+@pytest.mark.parametrize("name", ["kie_hocr.jsonl", "metadata.jsonl"])
+def test_an_array_where_lines_are_wanted_gets_its_own_sentence(kie_hvqa, tmp_path, text, what, remedy, name):
+    written(tmp_path, text.encode(), name=name)
+    done = kie_hvqa("eval", "--data", tmp_path, "--reader", "embedded", "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert f"{name}:1: " in done.stderr and what in done.stderr and remedy in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("id", "document", "type"),
+    [
+        ("card_1_2", "card_1", "card"),
+        ("id_card_1_2", "id_card_1", "id"),
+        ("card_1_2@line-7", "card_1", "card"),
+        ("card_1", "./images/1.png", "card"),
+        ("card_x_1", "./images/1.png", "card"),
+        ("1_2", "./images/1.png", "unknown"),
+        ("card", "./images/1.png", "unknown"),
+        ("a" + "_" * 999, "./images/1.png", "unknown"),
+        ("_" * 40 + "1", "./images/1.png", "unknown"),
+    ],
+)
+def test_document_and_type_come_out_of_an_official_id(tmp_path, id, document, type):
+    row = read_dataset(written(tmp_path, changed(id=id))).rows[0]
+    assert (row.document_id, row.document_type) == (document, type)

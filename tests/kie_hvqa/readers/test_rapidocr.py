@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from kie_hvqa.answers.answer import parse
 from kie_hvqa.data.dataset import dataset_root, image_path, load_rows
@@ -14,6 +15,9 @@ from kie_hvqa.data.ledger import Slot
 from kie_hvqa.errors import InputError
 from kie_hvqa.readers import Task, open_reader
 from kie_hvqa.readers.ocr import FoundLine, Glyph, printed_lines, reading_over
+from kie_hvqa.readers.rapidocr_reader import window_around
+from kie_hvqa.runs.evaluator import evaluate
+from kie_hvqa.runs.predictions import read_predictions
 from kie_hvqa.scoring.scores import score
 
 
@@ -112,12 +116,8 @@ def test_the_real_engine_reads_what_is_there_and_marks_what_is_not(large_cards):
     rows = load_rows(large_cards)
     tasks = [Task(row, image_path(dataset_root(large_cards), row)) for row in rows]
     reader = open_reader("rapidocr:threads=1")
-    pages = []
-    read_page = reader._read_page
-    reader._read_page = lambda path: pages.append(path) or read_page(path)
     answers = {answer.id: answer for answer in reader.read(tasks, done={"card_2_number"})}
     assert answers.keys() == {row.id for row in rows} - {"card_2_number"}
-    assert sorted(set(pages)) == sorted(pages), "each page is read once, whatever is asked about it"
     for row in rows:
         if row.id not in answers:
             continue
@@ -144,3 +144,52 @@ def test_what_the_engine_is_told_is_the_location_and_nothing_of_the_truth(large_
     reader = open_reader("rapidocr")
     others = tuple(dataclasses.replace(slot, char="X", legibility="hidden", evidence=0.0) for slot in row.slots)
     assert reader.asks(row) == reader.asks(dataclasses.replace(row, slots=others, answer="{}"))
+
+
+def test_the_engine_is_shown_the_field_and_three_heights_around_it(large_cards, monkeypatch):
+    row = next(row for row in load_rows(large_cards) if row.field == "number")
+    task = Task(row, image_path(dataset_root(large_cards), row))
+    reader = open_reader("rapidocr:threads=1")
+    (whole,) = reader.read([task])
+    seen, engine = [], reader._engine
+    reader._engine = lambda pixels, **named: seen.append(pixels.shape) or engine(pixels, **named)
+    assert list(reader.read([task])) == [whole]
+    ((x0, y0, x1, y1),) = printed_lines(row.slots)
+    margin = 3 * (y1 - y0)
+    width, height = Image.open(task.image).size
+    expected = min(height, y1 + margin) - max(0, y0 - margin), min(width, x1 + margin) - max(0, x0 - margin)
+    assert seen[0][:2] == pytest.approx(expected, abs=2) and seen[0][1] < width
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.floats(-50, 250), st.floats(-50, 250), st.floats(0, 90), st.floats(0, 40)), min_size=1, max_size=3
+    ),
+    st.tuples(st.integers(1, 200), st.integers(1, 200)),
+)
+def test_the_window_holds_the_field_and_never_leaves_the_image(places, size):
+    regions = [(x, y, x + wide, y + high) for x, y, wide, high in places]
+    left, top, right, bottom = window_around(regions, size)
+    assert 0 <= left < right <= size[0] and 0 <= top < bottom <= size[1]
+    for x0, y0, x1, y1 in regions:
+        assert left <= max(0, min(x0, size[0] - 1)) and right >= min(x1, size[0])
+        assert top <= max(0, min(y0, size[1] - 1)) and bottom >= min(y1, size[1])
+
+
+def test_what_the_engine_throws_is_a_failed_row_and_not_the_runs_end(large_cards, tmp_path):
+    reader = open_reader("rapidocr:threads=1")
+    list(reader.read([Task(row, image_path(dataset_root(large_cards), row)) for row in load_rows(large_cards)[:1]]))
+    engine, calls = reader._engine, []
+
+    def fail_once(pixels, **named):
+        calls.append(1)
+        if len(calls) == 1:
+            raise ValueError("cannot reshape array\nof size 0")
+        return engine(pixels, **named)
+
+    reader._engine = fail_once
+    metrics = evaluate(large_cards, reader, tmp_path / "out", progress=False)
+    assert (metrics["failed"], metrics["samples"]) == (1, 9)
+    errors = [kept.error for kept in read_predictions(tmp_path / "out" / "predictions.jsonl").values() if kept.error]
+    assert errors == ["rapidocr failed (ValueError: cannot reshape array of size 0)"]

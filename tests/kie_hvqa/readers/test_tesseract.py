@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import shutil
 
 import pytest
 
 from kie_hvqa.answers.answer import parse
 from kie_hvqa.data.dataset import dataset_root, image_path, load_rows
-from kie_hvqa.errors import InputError, WorkError
+from kie_hvqa.errors import InputError
 from kie_hvqa.readers import Task, open_reader
-from kie_hvqa.readers import tesseract_reader as module
 from kie_hvqa.readers.tesseract_reader import lines_of
+from kie_hvqa.runs.predictions import read_predictions
 from kie_hvqa.scoring.scores import score
 
 needs_tesseract = pytest.mark.skipif(shutil.which("tesseract") is None, reason="needs Debian's tesseract-ocr")
@@ -106,13 +108,36 @@ def test_a_missing_program_is_one_sentence(kie_hvqa, large_cards, tmp_path):
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_a_program_that_fails_is_a_failure_of_the_work_and_keeps_what_was_read(monkeypatch, tmp_path, large_cards):
-    program = tmp_path / "tesseract"
+BROKEN = "<html><body><span class='ocrx_word'>"
+
+
+@pytest.mark.parametrize(
+    ("does", "told"),
+    [
+        ("echo out of luck >&2; exit 3", "tesseract ended with status 3 (out of luck)"),
+        ("exec sleep 60", "tesseract did not finish within 0.5 s"),
+        (f'echo "{BROKEN}"', "tesseract wrote a broken page"),
+        ("kill -9 $$", "tesseract ended with status -9"),
+    ],
+)
+def test_a_page_that_the_program_fails_on_is_failed_rows_and_not_the_runs_end(kie_hvqa, tmp_path, cards, does, told):
+    program = tmp_path / "bin" / "tesseract"
+    program.parent.mkdir()
+    good = shlex.quote(PAGE.decode())
     program.write_text(
-        "#!/bin/sh\ncase $1 in --list-langs) echo eng;; --version) echo tesseract 9;; *) echo out of luck >&2; exit 3;; esac\n"
+        f"#!/bin/sh\ncase $1 in --list-langs) echo eng;; --version) echo tesseract 9;; *) "
+        f'n=$(cat $0.n 2>/dev/null); echo x$n >$0.n; if [ -z "$n" ]; then {does}; else echo {good}; fi;; esac\n'
     )
     program.chmod(0o755)
-    monkeypatch.setattr(module, "PROGRAM", str(program))
-    row = next(row for row in load_rows(large_cards) if row.field == "number")
-    with pytest.raises(WorkError, match=r"card_0\.png: tesseract ended with status 3 \(out of luck\)"):
-        list(open_reader("tesseract").read([Task(row, image_path(dataset_root(large_cards), row))]))
+    out = tmp_path / "out"
+    path = f"{program.parent}:{os.environ['PATH']}"
+    command = ("eval", "--data", cards, "--reader", "tesseract:timeout=0.5", "--out", out)
+    done = kie_hvqa(*command, PATH=path)
+    assert done.returncode == 1, done.stderr
+    assert "2 of 12 rows failed" in done.stderr and told in done.stderr and "Traceback" not in done.stderr
+    failed = {name for name, kept in read_predictions(out / "predictions.jsonl").items() if kept.error}
+    assert failed == {"card_0_name", "card_0_number"}, "the question without a place needs no page"
+    assert (tmp_path / "bin" / "tesseract.n").read_text().strip() == "xxxx", (
+        "a page that failed is not waited for again"
+    )
+    assert kie_hvqa(*command, PATH=path).returncode == 0, "the next run asks them again"

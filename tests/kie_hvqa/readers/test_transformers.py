@@ -7,6 +7,7 @@ import json
 import shutil
 
 import pytest
+from PIL import Image
 
 from kie_hvqa.answers.answer import Reading, render
 from kie_hvqa.answers.prompt import messages
@@ -16,6 +17,7 @@ from kie_hvqa.errors import InputError
 from kie_hvqa.readers import Task, agreed, open_reader
 from kie_hvqa.readers.checkpoint import CONTRACT_FILE
 from kie_hvqa.readers.transformers_reader import TransformersReader
+from kie_hvqa.runs.predictions import read_predictions
 
 NEW_TOKENS = 12
 
@@ -341,3 +343,48 @@ def test_an_impossible_option_is_refused(tiny_model, options):
     with pytest.raises(InputError) as caught:
         open_reader(str(tiny_model), **options)
     assert caught.value.field in options
+
+
+def test_a_strip_that_no_budget_fits_is_its_rows_issue_and_not_the_runs_end(kie_hvqa, tiny_model, cards, tmp_path):
+    Image.new("RGB", (9000, 30), "white").save(cards / "images" / "card_1.png")
+    command = ("eval", "--data", cards, "--reader", tiny_model, "--max-new-tokens", 4, "--out", tmp_path / "out")
+    assert kie_hvqa(*command, "--dry-run").returncode == 0
+    for _ in range(2):  # the second time nothing is left to be asked
+        done = kie_hvqa(*command)
+        assert done.returncode == 0, done.stderr
+        assert "data: 3 unreadable image" in done.stdout
+        issues = json.loads((tmp_path / "out" / "data_issues.json").read_text())["issues"]
+        assert [(issue["line"], issue["id"]) for issue in issues] == [
+            (4, "card_1_name"),
+            (5, "card_1_number"),
+            (6, "card_1_height"),
+        ]
+        assert "9000 x 30 does not fit the pixel budget" in issues[0]["what"]
+    kept = read_predictions(tmp_path / "out" / "predictions.jsonl")
+    assert len(kept) == 12 and sum(answer.response != "" for answer in kept.values()) == 9
+
+
+def test_an_image_that_a_processor_refuses_is_its_rows_issue(reader, answers, tasks, monkeypatch):
+    processor = reader.loaded().processor.image_processor
+    refused = load_budgeted(tasks[0].image, reader.budget)
+    takes = type(processor).__call__
+
+    def refuse(self, images, **named):
+        if any(image.size == refused.size and image.tobytes() == refused.tobytes() for image in images):
+            raise ValueError("too strange")
+        return takes(self, images, **named)
+
+    monkeypatch.setattr(type(processor), "__call__", refuse)
+    found = {answer.id: answer for answer in reader.read(tasks)}
+    strange = {task.row.id for task in tasks if task.image == tasks[0].image}
+    assert {name for name, answer in found.items() if answer.error == "unreadable image: too strange"} == strange
+    assert all(found[answer.id].response == answer.response for answer in answers if answer.id not in strange)
+
+
+def test_a_processor_that_refuses_every_image_ends_the_run(reader, tasks, monkeypatch):
+    def refuse(self, images, **named):
+        raise RuntimeError("no libjpeg")
+
+    monkeypatch.setattr(type(reader.loaded().processor.image_processor), "__call__", refuse)
+    with pytest.raises(RuntimeError, match="no libjpeg"):
+        list(reader.read(tasks))
