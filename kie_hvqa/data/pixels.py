@@ -63,11 +63,10 @@ def open_image(path: str | Path | BinaryIO) -> Image:
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
-            turn = _turn(image)
-            image.load()
-            if turn is not None:
-                image = image.transpose(turn)
+        with Image.open(path) as opened:
+            turn = _turn(opened)
+            opened.load()
+            image = opened if turn is None else opened.transpose(turn)
             if image.mode in ("F", "I"):
                 kind = "floating-point numbers" if image.mode == "F" else "numbers of 32 bits"
                 raise InputError(
