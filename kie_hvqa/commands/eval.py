@@ -64,6 +64,12 @@ Rows that failed count as unparsed; the same command asks them again (exit statu
     server.add_argument("--concurrency", type=int, metavar="N", help="requests at a time (default 8)")
     server.add_argument("--timeout", type=float, metavar="SECONDS", help="deadline of one attempt (default 120)")
     server.add_argument("--attempts", type=int, metavar="N", help="attempts a request (default 6)")
+    server.add_argument(
+        "--key-over-http",
+        action="store_true",
+        default=None,
+        help="send OPENAI_API_KEY over plain http to another machine",
+    )
     parser.set_defaults(run=run)
 
 
@@ -92,6 +98,12 @@ def run(args: argparse.Namespace) -> int:
     print(f"\nwrote {args.out / 'metrics.json'} and {args.out / 'predictions.jsonl'}")
     if issues := summary(args.out / DATA_ISSUES):
         print(f"data: {issues}; see {args.out / DATA_ISSUES}")
+    if metrics["cut_off"]:
+        print(
+            f"kie-hvqa eval: {metrics['cut_off']} of {metrics['samples']} answers were cut off at the token limit; "
+            "raise --max-new-tokens",
+            file=sys.stderr,
+        )
     if not metrics["failed"]:
         return 0
     errors = [kept.error or "" for kept in read_predictions(args.out / "predictions.jsonl").values()]

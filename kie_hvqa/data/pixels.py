@@ -9,6 +9,7 @@ same budget, resizes no second time. ``qwen_vl_utils`` imports torch, hence the 
 
 from __future__ import annotations
 
+import errno
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,6 +90,7 @@ def open_image(path: str | Path | BinaryIO) -> Image:
     except FileNotFoundError:
         raise InputError("no such image", file=str(path), remedy="Check the path, or fetch the missing file.") from None
     except (*_DAMAGED, Image.DecompressionBombError) as error:
+        _raise_if_the_machines(error)
         raise InputError(
             f"unreadable or truncated image ({error})",
             file=path if isinstance(path, str | Path) else None,
@@ -115,6 +117,12 @@ _SIDEWAYS = {2, 4, 5, 6}  # Image.Transpose: ROTATE_90, ROTATE_270, TRANSPOSE, T
 # EXIF orientation → Image.Transpose, its other values (1 is upright) mean nothing.
 _TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
 _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, ArithmeticError)  # what Pillow's decoders raise
+
+
+def _raise_if_the_machines(error: BaseException) -> None:
+    """No image is to blame for a process that may not open any more files."""
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        raise error
 
 
 def _turn(image: Image) -> Any:

@@ -54,6 +54,7 @@ _CHECKPOINT_OPTIONS = {
 }
 _SERVER_OPTIONS = {
     "concurrency",
+    "key_over_http",
     "timeout",
     "attempts",
     "max_new_tokens",
@@ -70,8 +71,8 @@ def open_reader(spec: str, **options: Any) -> Reader:
     """The reader that ``spec`` names. Options that are None count as not given.
 
     Checkpoints take ``batch_size``, ``device``, ``dtype``, ``max_new_tokens``, ``prompt``, ``min_pixels``, ``max_pixels``,
-    ``samples`` and ``temperature``; servers the last six but ``min_pixels``, and ``concurrency``, ``timeout`` and
-    ``attempts``; engines take theirs in the spec. Raises InputError for a spec that names nothing and for an option
+    ``samples`` and ``temperature``; servers the last six but ``min_pixels``, and ``concurrency``, ``timeout``,
+    ``attempts`` and ``key_over_http``; engines take theirs in the spec. Raises InputError for a spec that names nothing and for an option
     that the reader does not have.
     """
     given = {key: value for key, value in options.items() if value is not None}

@@ -35,7 +35,8 @@ class Answer:
 
     The scale is the reader's (mean token log-probability, mean character probability, agreement of samples): only the
     order of the answers of one reader means something. ``samples`` are all answers where several were drawn. ``error``
-    says why there is no answer about this row: the response is empty then, and the next run asks again.
+    says why there is no answer about this row: the response is empty then, and the next run asks again. ``cut`` says that
+    the reader was not done when its token limit was reached.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Answer:
     confidence: float | None = None
     samples: tuple[str, ...] | None = None
     error: str | None = None
+    cut: bool = False
 
 
 class Reader(Protocol):

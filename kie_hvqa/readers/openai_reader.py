@@ -7,10 +7,11 @@ what the server's processor does after that is its own business. The prompt is `
 because a server cannot say what its model was trained on. Nobody can hash weights behind a URL either: answers are kept
 under the model's name, the URL and the options, so name a retrained model anew or take another ``--out``.
 
-Requests run ``concurrency`` at a time and are retried (``http_retry``). A row that fails all the same becomes an answer
+Requests run ``concurrency`` at a time and are retried (``server.exchange``). A row that fails all the same becomes an answer
 with an ``error``: it counts as unparsed, and the same command asks it again. A wrong key, model or path fails every row,
-so it ends the run at once; so does a server that has gone. Options that a server does not know (``logprobs``, ``seed``,
-``temperature``, ``max_tokens``) are left out from then on when it says so. Confidence is the mean log-probability of
+so it ends the run at once; so does a server that has gone, and a web page where an API should be. Options that a server
+does not know (``logprobs``, ``seed``, ``temperature``, ``max_tokens``) are left out from then on when it names them and the
+same request without them works; that ``temperature`` is left out is said. Confidence is the mean log-probability of
 the answer's tokens where the server gives them, the agreement of the samples where several are drawn.
 """
 
@@ -24,11 +25,12 @@ import json
 import math
 import os
 import re
+import sys
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from copy import copy
-from ipaddress import ip_address
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,20 +38,22 @@ import httpx2
 
 from kie_hvqa.answers.prompt import messages, template
 from kie_hvqa.data.ledger import Row
-from kie_hvqa.data.pixels import bounded, bounded_size, open_image
+from kie_hvqa.data.pixels import bounded, bounded_size, image_size, open_image
 from kie_hvqa.errors import InputError, WorkError
-from kie_hvqa.readers.base import Answer, Task, agreed, identity_of
-from kie_hvqa.readers.http_retry import RequestError, Retrying, message_in
+from kie_hvqa.readers.base import Answer, Task, agreed, identity_of, not_shown
+from kie_hvqa.readers.server.completion import Completion, completion
+from kie_hvqa.readers.server.endpoint import KEY, Endpoint, exhausted
+from kie_hvqa.readers.server.exchange import RequestError, Retrying, blamed, is_exhausted
 
 MAX_PIXELS = 1280 * 28 * 28  # Qwen2.5-VL's own bound: 1,280 tokens a page
 _SPEC = re.compile(r"(?P<model>.+)@(?P<url>https?://.+)")
 _GONE = 16  # rows in succession that no server answered: it is not coming back on its own
-_ORIENTATION = 0x0112  # EXIF: some servers turn such an image and some do not
-_KNOCK = 10.0  # seconds in which a server must say that it is there
+_OPTIONAL = ("logprobs", "temperature", "seed")  # what a server may not know
 
 
 class OpenAIReader:
-    """Reads with ``model`` at ``base_url`` (up to and with ``/v1``). ``timeout`` is seconds an attempt.
+    """Reads with ``model`` at ``base_url`` (up to and with ``/v1``). ``timeout`` is seconds an attempt; ``key_over_http``
+    sends the key over plain http to another machine.
 
     Raises InputError for an impossible option; the server is first met by ``read``.
     """
@@ -67,6 +71,7 @@ class OpenAIReader:
         concurrency: int = 8,
         timeout: float = 120.0,
         attempts: int = 6,
+        key_over_http: bool = False,
     ) -> None:
         for key, value in (
             ("max_new_tokens", max_new_tokens),
@@ -80,7 +85,7 @@ class OpenAIReader:
         for key, seconds in (("timeout", timeout), ("temperature", temperature)):
             if not (seconds > 0 and math.isfinite(seconds)):
                 raise InputError(f"must be above 0, not {seconds}", field=key, remedy="Mend the value.")
-        self._url = _checked(base_url)
+        self.endpoint = Endpoint.of(base_url, os.environ, key_over_http=key_over_http)
         template(prompt)
         self.model = model
         self.prompt = prompt
@@ -95,7 +100,8 @@ class OpenAIReader:
             self._options["temperature"] = temperature
         else:
             self._options["logprobs"] = True
-        self._seeded = True
+        self._unseeded = False
+        self._answered = False  # has this run had an answer yet
         self.identity = identity_of([self.name, max_new_tokens, samples, temperature if samples > 1 else 0])
         self._page = functools.lru_cache(maxsize=2 * concurrency)(data_url)
 
@@ -133,14 +139,13 @@ class OpenAIReader:
                 runner.run(answers.aclose())  # type: ignore[attr-defined]
 
     async def _answers(self, tasks: Sequence[Task]) -> AsyncIterator[Answer]:
-        key = os.environ.get("OPENAI_API_KEY")
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        limits = httpx2.Limits(max_connections=self.concurrency, max_keepalive_connections=self.concurrency)
-        # Deadlines are ours, and a proxy is for servers elsewhere.
-        async with httpx2.AsyncClient(
-            base_url=self._url, headers=headers, limits=limits, timeout=None, trust_env=not _is_loopback(self._url)
-        ) as client:
-            await self._knock(client)
+        self._answered = False
+        if self.endpoint.withheld:
+            _say(
+                f"{KEY} is not sent to {self.endpoint.url.host}: that is plain http (--key-over-http sends it all the same)"
+            )
+        async with self.endpoint.client(self.concurrency) as client:
+            await self.endpoint.knock(client)
             # Questions about one image side by side: it is encoded once, and the server may have it cached.
             queue = deque(sorted(tasks, key=lambda task: str(task.image)))
             running: set[asyncio.Task[tuple[Answer, bool]]] = set()
@@ -159,7 +164,7 @@ class OpenAIReader:
                         each.result()  # raises what ends the run, after what was answered beside it
                     if unanswered >= _GONE:
                         raise WorkError(
-                            f"{self._url} has not answered the last {unanswered} rows ({answer.error}). "
+                            f"{self.endpoint.url} has not answered the last {unanswered} rows ({answer.error}). "
                             "What was read is kept: run the same command again when it is back."
                         )
             finally:
@@ -167,78 +172,114 @@ class OpenAIReader:
                     each.cancel()
                 await asyncio.gather(*running, return_exceptions=True)
 
-    async def _knock(self, client: httpx2.AsyncClient) -> None:
-        """InputError where nobody answers at the URL at all, or the key is refused there. Costs no tokens."""
-        try:
-            response = await client.get("models", timeout=_KNOCK)
-        except httpx2.HTTPError as error:
-            raise InputError(
-                f"no server answers there ({type(error).__name__}: {error})".replace(": )", ")"),
-                field=self._url,
-                remedy="Start it, or mend the URL (for most servers it ends in /v1).",
-            ) from None
-        if response.status_code in (401, 403):
-            raise self._refused(response.status_code, message_in(response.text))
-
     async def _answer(self, client: httpx2.AsyncClient, task: Task) -> tuple[Answer, bool]:
         """The answer about ``task``, and whether a server was there to be asked."""
         name = task.row.id
         try:
             page = await asyncio.to_thread(self._page, task.image, self.max_pixels)
+        except InputError as error:
+            return not_shown(name, error), True
+        except OSError as error:
+            if is_exhausted(error):
+                raise exhausted(error) from None
+            raise
+        try:
             if self.samples == 1:
-                text, confidence = await self._complete(client, task.row, page)
-                return Answer(name, text, confidence), True
-            drawn = [(await self._complete(client, task.row, page, seed))[0] for seed in range(self.samples)]
-            return agreed(name, drawn), True
+                found = await self._complete(client, task.row, page)
+                return Answer(name, found.text, found.confidence, cut=found.cut), True
+            drawn = [await self._complete(client, task.row, page, seed) for seed in range(self.samples)]
+            one = agreed(name, [found.text for found in drawn])
+            return replace(one, cut=any(found.cut for found in drawn)), True
         except RequestError as error:
-            if error.status in (401, 403, 404):
-                raise self._refused(error.status, error.what) from None
-            if "insufficient_quota" in error.body:
-                raise InputError(error.what, field=self._url, remedy="The account has no quota left.") from None
-            return Answer(name, "", error=error.what), error.status is not None
+            if (end := self._end(error)) is not None:
+                raise end from None
+            return Answer(name, "", error=self.endpoint.told(error.what)), error.status is not None
 
-    async def _complete(
-        self, client: httpx2.AsyncClient, row: Row, page: str, seed: int | None = None
-    ) -> tuple[str, float | None]:
-        """One completion: its text, and the mean log-probability of its tokens where the server gives them."""
+    async def _complete(self, client: httpx2.AsyncClient, row: Row, page: str, seed: int | None = None) -> Completion:
+        """One completion. What the server does not know is left out, for good if the request works without it."""
         text = messages(row, self.prompt)[0]["content"][1]["text"]
         content = [{"type": "image_url", "image_url": {"url": page}}, {"type": "text", "text": text}]
+        asked = {"model": self.model, "messages": [{"role": "user", "content": content}]}
+        options = dict(self._options)
+        if seed is not None and not self._unseeded:
+            options["seed"] = seed
+        first: RequestError | None = None
+        left: list[str] = []
         while True:
-            options = dict(self._options)
-            if seed is not None and self._seeded:
-                options["seed"] = seed
-            payload = {"model": self.model, "messages": [{"role": "user", "content": content}], **options}
             try:
-                return _completion(await self.retrying.post(client, "chat/completions", payload))
+                found = await self.retrying.post(
+                    client, self.endpoint.at("chat/completions"), {**asked, **options}, completion
+                )
             except RequestError as error:
-                if error.status not in (400, 422) or not self._do_without(options, error.body):
+                first = first or error
+                unknown = _unknown(options, error.body) if error.status in (400, 422) else None
+                if unknown is None:
+                    if error.status in (400, 422):
+                        raise first from None
                     raise
+                if unknown == "max_tokens":
+                    options["max_completion_tokens"] = options[unknown]
+                del options[unknown]
+                left.append(unknown)
+                continue
+            for option in left:
+                self._leave_out(option)
+            self._answered = True
+            return found
 
-    def _do_without(self, options: dict[str, Any], complaint: str) -> bool:
-        """Leave out what ``complaint`` names among the options of a request; False where it names none of them."""
-        if "max_completion_tokens" in complaint and "max_tokens" in options:  # OpenAI's newer models call it so
-            self._options["max_completion_tokens"] = self._options.pop("max_tokens", options["max_tokens"])
-            return True
-        named = next((key for key in ("logprobs", "temperature", "seed") if key in complaint and key in options), None)
-        if named == "seed":
-            self._seeded = False
-        elif named is not None:
-            self._options.pop(named, None)
-        return named is not None
+    def _leave_out(self, option: str) -> None:
+        """From now on; options that another request left out meanwhile are gone already."""
+        if option == "seed":
+            self._unseeded = True
+        elif option in self._options:
+            value = self._options.pop(option)
+            if option == "max_tokens":  # OpenAI's newer models call it so
+                self._options["max_completion_tokens"] = value
+            if option == "temperature":
+                _say(f"{self.name} takes no temperature: {value:g} was left out, and it draws as it likes")
 
-    def _refused(self, status: int, what: str) -> InputError:
-        remedy = {404: f"Check the model's name ({self.model}) and the URL (for most servers it ends in /v1)."}
-        return InputError(what, field=self._url, remedy=remedy.get(status, "Put a valid key into OPENAI_API_KEY."))
+    def _end(self, error: RequestError) -> InputError | WorkError | None:
+        """What ends the run because every other row would fail likewise; None for what is this row's."""
+        url = str(self.endpoint.url)
+        if error.__cause__ is not None and (trouble := self.endpoint.trouble(error.__cause__)) is not None:
+            return trouble
+        if error.status == 401 or (error.status == 403 and not self._answered):
+            return self.endpoint.refused(error.what)
+        if error.status == 404:
+            remedy = f"Check the model's name ({self.model}) and the URL (for most servers it ends in /v1)."
+            return InputError(self.endpoint.told(error.what), field=url, remedy=remedy)
+        if error.page and not self._answered:
+            remedy = "Mend the URL (for most servers it ends in /v1)."
+            return InputError(self.endpoint.told(error.what), field=url, remedy=remedy)
+        if "insufficient_quota" in error.body:
+            return InputError(self.endpoint.told(error.what), field=url, remedy="The account has no quota left.")
+        return None
+
+
+def _unknown(options: dict[str, Any], body: str) -> str | None:
+    """The option of a request that the server's complaint names, as a word of its own; None where it names none."""
+    complaint = blamed(body)
+    if "max_tokens" in options and re.search(r"\bmax_completion_tokens\b", complaint):
+        return "max_tokens"
+    return next((key for key in _OPTIONAL if key in options and re.search(rf"\b{key}\b", complaint)), None)
+
+
+def _say(text: str) -> None:
+    """Once, above a progress bar if there is one."""
+    from tqdm import tqdm
+
+    tqdm.write(f"kie-hvqa: {text}", file=sys.stderr)
 
 
 def data_url(image: Path, max_pixels: int) -> str:
     """The image as a data URL: the file's bytes, or a PNG where it is too large or not what every server takes."""
     from PIL import Image
 
+    size = image_size(image)  # upright: some servers turn an image as its EXIF says, and some do not
     with Image.open(image) as header:
-        small = bounded_size(*header.size, max_pixels) == header.size
-        plain = header.mode in ("RGB", "L") and header.getexif().get(_ORIENTATION, 1) == 1
+        plain = header.mode in ("RGB", "L") and "exif" not in header.info and "xmp" not in header.info
         kind = header.format
+    small = bounded_size(*size, max_pixels) == size
     if small and plain and kind in ("PNG", "JPEG"):
         data = image.read_bytes()
     else:
@@ -250,50 +291,3 @@ def data_url(image: Path, max_pixels: int) -> str:
 
 async def _next(answers: AsyncIterator[Answer]) -> Answer | None:
     return await anext(answers, None)
-
-
-def _completion(data: dict[str, Any]) -> tuple[str, float | None]:
-    """Text and confidence of a chat completion. RequestError for an object that is none."""
-    try:
-        choice = data["choices"][0]
-        message = choice["message"]
-        text = message.get("content")
-        if isinstance(text, list):  # some servers answer in parts, as they are asked
-            text = "".join(part.get("text", "") for part in text)
-        text = text if text is not None else message.get("refusal") or ""
-        if not isinstance(text, str):
-            raise TypeError
-    except (KeyError, IndexError, TypeError, AttributeError):
-        what = message_in(json.dumps(data))
-        raise RequestError(f"the response is no chat completion ({what})", again=False, status=200) from None
-    return text, _mean_log_probability(choice.get("logprobs"))
-
-
-def _mean_log_probability(logprobs: Any) -> float | None:
-    try:
-        values = [float(token["logprob"]) for token in logprobs["content"]]
-    except (KeyError, TypeError, ValueError):
-        return None
-    mean = math.fsum(values) / len(values) if values else math.nan
-    return round(mean, 6) if math.isfinite(mean) else None
-
-
-def _checked(url: str) -> str:
-    parsed = httpx2.URL(url)
-    if not parsed.host:
-        raise InputError("this URL has no host", field=url, remedy="Write openai:MODEL@http://HOST:PORT/v1.")
-    if parsed.userinfo:  # it would end up in run.json
-        raise InputError(
-            "a URL with a name or a password in it is written into every run",
-            field=f"openai:…@{parsed.host}",
-            remedy="Put the key into OPENAI_API_KEY.",
-        )
-    return url.rstrip("/") + "/"
-
-
-def _is_loopback(url: str) -> bool:
-    host = httpx2.URL(url).host
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -144,7 +144,7 @@ class TransformersReader:
         require_torch()  # before anything that imports torchvision on its own
         tasks, unfit = self._fitting(tasks)
         yield from (not_shown(name, error) for name, error in unfit.items() if name not in done)
-        drawn: dict[str, dict[int, str]] = {}
+        drawn: dict[str, dict[int, Answer]] = {}
         for batch in self.batches(tasks):
             if all(item.task.row.id in done for item in batch):
                 continue
@@ -156,10 +156,12 @@ class TransformersReader:
                         yield answer
                     continue
                 responses = drawn.setdefault(answer.id, {})
-                responses[item.sample] = answer.response
+                responses[item.sample] = answer
                 if len(responses) == self.samples:
                     del drawn[answer.id]
-                    yield agreed(answer.id, [responses[index] for index in range(self.samples)])
+                    samples = [responses[index] for index in range(self.samples)]
+                    one = agreed(answer.id, [sample.response for sample in samples])
+                    yield replace(one, cut=any(sample.cut for sample in samples))
 
     def batches(self, tasks: Sequence[Task]) -> Iterator[list[Item]]:
         """What is read together, in order: images of one size, the largest first, questions about one page side by side.
@@ -291,9 +293,10 @@ class TransformersReader:
             generated, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
         confidences = recorder.means(generated, loaded.ends)
+        cut = [loaded.ends.isdisjoint(tokens) for tokens in generated.tolist()]
         return [
-            Answer(item.task.row.id, text, confidence)
-            for item, text, confidence in zip(batch, responses, confidences, strict=True)
+            Answer(item.task.row.id, text, confidence, cut=is_cut)
+            for item, text, confidence, is_cut in zip(batch, responses, confidences, cut, strict=True)
         ]
 
     def _page_by_page(

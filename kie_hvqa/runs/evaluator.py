@@ -48,7 +48,7 @@ def evaluate(
     """Read ``data`` with ``reader`` (a spec, see ``kie_hvqa.readers``, or a Reader) into the run directory ``out``.
 
     ``split``, ``limit`` and ``suite`` choose rows as ``suites.rows.chosen`` does; the other options are the reader's. Returns the content
-    of ``metrics.json``, in which ``failed`` counts the rows that the reader could not answer. Raises InputError for
+    of ``metrics.json``, in which ``failed`` counts the rows that the reader could not answer and ``cut_off`` those that its token limit ended. Raises InputError for
     wrong input (before anything is read, broken images of ours included) and WorkError for a reader that fails; in
     both cases the answers so far are kept.
     """
@@ -94,6 +94,7 @@ def _write_metrics(out: Path, rows: Sequence[Row], kept: Mapping[str, Prediction
     metrics = summarise(score_rows(rows, responses, confidences))
     errors = [kept[row.id].error or "" for row in rows if row.id in kept]
     metrics["failed"] = sum(error != "" and not error.startswith(UNREADABLE_IMAGE) for error in errors)
+    metrics["cut_off"] = sum(kept[row.id].cut for row in rows if row.id in kept)
     write_json(out / METRICS, metrics)
     return metrics
 
@@ -195,7 +196,7 @@ def _read(
                 )
             waiting.discard(answer.id)
             log.append(
-                Prediction(answer.id, answer.response, answer.confidence, keys[answer.id], answer.samples, answer.error)
+                Prediction(answer.id, answer.response, answer.confidence, keys[answer.id], answer.samples, answer.error, answer.cut)
             )
             bar.update()
     if waiting:

@@ -1,7 +1,7 @@
 """predictions.jsonl: one answer a line, appended and flushed as it comes, and whole again after any kill.
 
-A line is ``{"id", "response", "confidence", "key"}``, with ``samples`` where several answers were drawn and ``error`` where
-the row failed: its response is empty then, so it counts as unparsed, and the next run asks again. A line is written with its newline in one call, so a
+A line is ``{"id", "response", "confidence", "key"}``, with ``samples`` where several answers were drawn, ``cut`` where the
+token limit ended it, and ``error`` where the row failed: its response is empty then, so it counts as unparsed, and the next run asks again. A line is written with its newline in one call, so a
 file that was cut off ends without a newline: that half line is dropped and its row is read again. Any other
 line that is not such an object is an error, because it was not a kill that made it. Text is kept as ASCII
 JSON, so that nothing a model may write (a lone surrogate, U+2028) can break a line or the encoding.
@@ -29,6 +29,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "key": (str, type(None)),
     "samples": (list, type(None)),
     "error": (str, type(None)),
+    "cut": (bool, type(None)),
 }
 
 
@@ -36,7 +37,8 @@ _KINDS: dict[str, tuple[type, ...]] = {
 class Prediction:
     """The kept answer about row ``id``; ``key`` hashes what was read (image bytes, question, reader).
 
-    ``samples`` are all answers that were drawn, of which ``response`` is one; ``error`` says why there is none.
+    ``samples`` are all answers that were drawn, of which ``response`` is one; ``error`` says why there is none, and
+    ``cut`` that the token limit ended it.
     """
 
     id: str
@@ -45,6 +47,7 @@ class Prediction:
     key: str | None = None
     samples: tuple[str, ...] | None = None
     error: str | None = None
+    cut: bool = False
 
     def line(self) -> str:
         data: dict[str, Any] = {
@@ -57,6 +60,8 @@ class Prediction:
             data["samples"] = self.samples
         if self.error is not None:
             data["error"] = self.error
+        if self.cut:
+            data["cut"] = True
         return json.dumps(data, ensure_ascii=True, allow_nan=False) + "\n"
 
 
@@ -203,4 +208,5 @@ def _parse(line: str, path: Path, number: int) -> Prediction:
         data.get("key"),
         None if samples is None else tuple(samples),
         data.get("error"),
+        bool(data.get("cut")),
     )

@@ -20,9 +20,10 @@ from rl.launch.ports import claim
 
 HOME = Path(__file__).resolve().parents[2]
 ROLLOUT_PORT = 8000
-# What DeepSpeed's own launcher exports by ssh, and what else libraries of a run read. No secrets: others can read a
-# command line.
+# What DeepSpeed's own launcher exports by ssh, and what else libraries of a run read. No secrets (VLLM_API_KEY): others
+# can read a command line.
 _EXPORTED = ("NCCL_", "UCX_", "GLOO_", "OMP_", "TORCH_", "HF_HOME", "HF_HUB_OFFLINE", "VLLM_", "CUDA_HOME", "PYTHON")
+_SECRET = ("KEY", "TOKEN", "SECRET", "PASSWORD")
 
 
 def training(place: Placement, stage: str, config: Path, overrides: Sequence[str], *, engine: bool) -> list[str]:
@@ -99,7 +100,11 @@ def interface_to(address: str) -> str | None:
 def elsewhere(place: Placement, rank: int, arguments: Sequence[str], environment: Mapping[str, str]) -> list[str]:
     """The line that starts this launcher on the machine of ``rank``: by ssh, or without where that is this machine."""
     script = str(HOME / "launch.sh")
-    said = {key: value for key, value in environment.items() if key.startswith(_EXPORTED)}
+    said = {
+        key: value
+        for key, value in environment.items()
+        if key.startswith(_EXPORTED) and not any(part in key.upper() for part in _SECRET)
+    }
     said |= {"PYTHON": sys.executable, HANDED: place.handed_to(rank)}
     settings = [f"{key}={value}" for key, value in sorted(said.items())]
     host = place.members[rank]

@@ -21,8 +21,8 @@ from kie_hvqa.data.ledger import Row, Slot
 from kie_hvqa.data.pixels import open_image
 from kie_hvqa.errors import InputError, WorkError
 from kie_hvqa.readers.checkpoint import ReadingContract, read_contract
-from kie_hvqa.readers.http_retry import RequestError, message_in, retry_after
-from kie_hvqa.readers.openai_reader import _completion
+from kie_hvqa.readers.server.completion import completion
+from kie_hvqa.readers.server.exchange import RequestError, blamed, message_in, retry_after
 from kie_hvqa.readers.tesseract_reader import lines_of
 from kie_hvqa.runs.predictions import read_predictions
 from kie_hvqa.runs.run_directory import read_lines
@@ -97,11 +97,12 @@ def read_official(path: Path) -> None:
 
 
 def read_completion(text: str) -> None:
-    message_in(text)
+    message_in(text.encode("utf-8", "replace"))
+    blamed(text)
     retry_after({"retry-after": text[:1000]})
     data = json.loads(text)
     if isinstance(data, dict):
-        _completion(data)
+        completion(data)
 
 
 def pay(text: str) -> None:

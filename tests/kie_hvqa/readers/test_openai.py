@@ -17,8 +17,8 @@ from PIL import Image
 from kie_hvqa.data.dataset import image_path, load_rows
 from kie_hvqa.errors import InputError, WorkError
 from kie_hvqa.readers import Task, open_reader
-from kie_hvqa.readers.http_retry import RequestError, Retrying, retry_after
 from kie_hvqa.readers.openai_reader import OpenAIReader, data_url
+from kie_hvqa.readers.server.exchange import RequestError, Retrying, retry_after
 from kie_hvqa.runs.evaluator import evaluate
 from kie_hvqa.runs.predictions import read_predictions
 
@@ -124,11 +124,19 @@ def test_another_model_or_path_ends_the_run_at_once(kie_hvqa, served, page_set, 
 def test_no_server_is_one_sentence(kie_hvqa, page_set, tmp_path):
     done = kie_hvqa("eval", "--data", page_set, "--reader", "openai:m@http://127.0.0.1:9/v1", "--out", tmp_path / "out")
     assert done.returncode == 2
-    assert "http://127.0.0.1:9/v1/: no server answers there" in done.stderr
+    assert "http://127.0.0.1:9/v1: no server answers there" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 
 
 # --- without a server: what the reader does with what comes back ---
+
+
+def completion(content, **choice):
+    message = {
+        "content": content,
+        **{key: choice.pop(key) for key in ("reasoning", "reasoning_content") if key in choice},
+    }
+    return httpx2.Response(200, content=json.dumps({"choices": [{"message": message, **choice}]}))
 
 
 @pytest.fixture
@@ -155,10 +163,6 @@ def against(monkeypatch):
     return read
 
 
-def completion(content, **choice):
-    return httpx2.Response(200, content=json.dumps({"choices": [{"message": {"content": content}, **choice}]}))
-
-
 def test_the_request_is_an_image_and_the_official_prompt(against, tasks):
     seen = []
     against(lambda body: seen.append(body) or completion("x"), tasks[:1])
@@ -181,6 +185,7 @@ def test_the_request_is_an_image_and_the_official_prompt(against, tasks):
         (completion("x", logprobs={"content": [{"logprob": None}]}), "x", None),
         (completion([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]), "ab", None),
         (completion(None), "", None),
+        (completion("x", finish_reason="stop", reasoning="Hmm."), "x", None),
         (completion("\ud800"), "\ud800", None),
         (completion("y" * (1 << 20)), "y" * (1 << 20), None),
     ],
@@ -198,7 +203,15 @@ def test_a_completion_is_taken_as_it_is(against, tasks, response, text, confiden
         (httpx2.Response(200, text="[" * 100_000), "not JSON (RecursionError)", 3),
         (httpx2.Response(200, json=[1]), "no JSON object", 3),
         (httpx2.Response(400, json={"error": {"message": "too many tokens"}}), "HTTP 400 too many tokens", 1),
-        (httpx2.Response(413, text="<html>\ntoo large</html>"), "HTTP 413 <html> too large</html>", 1),
+        (httpx2.Response(413, text="<html>\ntoo large</html>"), "HTTP 413 too large", 1),
+        (httpx2.Response(502, text="<html><title>Bad\nGateway</title><h1>502</h1>"), "HTTP 502 Bad Gateway", 3),
+        (httpx2.Response(200, json={"error": {"message": "slow down", "code": 429}}), "error 429: slow down", 3),
+        (httpx2.Response(200, json={"error": {"message": "upstream", "code": "503"}}), "error 503: upstream", 3),
+        (httpx2.Response(200, json={"error": {"message": "bad image", "code": 400}}), "error 400: bad image", 1),
+        (completion("half an ans", error={"message": "upstream died", "code": 502}), "error 502: upstream died", 3),
+        (completion("half an ans", finish_reason="error"), "broke off", 3),
+        (completion(None, finish_reason="length", reasoning_content="Hmm, "), "raise --max-new-tokens", 1),
+        (completion(" ", finish_reason="stop", reasoning="Hmm."), "reasoning and no answer", 1),
         (httpx2.Response(429, headers={"Retry-After": "4000"}), "asks for a pause of 4000 s", 1),
         (httpx2.Response(502, text=""), "HTTP 502", 3),
     ],
@@ -210,24 +223,51 @@ def test_what_is_no_answer_is_an_error_row(against, tasks, response, told, reque
     assert len(seen) == requests
 
 
-def test_options_that_a_server_does_not_know_are_left_out_from_then_on(against, tasks):
+COMPLAINTS = (
+    ("logprobs", {"error": {"message": "Unexpected fields in the request: {'logprobs'}"}}),
+    ("temperature", {"error": {"message": "Unsupported value", "param": "temperature"}}),
+    ("max_tokens", {"error": {"message": "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."}}),
+)
+
+
+def test_options_that_a_server_does_not_know_are_left_out_from_then_on_and_temperature_is_said(against, tasks, capsys):
     seen = []
 
     def picky(body):
         seen.append(set(body))
-        for key, complaint in (
-            ("logprobs", "Unexpected fields in the request: {'logprobs'}"),
-            ("temperature", "Unsupported value: 'temperature' does not support 0.0 with this model."),
-            ("max_tokens", "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."),
-        ):
+        for key, complaint in COMPLAINTS:
             if key in body:
-                return httpx2.Response(400, json={"error": {"message": complaint}})
+                return httpx2.Response(400, json=complaint)
         return completion("x")
 
     found = against(picky, tasks[:3], concurrency=1)
     assert all(answer.response == "x" for answer in found.values())
     assert len(seen) == 6, "three complaints, then one request a row"
     assert seen[-1] == {"model", "messages", "max_completion_tokens"}
+    assert capsys.readouterr().err.count("takes no temperature: 0 was left out") == 1
+
+
+@pytest.mark.parametrize(
+    "complaint",
+    [
+        {"error": {"message": "the image has exceeded 10 MB"}},  # no "seed"
+        {"error": {"message": "top_logprobs must be set"}},
+        {"detail": [{"loc": ["body", "messages"], "msg": "too long", "input": {"temperature": 0, "logprobs": True}}]},
+        {"error": {"message": "temperature and logprobs are too low for this image"}},  # named, and not the cause
+    ],
+)
+def test_an_option_that_is_not_named_or_not_the_cause_is_kept(against, tasks, complaint):
+    refused, seen = tasks[0].row.problem.removeprefix("<image>"), []
+
+    def refuse(body):
+        seen.append(set(body))
+        if refused in body["messages"][0]["content"][1]["text"]:
+            return httpx2.Response(400, json=complaint)
+        return completion("x")
+
+    found = against(refuse, tasks[:2], concurrency=1)
+    assert "HTTP 400" in found[tasks[0].row.id].error and found[tasks[1].row.id].response == "x"
+    assert {"logprobs", "temperature", "max_tokens"} <= seen[-1]
 
 
 def test_samples_are_as_many_requests_with_seeds_and_agree_or_not(against, tasks):
@@ -273,8 +313,36 @@ def test_a_server_that_goes_away_ends_the_run_and_keeps_what_was_answered(agains
         against(gone, many, concurrency=1, attempts=1)
 
 
-def test_the_key_goes_into_the_header_and_nowhere_else(against, tasks, monkeypatch):
+@pytest.mark.parametrize(
+    ("url", "options", "sent"),
+    [
+        ("http://example.test/v1", {}, False),
+        ("http://example.test/v1", {"key_over_http": True}, True),
+        ("https://example.test/v1", {}, True),
+        ("http://127.0.0.1:1/v1", {}, True),
+        ("http://[::1]:1/v1", {}, True),
+        ("http://localhost:1/v1", {}, True),
+        ("http://localhost.example.test/v1", {}, False),
+        ("http://10.0.0.1/v1", {}, False),
+    ],
+)
+def test_the_key_goes_over_https_and_to_this_machine_or_by_a_flag(monkeypatch, tasks, capsys, url, options, sent):
     monkeypatch.setenv("OPENAI_API_KEY", "secret-key")
+    client, keys = httpx2.AsyncClient, []
+
+    def watch(request):
+        keys.append(request.headers.get("authorization"))
+        return completion("x")
+
+    monkeypatch.setattr(httpx2, "AsyncClient", lambda **named: client(transport=httpx2.MockTransport(watch), **named))
+    list(OpenAIReader("m", url, **options).read(tasks[:1]))
+    assert keys == (["Bearer secret-key"] if sent else [None]) * 2
+    said = capsys.readouterr().err
+    assert said.count("OPENAI_API_KEY is not sent") == (not sent) and "secret" not in said
+
+
+def test_the_key_goes_into_the_header_and_nowhere_else(against, tasks, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", " secret-key\n")
     client, headers = httpx2.AsyncClient, []
 
     def watch(request):
@@ -282,9 +350,10 @@ def test_the_key_goes_into_the_header_and_nowhere_else(against, tasks, monkeypat
         return completion("x")
 
     monkeypatch.setattr(httpx2, "AsyncClient", lambda **named: client(transport=httpx2.MockTransport(watch), **named))
-    reader = OpenAIReader("m", "http://example.test/v1")
+    reader = OpenAIReader("m", "https://example.test/v1")
     list(reader.read(tasks[:1]))
     assert headers == ["Bearer secret-key"] * 2
+    assert "secret" not in repr(reader.endpoint)
     assert "secret" not in reader.name + reader.identity + reader.asks(tasks[0].row)
 
 
@@ -296,6 +365,9 @@ def test_the_key_goes_into_the_header_and_nowhere_else(against, tasks, monkeypat
         ("openai:m@ftp://x", "not MODEL@BASE_URL"),
         ("openai:m@http:///v1", "no host"),
         ("openai:m@http://me:secret@x/v1", "OPENAI_API_KEY"),
+        ("openai:m@https://x/v1?api-key=secret", "OPENAI_API_KEY"),
+        ("openai:m@http://me:secret@x:port/v1", "Invalid port"),
+        ("openai:m@http://x:99999/v1", "no port 99999"),
     ],
 )
 def test_a_wrong_spec_is_refused_and_never_shows_a_password(spec, what):
@@ -350,10 +422,10 @@ def test_what_servers_take_differently_is_sent_as_a_plain_png(tmp_path):
     Image.new("RGB", (20, 10), "red").save(tmp_path / "turned.jpg", exif=turned)
     Image.new("P", (20, 10)).save(tmp_path / "palette.png")
     Image.new("RGB", (20, 10), "red").save(tmp_path / "page.tiff")
-    for name in ("turned.jpg", "palette.png", "page.tiff"):
+    for name, size in (("turned.jpg", (10, 20)), ("palette.png", (20, 10)), ("page.tiff", (20, 10))):
         kind, data = sent(tmp_path / name, 10_000)
         image = Image.open(io.BytesIO(data))
-        assert (kind, image.mode, image.size) == ("data:image/png", "RGB", (20, 10))
+        assert (kind, image.mode, image.size, dict(image.getexif())) == ("data:image/png", "RGB", size, {})
 
 
 # --- patience ---

@@ -78,9 +78,10 @@ def hostfile(tmp_path: Path, text: str = "alpha slots=4\n\nbeta slots=2\n") -> P
 def test_a_hostfile_starts_this_launcher_on_every_machine_by_ssh(tmp_path):
     place = placement(hostfile(tmp_path), {"MASTER_PORT": "2900"})
     assert place.rank is None and place.world_size == 6 and (place.address, place.port) == ("alpha", 2900)
-    line = elsewhere(place, 1, ["grpo", "c.yaml", "a=b c"], {"NCCL_DEBUG": "INFO", "WANDB_API_KEY": "secret"})
+    secrets = dict.fromkeys(("WANDB_API_KEY", "VLLM_API_KEY", "HF_HOME_TOKEN", "PYTHON_KEYRING_SECRET"), "secret")
+    line = elsewhere(place, 1, ["grpo", "c.yaml", "a=b c"], {"NCCL_DEBUG": "INFO", "VLLM_USE_V1": "1", **secrets})
     assert line[0] == "ssh" and line[-2] == "beta"
-    assert "NCCL_DEBUG=INFO" in line[-1] and "secret" not in line[-1]
+    assert "NCCL_DEBUG=INFO" in line[-1] and "VLLM_USE_V1=1" in line[-1] and "secret" not in line[-1]
     # What the other machine makes of it: the same world, from its own place.
     (handed,) = (part.partition("=")[2] for part in shlex.split(line[-1]) if part.startswith(HANDED))
     there = placement(None, {HANDED: handed})
