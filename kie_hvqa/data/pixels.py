@@ -107,6 +107,7 @@ def image_size(path: str | Path) -> tuple[int, int]:
             width, height = header.size
             return (height, width) if _turn(header) in _SIDEWAYS else (width, height)
     except (*_DAMAGED, Image.DecompressionBombError) as error:
+        _raise_if_the_machines(error)
         raise InputError(
             f"unreadable image ({error})", file=path, remedy="Replace the file with a whole one."
         ) from None
