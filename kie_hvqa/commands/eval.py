@@ -17,7 +17,8 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
   DIRECTORY                     a checkpoint, or a LoRA adapter over one
   OWNER/NAME[@REVISION]         a model of the hub
   embedded                      the tiny reader that ships with the project
-  openai:MODEL@BASE_URL         a server: vLLM, SGLang, llama.cpp, kie-hvqa serve, a vendor (key: OPENAI_API_KEY)
+  openai:MODEL@BASE_URL         a server: vLLM, SGLang, llama.cpp, kie-hvqa serve, a vendor (key: OPENAI_API_KEY,
+                                over https, to this machine, or with --key-over-http)
   rapidocr[:min_confidence=0.7] an OCR engine; it is told where the asked field lies, and characters below
   tesseract[:min_confidence=…]  min_confidence become marks
 

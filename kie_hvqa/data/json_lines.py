@@ -76,13 +76,13 @@ def json_of(raw: bytes, *, first: bool = False) -> Any:
 
 def check_one_a_line(raw: bytes) -> None:
     """InputError where ``raw``, the first line of a file that is not blank, shows that objects do not stand one a line."""
-    head = raw[:64].removeprefix(b"\xef\xbb\xbf").strip()
+    head = raw[:64].removeprefix(b"\xef\xbb\xbf").lstrip()
     if head.startswith(b"["):
         raise InputError(
             "the file is one JSON array, and one object a line is wanted (JSON Lines)",
             remedy="Write every element on a line of its own: `jq -c '.[]' FILE > FILE.jsonl`.",
         )
-    if head == b"{":
+    if head.partition(b"\n")[0].strip() == b"{":
         raise InputError(
             "the file's objects go over several lines, and one object a line is wanted (JSON Lines)",
             remedy="Write every object on a line of its own: `jq -c . FILE > FILE.jsonl`.",

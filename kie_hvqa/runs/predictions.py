@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Any
 
 from kie_hvqa.errors import InputError
+from kie_hvqa.data.json_lines import check_one_a_line
 from kie_hvqa.data.files import replacing
 
 _KINDS: dict[str, tuple[type, ...]] = {
@@ -154,6 +155,10 @@ def whole_lines(path: Path) -> list[str]:
         raise InputError("no such predictions file", file=path, remedy="Check the path.") from None
     except IsADirectoryError:
         raise InputError("this is a directory", file=path, remedy="Name the predictions.jsonl in it.") from None
+    try:
+        check_one_a_line(data.lstrip()[:64])
+    except InputError as error:
+        raise InputError(error.what, file=path, line=1, remedy=error.remedy) from None
     *lines, last = data.split(b"\n")
     whole = []
     for number, line in enumerate(lines, start=1):

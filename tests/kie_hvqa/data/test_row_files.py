@@ -273,12 +273,12 @@ def test_every_line_is_a_record_or_an_issue(tmp_path_factory, lines):
     ],
 )
 @pytest.mark.parametrize("name", ["kie_hocr.jsonl", "metadata.jsonl"])
-def test_an_array_where_lines_are_wanted_gets_its_own_sentence(kie_hvqa, tmp_path, text, what, remedy, name):
-    written(tmp_path, text.encode(), name=name)
-    done = kie_hvqa("eval", "--data", tmp_path, "--reader", "embedded", "--out", tmp_path / "out")
-    assert done.returncode == 2
-    assert f"{name}:1: " in done.stderr and what in done.stderr and remedy in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+def test_an_array_where_lines_are_wanted_gets_its_own_sentence(tmp_path, text, what, remedy, name):
+    file = written(tmp_path, text.encode(), name=name)
+    with pytest.raises(InputError) as caught:
+        read_dataset(tmp_path)
+    assert (caught.value.file, caught.value.line) == (str(file), 1)
+    assert what in caught.value.what and remedy in caught.value.remedy
 
 
 @pytest.mark.parametrize(
@@ -298,3 +298,20 @@ def test_an_array_where_lines_are_wanted_gets_its_own_sentence(kie_hvqa, tmp_pat
 def test_document_and_type_come_out_of_an_official_id(tmp_path, id, document, type):
     row = read_dataset(written(tmp_path, changed(id=id))).rows[0]
     assert (row.document_id, row.document_type) == (document, type)
+
+
+@pytest.mark.parametrize("data", [(), ("--data",)], ids=["evaluator's lines", "predictions"])
+def test_an_array_of_answers_gets_its_own_sentence_too(kie_hvqa, cards, tmp_path, data):
+    (tmp_path / "answers.json").write_text(json.dumps([{"answer": TRUTH, "response": TRUTH}], indent=1))
+    named = [*data, cards] if data else []
+    done = kie_hvqa("score", "--predictions", tmp_path / "answers.json", *named, "--out", tmp_path / "out")
+    assert done.returncode == 2 and "answers.json:1: the file is one JSON array" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "raw", ['"answer": "{' * 80_000, '{"answer": "' + '{"' * 500_000, '"answer"' + " : " * 300_000]
+)
+def test_a_megabyte_of_a_raw_answer_takes_no_minutes(tmp_path, raw):
+    dataset = read_dataset(written(tmp_path, ROW, raw, changed(id="_" * 28)))
+    assert [row.id for row in dataset.rows] == ["card_1_1", "_" * 28]
+    assert [(issue.line, issue.kind) for issue in dataset.issues] == [(2, "refused")]
