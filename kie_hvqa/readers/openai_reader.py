@@ -47,6 +47,9 @@ from kie_hvqa.readers.server.exchange import RequestError, Retrying, blamed, is_
 
 MAX_PIXELS = 1280 * 28 * 28  # Qwen2.5-VL's own bound: 1,280 tokens a page
 _SPEC = re.compile(r"(?P<model>.+)@(?P<url>https?://.+)")
+# What a file may say beside its pixels and still go as it is: nothing about people, places or transparency.
+_OF_THE_PICTURE = {"jfif", "jfif_version", "jfif_unit", "jfif_density", "dpi", "progressive", "progression"}
+_OF_THE_PICTURE |= {"adobe", "adobe_transform", "gamma", "srgb", "chromaticity", "interlace", "aspect"}
 _GONE = 16  # rows in succession that no server answered: it is not coming back on its own
 _OPTIONAL = ("logprobs", "temperature", "seed")  # what a server may not know
 
@@ -177,12 +180,12 @@ class OpenAIReader:
         name = task.row.id
         try:
             page = await asyncio.to_thread(self._page, task.image, self.max_pixels)
-        except InputError as error:
-            return not_shown(name, error), True
         except OSError as error:
             if is_exhausted(error):
                 raise exhausted(error) from None
-            raise
+            return not_shown(name, error), True
+        except (InputError, SyntaxError, ValueError) as error:
+            return not_shown(name, error), True
         try:
             if self.samples == 1:
                 found = await self._complete(client, task.row, page)
@@ -272,19 +275,23 @@ def _say(text: str) -> None:
 
 
 def data_url(image: Path, max_pixels: int) -> str:
-    """The image as a data URL: the file's bytes, or a PNG where it is too large or not what every server takes."""
+    """The image as a data URL: the file's bytes, or a PNG where it is too large or not what every server takes.
+
+    Nothing but the picture leaves: EXIF, comments and the like stay here.
+    """
     from PIL import Image
 
     size = image_size(image)  # upright: some servers turn an image as its EXIF says, and some do not
-    with Image.open(image) as header:
-        plain = header.mode in ("RGB", "L") and "exif" not in header.info and "xmp" not in header.info
-        kind = header.format
+    with Image.open(image) as opened:
+        opened.load()  # a PNG may say more behind its pixels
+        plain = opened.mode in ("RGB", "L") and opened.info.keys() <= _OF_THE_PICTURE
+        kind = opened.format
     small = bounded_size(*size, max_pixels) == size
     if small and plain and kind in ("PNG", "JPEG"):
         data = image.read_bytes()
     else:
         kind, buffer = "PNG", io.BytesIO()
-        bounded(open_image(image), max_pixels).save(buffer, "PNG")
+        bounded(open_image(image), max_pixels).save(buffer, "PNG", icc_profile=None)
         data = buffer.getvalue()
     return f"data:image/{kind.lower()};base64,{base64.b64encode(data).decode('ascii')}"
 

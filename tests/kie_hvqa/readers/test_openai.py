@@ -69,6 +69,10 @@ def test_what_is_served_is_what_is_read_without_a_server(served, page_set, local
         name: answer.response for name, answer in local[1].items()
     }
     assert metrics["overall"]["average"] == local[0]["overall"]["average"]
+    assert metrics["cut_off"] == local[0]["cut_off"]
+    assert {name for name, answer in kept.items() if answer.cut} == {
+        name for name, answer in local[1].items() if answer.cut
+    }
     assert all(answer.confidence < 0 and answer.error is None for answer in kept.values())
     order = sorted(kept, key=lambda name: kept[name].confidence)
     others = sorted(kept, key=lambda name: local[1][name].confidence)
@@ -426,6 +430,28 @@ def test_what_servers_take_differently_is_sent_as_a_plain_png(tmp_path):
         kind, data = sent(tmp_path / name, 10_000)
         image = Image.open(io.BytesIO(data))
         assert (kind, image.mode, image.size, dict(image.getexif())) == ("data:image/png", "RGB", size, {})
+
+
+def test_nothing_but_the_picture_leaves(tmp_path):
+    from PIL.PngImagePlugin import PngInfo
+
+    where = Image.Exif()
+    where[0x010E] = "Jane's kitchen"
+    said = PngInfo()
+    said.add_text("Comment", "Jane's kitchen")
+    noise = Image.effect_noise((20, 10), 50).convert("RGB")
+    noise.save(tmp_path / "exif.jpg", exif=where)
+    noise.save(tmp_path / "comment.jpg", comment=b"Jane's kitchen")
+    noise.save(tmp_path / "text.png", pnginfo=said)
+    noise.save(tmp_path / "exif.png", exif=where)
+    noise.save(tmp_path / "profile.png", icc_profile=b"Jane's kitchen")
+    for path in sorted(tmp_path.iterdir()):
+        assert b"kitchen" in path.read_bytes() or path.name in ("profile.png", "text.png")
+        kind, data = sent(path, 10_000)
+        image = Image.open(io.BytesIO(data))
+        image.load()
+        assert (kind, image.size) == ("data:image/png", (20, 10)) and not image.info
+        assert b"kitchen" not in data
 
 
 # --- patience ---

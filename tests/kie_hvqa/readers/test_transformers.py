@@ -51,6 +51,12 @@ def test_every_task_is_answered_once(answers, tasks):
     assert all(answer.response for answer in answers)
 
 
+def test_an_answer_that_the_token_limit_ends_says_so(reader, tasks, tiny_model):
+    short = TransformersReader(tiny_model, batch_size=3, max_new_tokens=1)
+    short._shared = reader._shared
+    assert all(answer.cut for answer in short.read(tasks[:3])), "none begins with an end token"
+
+
 def test_an_answer_does_not_depend_on_its_batch(reader, answers, tasks, tiny_model):
     alone = TransformersReader(tiny_model, batch_size=1, max_new_tokens=NEW_TOKENS)
     alone._shared = reader._shared
