@@ -17,8 +17,7 @@ from PIL import Image
 from kie_hvqa.data.dataset import image_path, load_rows
 from kie_hvqa.errors import InputError, WorkError
 from kie_hvqa.readers import Task, open_reader
-from kie_hvqa.readers.openai_reader import OpenAIReader, data_url
-from kie_hvqa.readers.server.exchange import RequestError, Retrying, retry_after
+from kie_hvqa.readers.openai_reader import OpenAIReader
 from kie_hvqa.runs.evaluator import evaluate
 from kie_hvqa.runs.predictions import read_predictions
 
@@ -400,87 +399,6 @@ def test_prompts_and_options_are_part_of_what_is_asked():
     assert reader.with_prompt("prose").name == "openai:m@http://x/v1+prose"
     with pytest.raises(InputError, match="Did you mean"):
         open_reader("openai:m@http://x/v1", prompt="oficial")
-
-
-# --- what is sent of an image ---
-
-
-def sent(path, max_pixels):
-    kind, _, data = data_url(path, max_pixels).partition(";base64,")
-    return kind, base64.b64decode(data)
-
-
-def test_a_small_image_goes_as_its_own_bytes_and_a_large_one_shrunk(tmp_path):
-    for suffix, kind in ((".png", "png"), (".jpg", "jpeg")):
-        path = tmp_path / f"small{suffix}"
-        Image.effect_noise((60, 40), 50).convert("RGB").save(path)
-        assert sent(path, 2400) == (f"data:image/{kind}", path.read_bytes())
-    kind, data = sent(tmp_path / "small.jpg", 1000)
-    image = Image.open(io.BytesIO(data))
-    assert kind == "data:image/png" and image.size == (38, 25)
-
-
-def test_what_servers_take_differently_is_sent_as_a_plain_png(tmp_path):
-    turned = Image.Exif()
-    turned[0x0112] = 6
-    Image.new("RGB", (20, 10), "red").save(tmp_path / "turned.jpg", exif=turned)
-    Image.new("P", (20, 10)).save(tmp_path / "palette.png")
-    Image.new("RGB", (20, 10), "red").save(tmp_path / "page.tiff")
-    for name, size in (("turned.jpg", (10, 20)), ("palette.png", (20, 10)), ("page.tiff", (20, 10))):
-        kind, data = sent(tmp_path / name, 10_000)
-        image = Image.open(io.BytesIO(data))
-        assert (kind, image.mode, image.size, dict(image.getexif())) == ("data:image/png", "RGB", size, {})
-
-
-def test_nothing_but_the_picture_leaves(tmp_path):
-    from PIL.PngImagePlugin import PngInfo
-
-    where = Image.Exif()
-    where[0x010E] = "Jane's kitchen"
-    said = PngInfo()
-    said.add_text("Comment", "Jane's kitchen")
-    noise = Image.effect_noise((20, 10), 50).convert("RGB")
-    noise.save(tmp_path / "exif.jpg", exif=where)
-    noise.save(tmp_path / "comment.jpg", comment=b"Jane's kitchen")
-    noise.save(tmp_path / "text.png", pnginfo=said)
-    noise.save(tmp_path / "exif.png", exif=where)
-    noise.save(tmp_path / "profile.png", icc_profile=b"Jane's kitchen")
-    for path in sorted(tmp_path.iterdir()):
-        assert b"kitchen" in path.read_bytes() or path.name in ("profile.png", "text.png")
-        kind, data = sent(path, 10_000)
-        image = Image.open(io.BytesIO(data))
-        image.load()
-        assert (kind, image.size) == ("data:image/png", (20, 10)) and not image.info
-        assert b"kitchen" not in data
-
-
-# --- patience ---
-
-
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [
-        ("2.5", 2.5),
-        ("0", 0.0),
-        ("-3", 0.0),
-        ("Thu, 01 Jan 1970 00:01:40 GMT", 40.0),
-        ("soon", None),
-        ("nan", None),
-        ("", None),
-    ],
-)
-def test_retry_after_is_a_number_or_a_date(value, seconds):
-    assert retry_after({"retry-after": value}, now=lambda: 60.0) == seconds
-
-
-def test_delays_grow_with_jitter_up_to_a_minute():
-    retrying = Retrying(attempts=20, deadline=1.0)
-    error = RequestError("x", again=True)
-    for attempt in range(1, 20):
-        delays = [retrying._delay(attempt, error) for _ in range(200)]
-        assert min(delays) >= 0 and max(delays) <= min(60.0, 2.0 ** (attempt - 1))
-        assert max(delays) > 0.8 * min(60.0, 2.0 ** (attempt - 1)), "the whole span is used"
-    assert retrying._delay(1, RequestError("x", again=True, status=503, pause=7.0)) >= 7.0
 
 
 def test_a_pause_that_the_server_asks_for_holds_every_request(against, tasks):
