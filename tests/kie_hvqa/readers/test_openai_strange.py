@@ -290,7 +290,7 @@ def test_too_many_open_files_end_with_a_sentence(make_cards, tmp_path):
         command = [
             "bash",
             "-c",
-            'ulimit -n 48; exec "$@"',
+            'ulimit -n 64; exec "$@"',
             "bash",
             *eval_,
             "--out",
