@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import io
 import json
 import subprocess
 import sys
@@ -12,7 +11,6 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from PIL import Image
 
 from kie_hvqa.data.dataset import image_path, load_rows
 from kie_hvqa.errors import InputError, WorkError
