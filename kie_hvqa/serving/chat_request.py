@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 LARGEST_BODY = 32 << 20  # bytes
-LONGEST_TEXT = 200_000  # characters of one text
+LONGEST_TEXT = 100_000  # characters of one text
+MOST_VALUES = 100_000  # in a body; a million small ones would be a gigabyte once parsed
 MOST_PIXELS = (
     40_000_000  # of all images of a request together, as they come: an A4 page at 600 dots an inch has 35 million
 )
@@ -178,6 +179,8 @@ class ChatRequest(_Part):
 
 def parse_request(body: bytes) -> ChatRequest:
     """The request in ``body``. BadRequest names the first thing that is wrong; of what was sent it repeats keys alone."""
+    if sum(body.count(sign) for sign in (b",", b"[", b"{")) > MOST_VALUES:  # an image is one value, however large
+        raise BadRequest(f"the body has more than {MOST_VALUES:,} values")
     try:
         return ChatRequest.model_validate_json(body)
     except ValidationError as error:
