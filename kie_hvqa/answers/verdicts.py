@@ -110,9 +110,9 @@ _FAULTS = frozenset(outcome.code for outcome in OUTCOMES if outcome.fault)
 COLUMNS: tuple[str, ...] = (
     *(outcome.name for outcome in _CELLS),
     *("inserted", "surplus_marks", "listed", "glued", "flagged", "unflagged"),
-    # Of questions: whether the field is absent, something of it is missing, the answer said so, or said so of a field
+    # Of questions: whether the field is absent, the answer could be parsed, something of it is missing, the answer said so, or said so of a field
     # of which nothing is; whether it was hallucination-free; whether it asserted something about an absent field.
-    *("questions", "absent", "missing", "missing_said", "missing_said_wrongly", "free", "false_answers"),
+    *("questions", "absent", "parsed", "missing", "missing_said", "missing_said_wrongly", "free", "false_answers"),
 )
 """What ``Counts`` counts: slots by ``legibility_said``, then what lies over no slot, then questions."""
 
@@ -132,8 +132,9 @@ SUMS: dict[str, tuple[str, ...]] = {
 SUMS["scored"] = (*SUMS["clear"], *SUMS["partial"], *SUMS["hidden"])
 """Sums of columns that have a name; derivable slots are in none of them but their own."""
 
-_PLACE: dict[str, tuple[int, ...]] = {name: (place,) for place, name in enumerate(COLUMNS)}
-_PLACE |= {name: tuple(COLUMNS.index(column) for column in columns) for name, columns in SUMS.items()}
+PLACES: dict[str, tuple[int, ...]] = {name: (place,) for place, name in enumerate(COLUMNS)}
+PLACES |= {name: tuple(COLUMNS.index(column) for column in columns) for name, columns in SUMS.items()}
+"""Column or sum → where its numbers stand in ``Counts.numbers``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +160,7 @@ class Counts:
     def __getitem__(self, name: str) -> int:
         """A column or a sum of ``SUMS``; KeyError for any other name."""
         numbers = self.numbers
-        return sum([numbers[place] for place in _PLACE[name]])
+        return sum([numbers[place] for place in PLACES[name]])
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(tuple(map(int.__add__, self.numbers, other.numbers)))
@@ -254,7 +255,7 @@ class Verdicts:
             *map(outcomes.count, _CODES),
             len(self.added) + outcomes.count("n"), self.surplus_marks, self.listed, self.glued,
             self.flagged, self.unflagged,
-            1, int(absent), int(missing), int(missing and says), int(wrongly), int(self.free),
+            1, int(absent), int(self.parsed), int(missing), int(missing and says), int(wrongly), int(self.free),
             int(absent and self.parsed and not self.refused),
         ))  # fmt: skip
 
@@ -342,7 +343,11 @@ def _shared(about: Ledger, outcomes: str, code: str, listed: str) -> int:
     """How many of the slots with this outcome stand in the list, each of whose characters serves once."""
     if not listed or code not in outcomes:
         return 0
-    chars = "".join([char for char, outcome in zip(about.value, outcomes, strict=True) if outcome == code])
+    chars = "".join(compress(about.value, map(code.__eq__, outcomes)))
     if chars == listed:
         return len(chars)
-    return sum([min(chars.count(char), listed.count(char)) for char in set(chars)])
+    missed = 0
+    for char in set(chars):
+        if (short := chars.count(char) - listed.count(char)) > 0:
+            missed += short
+    return len(chars) - missed
