@@ -19,7 +19,7 @@ from kie_hvqa.readers import embedded_directory
 from kie_hvqa.report import write_report
 from kie_hvqa.runs.evaluator import evaluate
 from kie_hvqa.scoring.comparison import write_comparison
-from kie_hvqa.scoring.tables import comparison_table
+from kie_hvqa.scoring.tables import comparison_table, strata_table
 
 RECIPES = Path(__file__).resolve().parents[1] / "configs"
 STAGES = ("base", "warm_start", "grpo")
@@ -62,14 +62,11 @@ def run(out: Path) -> dict[str, Any]:
 
 
 def table(comparison: dict[str, Any], runs: dict[str, Path]) -> str:
-    """The comparison, and under it hallucination-free accuracy on undamaged documents alone."""
-    clean = [
-        read_json(path / "metrics.json")["by"]["severity"]["0"]["hallucination_free_accuracy"] for path in runs.values()
-    ]
+    """Accuracy by stratum beside the reference readers, the comparison, and accuracy on undamaged documents alone."""
+    scored = {name: read_json(path / "metrics.json") for name, path in runs.items()}
+    clean = [metrics["by"]["severity"]["0"]["hallucination_free_accuracy"] for metrics in scored.values()]
     values = ", ".join(f"{name} {score['value']:.1%}" for name, score in zip(runs, clean, strict=True))
-    return (
-        f"{comparison_table(comparison, list(runs))}\n\nundamaged documents (severity 0), hallucination-free: {values}"
-    )
+    return f"{strata_table(scored)}\n\n{comparison_table(comparison, list(runs))}\n\nundamaged documents (severity 0), hallucination-free: {values}"
 
 
 def _evaluate(data: Path, directory: Path) -> None:

@@ -159,8 +159,8 @@ class Counts:
 
     def __getitem__(self, name: str) -> int:
         """A column or a sum of ``SUMS``; KeyError for any other name."""
-        numbers = self.numbers
-        return sum([numbers[place] for place in PLACES[name]])
+        places = PLACES[name]
+        return self.numbers[places[0]] if len(places) == 1 else sum([self.numbers[place] for place in places])
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(tuple(map(int.__add__, self.numbers, other.numbers)))

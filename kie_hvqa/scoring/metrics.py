@@ -42,65 +42,44 @@ undercuts (its own ``detectable`` says by how much). ``by.operator`` counts a sa
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_array
 
-from kie_hvqa.answers.verdicts import COLUMNS, SUMS
 from kie_hvqa.data.ledger import QUESTION_KINDS, Row
 from kie_hvqa.errors import InputError
 from kie_hvqa.scoring import selective
-from kie_hvqa.scoring.intervals import Intervals, difference_intervals, of_sums
-from kie_hvqa.scoring.rates import RATES
-from kie_hvqa.scoring.scores import Official, SampleScore, score
+from kie_hvqa.scoring.intervals import Intervals, combine, difference_intervals, of_sums
+from kie_hvqa.scoring.scores import SampleScore, score
 from kie_hvqa.scoring.statistics import CONFIDENCE, PLACES, POWER, Documents, Index, Matrix, detectable, plain
+from kie_hvqa.scoring.strata import STRATA
+from kie_hvqa.scoring.sums import (
+    BOTTOM,
+    CONSTANTS,
+    PLAIN_RATIOS,
+    RATIOS,
+    SCORES,
+    SPAN,
+    TOP,
+    WEIGHTS,
+    reference_sums,
+    sample_sums,
+    sizes_of,
+    strata_of,
+    values_of,
+)
 
 SCHEMA = "kie-hvqa-metrics-1"
 
-OFFICIAL_SCORES: tuple[str, ...] = (*Official._fields[:3], "average", *Official._fields[3:], "char_accuracy_average")
-
-LEDGER_SCORES: tuple[str, ...] = tuple(RATES)
-SCORES: tuple[str, ...] = (*OFFICIAL_SCORES, *LEDGER_SCORES, "parse_failure_rate")
-"""Ratios of two sums: what every part of ``metrics.json`` holds."""
 OVERALL_SCORES: tuple[str, ...] = (*SCORES, *selective.AREAS)
 """What ``overall`` and a comparison hold."""
 _NO_SCORE = {"value": None, "low": None, "high": None, "n": 0}
 _NO_DIFFERENCE = {"mean": None, "low": None, "high": None, "n": 0, "detectable": None}
-
-# What is added up over samples before anything is divided, and how scores are made of the sums.
-_SUMS: tuple[str, ...] = (*(f"official {name}" for name in Official._fields), "truths", *COLUMNS, "failed", "samples")
-
-
-def _weights() -> tuple[Matrix, Matrix]:
-    """[sums, scores] twice: numerators and denominators as linear combinations of ``_SUMS``."""
-    top, bottom = np.zeros((2, len(_SUMS), len(SCORES)))
-    row = {name: index for index, name in enumerate(_SUMS)}
-    column = {name: index for index, name in enumerate(SCORES)}
-    for name in Official._fields:
-        average = "char_accuracy_average" if name.startswith("char_accuracy") else "average"
-        top[row[f"official {name}"], column[name]] = 100
-        top[row[f"official {name}"], column[average]] = 100 / 3
-    for name in OFFICIAL_SCORES:
-        bottom[row["truths"], column[name]] = 1
-    for name, (tops, bottoms) in RATES.items():
-        for parts, weights in ((tops, top), (bottoms, bottom)):
-            for part in itertools.chain.from_iterable(SUMS.get(part, (part,)) for part in parts):
-                weights[row[part], column[name]] += 1
-    top[row["failed"], column["parse_failure_rate"]] = 1
-    bottom[row["samples"], column["parse_failure_rate"]] = 1
-    return top, bottom
-
-
-_TOP, _BOTTOM = _weights()
-_COUNTS = ("inserted", "surplus_marks")  # a question, without an upper end
-_SPAN = (
-    0.0,
-    np.array([100.0 if name in OFFICIAL_SCORES else np.inf if name in _COUNTS else 1.0 for name in SCORES]),
-)
-"""The least and the largest value that one sample can have."""
 
 
 def score_rows(
@@ -114,10 +93,10 @@ def score_rows(
 
 
 def parts(sample: SampleScore) -> dict[str, tuple[float, float]]:
-    """(numerator, denominator) of one sample for every name in ``SCORES``, for whoever adds them up elsewhere."""
-    sums = _sample_sums([sample])
-    tops, bottoms = (sums @ _TOP)[0], (sums @ _BOTTOM)[0]
-    return {name: (float(top), float(bottom)) for name, top, bottom in zip(SCORES, tops, bottoms, strict=True)}
+    """(numerator, denominator) of one sample for every name in ``PLAIN_RATIOS``, for whoever adds them up elsewhere."""
+    sums = sample_sums([sample])[0]
+    return {name: (float(top), float(size)) for name, top, size in zip(RATIOS, sums @ TOP, sums @ BOTTOM, strict=True)
+            if name in PLAIN_RATIOS}  # fmt: skip
 
 
 def summarise(scores: Sequence[SampleScore]) -> dict[str, Any]:
@@ -128,19 +107,17 @@ def summarise(scores: Sequence[SampleScore]) -> dict[str, Any]:
     """
     if not scores:
         raise InputError("there is nothing to score", remedy="Check --limit and the dataset.")
-    parts = [("overall", "", np.arange(len(scores)))]
-    for column, values in _columns(scores).items():
-        parts += [(column, str(value), np.array(keep)) for value, keep in values.items()]
-    found = _intervals(_sample_sums(scores), [sample.document_id for sample in scores], parts)
+    scores = sorted(scores, key=attrgetter("document_id"))  # the order of samples within a document never counts
+    sums = sample_sums(scores)
+    groups = _groups(scores, strata_of(sums))
+    owner = Documents.of([sample.document_id for sample in scores])
+    whole, overall = _scored(sums, owner, np.arange(len(scores)))
     areas = selective.areas(scores)
-    bounds = [*_bounds(found[0][1]), *([None] * len(selective.AREAS) if areas is None else _bounds(areas[0]))]
-    by: dict[str, dict[str, Any]] = {column: {} for column in _columns(())}
-    for (column, value, _), (named, _) in zip(parts[1:], found[1:], strict=True):
-        by[column][value] = named
+    bounds = [*_bounds(overall), *([None] * len(selective.AREAS) if areas is None else _bounds(areas[0]))]
     return {
         "schema": SCHEMA,
         "samples": len(scores),
-        "documents": len({sample.document_id for sample in scores}),
+        "documents": owner.count,
         "missing": sum(sample.missing for sample in scores),
         "unparsable": sum(sample.unparsable and not sample.missing for sample in scores),
         "unreadable_truths": sum(sample.official is None for sample in scores),
@@ -151,7 +128,7 @@ def summarise(scores: Sequence[SampleScore]) -> dict[str, Any]:
             "confidence": CONFIDENCE,
         },
         "overall": {
-            **found[0][0],
+            **whole,
             **{
                 name: dict(_NO_SCORE) if areas is None else areas[0].entry(index, areas[1])
                 for index, name in enumerate(selective.AREAS)
@@ -164,7 +141,11 @@ def summarise(scores: Sequence[SampleScore]) -> dict[str, Any]:
             "paired": False,
             "scores": dict(zip(OVERALL_SCORES, bounds, strict=True)),
         },
-        "by": by,
+        "by": {
+            column: {value: _scored(sums, owner, keep)[0] for value, keep in values.items()}
+            for column, values in groups.items()
+        },
+        **_beside(sums, groups),
     }
 
 
@@ -190,10 +171,12 @@ def compare(first: Sequence[SampleScore], second: Sequence[SampleScore]) -> dict
                 remedy="Compare runs over the same dataset.",
             )
     ours, theirs = [one for one, _ in pairs], [other for _, other in pairs]
-    a, b = _sample_sums(ours), _sample_sums(theirs)
+    a, b = sample_sums(ours), sample_sums(theirs)
     documents = [one.document_id for one in ours]
-    found = difference_intervals((a @ _TOP, a @ _BOTTOM), (b @ _TOP, b @ _BOTTOM), documents, span=_SPAN)
-    shared = np.where(((a @ _BOTTOM).sum(axis=0) != 0) & ((b @ _BOTTOM).sum(axis=0) != 0), len(pairs), 0)
+    found = difference_intervals((a @ TOP, a @ BOTTOM), (b @ TOP, b @ BOTTOM), documents, span=SPAN)
+    sizes = [sizes_of(sums.sum(axis=0) @ BOTTOM) for sums in (a, b)]
+    shared = np.where((sizes[0] != 0) & (sizes[1] != 0), len(pairs), 0)
+    found = _with_composed(found, 0.0)
     named = {name: found.difference(index, shared[index]) for index, name in enumerate(SCORES)}
     areas = selective.difference(ours, theirs)
     for index, name in enumerate(selective.AREAS):
@@ -202,27 +185,45 @@ def compare(first: Sequence[SampleScore], second: Sequence[SampleScore]) -> dict
     return named
 
 
-def _intervals(
-    sums: Matrix, documents: Sequence[str], parts: Sequence[tuple[str, str, Index]]
-) -> list[tuple[dict[str, dict[str, Any]], Intervals]]:
-    """Per part its named scores and their intervals."""
-    owner = Documents.of(documents)
-    found = []
-    for _, _, keep in parts:
-        _, own = Documents(owner.index[keep], owner.count).sums(sums[keep])
-        sizes = own @ _BOTTOM
-        intervals = of_sums(own @ _TOP, sizes, span=_SPAN)
-        found.append((_named(intervals, sizes.sum(axis=0)), intervals))
+def _scored(sums: Matrix, owner: Documents, keep: Index) -> tuple[dict[str, dict[str, Any]], Intervals]:
+    """The named scores of the samples ``keep``, and their intervals in the order of ``SCORES``."""
+    _, own = Documents(owner.index[keep], owner.count).sums(sums[keep])
+    bottoms = own @ BOTTOM
+    found = _with_composed(of_sums(own @ TOP, bottoms, span=SPAN), CONSTANTS)
+    sizes = sizes_of(bottoms.sum(axis=0))
+    return {name: found.entry(index, sizes[index]) for index, name in enumerate(SCORES)}, found
+
+
+def _with_composed(found: Intervals, constants: Matrix | float) -> Intervals:
+    """Intervals of ``RATIOS`` as those of ``SCORES``."""
+    composed, kept = combine(found, WEIGHTS, constants), len(PLAIN_RATIOS)
+    both = [(getattr(composed, part.name), getattr(found, part.name)) for part in fields(Intervals)]
+    return Intervals(*(np.concatenate([one, other[..., :kept]], axis=-1) for one, other in both))
+
+
+def _beside(sums: Matrix, groups: Mapping[str, Mapping[str, Index]]) -> dict[str, Any]:
+    """``references`` and ``ceiling``: plain values, no interval, in the parts in which the scores are."""
+
+    parts = [np.arange(len(sums)), *(keep for kept in groups.values() for keep in kept.values())]
+    ends = np.cumsum([0, *map(len, parts)])
+    members = csr_array((np.ones(ends[-1]), np.concatenate(parts), ends), shape=(len(parts), len(sums)))
+    found: dict[str, Any] = {}
+    for name, made in reference_sums(sums).items():
+        values = [dict(zip(SCORES, map(plain, values_of(total)), strict=True)) for total in members @ made()]
+        rest = iter(values[1:])
+        by = {column: {value: next(rest) for value in kept} for column, kept in groups.items()}
+        found[name] = {"overall": values[0], "by": by}
+    best = found.pop("ceiling")
+    return {"references": found, "ceiling": best}
+
+
+def _groups(scores: Sequence[SampleScore], strata: np.ndarray) -> dict[str, dict[str, Index]]:
+    """Column → value → its samples."""
+    by_stratum = {name: np.flatnonzero(strata == place) for place, name in enumerate(STRATA)}
+    found = {"stratum": {name: keep for name, keep in by_stratum.items() if len(keep)}}
+    for column, kept in _columns(scores).items():
+        found[column] = {str(value): np.array(keep) for value, keep in kept.items()}
     return found
-
-
-def _sample_sums(scores: Sequence[SampleScore]) -> Matrix:
-    """[samples, sums] in the order of ``_SUMS``."""
-    nothing = (0.0,) * len(Official._fields)
-    parts = [(*nothing, 0.0) if sample.official is None else (*sample.official, 1.0) for sample in scores]
-    counts = [(0,) * len(COLUMNS) if sample.counts is None else sample.counts.numbers for sample in scores]
-    failed = [(float(sample.unparsable), 1.0) for sample in scores]
-    return np.hstack([np.array(parts), np.array(counts, dtype=np.float64), np.array(failed)])
 
 
 def _columns(scores: Sequence[SampleScore]) -> dict[str, dict[Any, list[int]]]:
@@ -241,10 +242,6 @@ def _columns(scores: Sequence[SampleScore]) -> dict[str, dict[Any, list[int]]]:
                 kept.setdefault(name, []).append(index)
         found[column] = {value: kept[value] for value in _ordered(kept)}
     return found
-
-
-def _named(found: Intervals, sizes: Matrix) -> dict[str, dict[str, Any]]:
-    return {name: found.entry(index, sizes[index]) for index, name in enumerate(SCORES)}
 
 
 def _ordered(values: Iterable[Any]) -> list[Any]:

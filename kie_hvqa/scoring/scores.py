@@ -43,7 +43,8 @@ class SampleScore:
     """One row, scored. ``official`` is None where the truth cannot be read, ``counts`` where there is no ledger.
 
     ``repairs`` are those of the response; ``missing`` says that there was no response, which also counts as
-    ``unparsable``. ``confidence`` is the reader's own (higher is surer), None where it gives none. ``operators`` names
+    ``unparsable``. ``filled`` says of the official answer's clear list, not-clear list and Final OCR whether anything
+    stands in them. ``confidence`` is the reader's own (higher is surer), None where it gives none. ``operators`` names
     the damage of the row's recipe, each operator once.
     """
 
@@ -59,6 +60,7 @@ class SampleScore:
     repairs: tuple[str, ...] = ()
     confidence: float | None = None
     operators: tuple[str, ...] = ()
+    filled: tuple[bool, bool, bool] = (False, False, False)
 
 
 def similarity(truth: str, read: str) -> float:
@@ -131,4 +133,7 @@ def score(row: Row, response: str | None, confidence: float | None = None) -> Sa
         (*parsed.repairs, masks.REPAIR) if found is not None and found.masked else parsed.repairs,
         confidence,
         operators(row),
+        (False, False, False)
+        if truth is None
+        else (bool(truth.clear), bool(truth.not_clear), bool(truth.final.strip())),
     )

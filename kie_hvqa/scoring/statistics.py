@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from scipy.special import gammaln
 
 CONFIDENCE = 0.95
@@ -42,7 +43,10 @@ class Documents:
         """(documents that have a row other than 0 in ``samples`` [samples, columns], their sums [those, columns])."""
         order = np.argsort(self.index, kind="stable")
         first = np.flatnonzero(np.diff(self.index[order], prepend=-1))
-        sums = np.add.reduceat(samples[order], first, axis=0) if len(first) else samples
+        if not len(first):
+            return self.index, samples
+        ends = np.append(first, len(order))
+        sums = csr_array((np.ones(len(order)), order, ends), shape=(len(first), len(order))) @ samples
         used = np.flatnonzero(sums.any(axis=1))
         return self.index[order][first][used], sums[used]
 

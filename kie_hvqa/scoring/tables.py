@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from kie_hvqa.scoring.strata import STRATA
+
 Better = Literal["higher", "lower", "neither"]
 
 
@@ -20,17 +22,41 @@ class ScoreLabel:
 
 
 LEDGER: dict[str, ScoreLabel] = {
-    "hallucination_free_accuracy": ScoreLabel(
-        "hallucination-free accuracy",
-        "questions with every clear slot right and nothing unsupported asserted",
+    "balanced": ScoreLabel(
+        "balanced hallucination-free accuracy",
+        "the mean over whole, mixed and nothing-to-read fields: a third for whoever refuses, or prints, everything",
         "higher",
     ),
+    "hallucination_free_accuracy": ScoreLabel(
+        "hallucination-free accuracy",
+        "answers with every clear slot right, every hidden one marked, nothing wrong, dropped or inserted",
+        "higher",
+    ),
+    "informedness": ScoreLabel(
+        "informedness", "the next two together, less one: 0 for whoever always does the same", "higher"
+    ),
+    "reading_recall": ScoreLabel("clear slots right", "clear slots read as printed", "higher"),
+    "refusal_recall": ScoreLabel("hidden slots marked", "hidden slots in a gap that is marked as one", "higher"),
+    "refusal_precision": ScoreLabel("marks that are due", "marked slots, hidden or clear, that are hidden", "higher"),
     "invented_rate": ScoreLabel("invented", "hidden slots over which a character was asserted", "lower"),
     "lucky_rate": ScoreLabel("of which lucky", "hidden slots guessed right: still not read", "neither"),
+    "dropped_rate": ScoreLabel(
+        "dropped", "slots left out without a mark: silence passed off as the whole value", "lower"
+    ),
     "misread_rate": ScoreLabel("misread", "asserted clear and partial slots that are wrong", "lower"),
     "over_refusal_rate": ScoreLabel("over-refused", "clear slots that were marked as not legible", "lower"),
-    "reading_recall": ScoreLabel("clear slots right", "clear slots read as printed", "higher"),
-    "dropped_rate": ScoreLabel("left out", "clear slots neither read nor marked", "lower"),
+    "inserted": ScoreLabel("inserted, in 100 answers", "characters over no slot, or in a list alone", "lower"),
+    "surplus_marks": ScoreLabel("surplus marks, in 100 answers", "marks where nothing is missing", "lower"),
+    "flag_rate": ScoreLabel("flagged", "right partial slots that the not-clear list has", "higher"),
+    "missing_f1": ScoreLabel(
+        "something is missing, F1", "fields said to miss something, against those that do", "higher"
+    ),
+    "missing_recall": ScoreLabel(
+        "something is missing, recall", "fields that miss something and are said to", "higher"
+    ),
+    "missing_precision": ScoreLabel(
+        "something is missing, precision", "fields said to miss something that do", "higher"
+    ),
     "coverage": ScoreLabel("coverage", "slots over which anything was asserted", "neither"),
     "false_answer_rate": ScoreLabel(
         "absent field answered", "questions about absent fields that got an answer", "lower"
@@ -43,6 +69,7 @@ LEDGER: dict[str, ScoreLabel] = {
     "failure_auroc": ScoreLabel("failures told apart", "a right answer is surer than a wrong one (AUROC)", "higher"),
 }
 
+FILLED = ("clear", "not_clear", "final", "char_accuracy_clear", "char_accuracy_not_clear", "char_accuracy_final")
 OFFICIAL: dict[str, ScoreLabel] = {
     "average": ScoreLabel("average", "plain mean of the three", "higher", 1.0),
     "clear": ScoreLabel("clear", "similarity of the clear list", "higher", 1.0),
@@ -54,32 +81,72 @@ OFFICIAL: dict[str, ScoreLabel] = {
     "char_accuracy_average": ScoreLabel("characters, average", "plain mean of the three", "higher", 1.0),
 }
 
+OFFICIAL |= {
+    f"{name}_filled": ScoreLabel(
+        f"{OFFICIAL[name].title}, not empty", "over the rows whose truth is not empty", "higher", 1.0
+    )
+    for name in FILLED
+}
 LABELS: dict[str, ScoreLabel] = {**LEDGER, **OFFICIAL}
 
+READERS: dict[str, str] = {"refuses_all": "refuses all", "prints_all": "prints all", "drops_all": "drops all"}
+"""Reference reader → what a person reads (``kie_hvqa.scoring.references``)."""
+
 _BRIEF = (
-    *(
-        "hallucination_free_accuracy",
-        "invented_rate",
-        "misread_rate",
-        "over_refusal_rate",
-        "coverage",
-        "false_answer_rate",
-    ),
-    *("parse_failure_rate", "aurc", "augrc", "failure_auroc", "average", "clear", "not_clear", "final"),
+    *("balanced", "hallucination_free_accuracy", "informedness", "reading_recall", "refusal_recall"),
+    *("refusal_precision", "invented_rate", "dropped_rate", "misread_rate", "over_refusal_rate", "inserted"),
+    *("surplus_marks", "flag_rate", "missing_f1", "coverage", "false_answer_rate", "parse_failure_rate"),
+    *("aurc", "augrc", "failure_auroc"),
+    *(name for name in OFFICIAL if not name.endswith("_filled") or "not_clear" in name),
 )
+_FREE = LABELS["hallucination_free_accuracy"]
 
 
 def metrics_table(metrics: Mapping[str, Any]) -> str:
-    """The overall scores of one run, percent, with 95 % intervals; what the data cannot say is a dash."""
-    overall = metrics["overall"]
-    lines = [("score (%)", "value", "95 % interval", "n")]
+    """The scores of one run, percent: by stratum beside the reference readers, then all of them with 95 % intervals and what
+    the references and the run's own ceiling have; what the data cannot say is a dash."""
+    overall, beside = metrics["overall"], _beside(metrics)
+    lines = [("score (%)", "value", "95 % interval", "n", *beside)]
     for name in _BRIEF:
         if name not in overall:  # scored by an earlier version
             continue
         score, label = overall[name], LABELS[name]
-        title = label.title if name in LEDGER else f"official: {label.title}"
-        lines.append((title, number(score["value"], label), interval(score, label), str(score["n"])))
-    return f"{columns(lines)}\n{metrics['samples']} questions about {metrics['documents']} documents"
+        others = (number(part["overall"].get(name), label) for part in beside.values())
+        lines.append((title_of(name), number(score["value"], label), interval(score, label), str(score["n"]), *others))
+    return (
+        f"{strata_table({'this run': metrics})}\n\n{columns(lines)}\n"
+        f"{metrics['samples']} questions about {metrics['documents']} documents"
+    )
+
+
+def strata_table(runs: Mapping[str, Mapping[str, Any]]) -> str:
+    """Hallucination-free accuracy by stratum of runs over the same rows (name → ``metrics.json``), each with its ceiling, and
+    of the reference readers; empty without a ledger."""
+    first = next(iter(runs.values()))
+    kept = first["by"].get("stratum", {})
+    if not kept:
+        return ""
+    rows: dict[str, Mapping[str, Any]] = {}
+    for name, metrics in runs.items():
+        rows[name] = _values(metrics)
+        if "ceiling" in metrics:
+            rows["  with perfect marks" + " " * len(rows)] = metrics["ceiling"]  # a key of its own
+    rows |= {READERS[name]: part for name, part in first.get("references", {}).items()}
+    head = ("hallucination-free (%)", "balanced", "plain", *(STRATA[name].partition(":")[0] for name in kept))
+    lines = [
+        head,
+        (
+            "questions",
+            "",
+            str(first["samples"]),
+            *(str(part["hallucination_free_accuracy"]["n"]) for part in kept.values()),
+        ),
+    ]
+    for name, part in rows.items():
+        plain = [part["overall"]["balanced"], part["overall"]["hallucination_free_accuracy"]]
+        by = [part["by"]["stratum"].get(stratum, {}).get("hallucination_free_accuracy") for stratum in kept]
+        lines.append((name.rstrip(), *(number(value, _FREE) for value in (*plain, *by))))
+    return columns(lines)
 
 
 def comparison_table(comparison: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> str:
@@ -88,10 +155,29 @@ def comparison_table(comparison: Mapping[str, Mapping[str, Any]], names: Sequenc
     lines = [("score (%)", *names, *differences)]
     for name in _BRIEF:
         label, row = LABELS[name], comparison[name]
-        title = label.title if name in LEDGER else f"official: {label.title}"
         values = [number(row[run], label) for run in names]
-        lines.append((title, *values, *(difference(row[key], label) for key in differences)))
+        lines.append((title_of(name), *values, *(difference(row[key], label) for key in differences)))
     return columns(lines)
+
+
+def title_of(name: str) -> str:
+    """The title of a score where ledger and official ones stand together."""
+    return LABELS[name].title if name in LEDGER else f"official: {LABELS[name].title}"
+
+
+def _beside(metrics: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    found = {"ceiling": metrics["ceiling"]} if "ceiling" in metrics else {}
+    return found | {READERS[name]: part for name, part in metrics.get("references", {}).items()}
+
+
+def _values(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """A run's own scores as its references have theirs: values alone."""
+
+    def alone(part: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: score["value"] for name, score in part.items()}
+
+    by = {name: alone(part) for name, part in metrics["by"]["stratum"].items()}
+    return {"overall": alone(metrics["overall"]), "by": {"stratum": by}}
 
 
 def number(value: float | None, label: ScoreLabel) -> str:

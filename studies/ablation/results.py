@@ -21,8 +21,9 @@ from kie_hvqa.data.ledger import Row
 from kie_hvqa.errors import InputError
 from kie_hvqa.runs.rollout_log import ROLLOUTS
 from kie_hvqa.runs.run_directory import Run, load_run, shared_rows
-from kie_hvqa.scoring.metrics import SCORES, compare, score_rows, summarise
+from kie_hvqa.scoring.metrics import compare, score_rows, summarise
 from kie_hvqa.scoring.scores import SampleScore
+from kie_hvqa.scoring.sums import SCORES
 from studies.ablation.cells import data_of
 from studies.ablation.config import AblationConfig
 from studies.ablation.matching import Draws, Outcomes, mixture, withdrawal

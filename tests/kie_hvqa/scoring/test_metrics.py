@@ -13,16 +13,9 @@ from hypothesis import strategies as st
 
 from kie_hvqa.answers.answer import REFUSAL, render
 from kie_hvqa.errors import InputError
-from kie_hvqa.scoring.metrics import (
-    LEDGER_SCORES,
-    OFFICIAL_SCORES,
-    OVERALL_SCORES,
-    SCORES,
-    compare,
-    score_rows,
-    summarise,
-)
+from kie_hvqa.scoring.metrics import OVERALL_SCORES, compare, score_rows, summarise
 from kie_hvqa.scoring.scores import SampleScore
+from kie_hvqa.scoring.sums import FILLED_SCORES, LEDGER_SCORES, OFFICIAL_SCORES, SCORES
 from tests.kie_hvqa.pieces import ledgers, row, says, slots
 
 ROWS = [
@@ -85,8 +78,8 @@ def test_official_scores_by_hand() -> None:
 def test_every_score_has_a_value_an_interval_and_its_size_everywhere() -> None:
     metrics = summarise(score_rows(ROWS, RESPONSES))
     assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
-    assert set(SCORES) == {*OFFICIAL_SCORES, *LEDGER_SCORES, "parse_failure_rate"}
-    assert list(metrics["by"]) == ["document_type", "severity", "question_kind", "operator"]
+    assert set(SCORES) == {*OFFICIAL_SCORES, *FILLED_SCORES, *LEDGER_SCORES, "parse_failure_rate"}
+    assert list(metrics["by"]) == ["stratum", "document_type", "severity", "question_kind", "operator"]
     assert list(metrics["by"]["severity"]) == ["0", "2", "6"]
     assert list(metrics["by"]["question_kind"]) == ["answerable", "unreadable", "absent"]
     assert tuple(metrics["overall"]) == OVERALL_SCORES == (*SCORES, "aurc", "augrc", "failure_auroc")

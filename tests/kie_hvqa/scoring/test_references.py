@@ -124,7 +124,7 @@ def test_no_constant_answer_has_more_than_a_third_and_its_luck(text: str) -> Non
     assert free["balanced"]["value"] <= 1 / 3 + lucky + 1e-6
     if not text.strip():
         assert free["balanced"]["value"] == pytest.approx(1 / 3, abs=1e-6) and not lucky
-    assert abs(free["informedness"]["value"]) < 0.2 if text.strip() else free["informedness"]["value"] == 0
+    assert free["informedness"]["value"] <= (0.2 if text.strip() else 0)
     assert free["balanced"]["value"] == pytest.approx(
         sum(strata[name]["hallucination_free_accuracy"]["value"] for name in ("whole", "mixed", "nothing")) / 3,
         abs=2e-6,
