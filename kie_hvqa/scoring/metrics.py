@@ -74,7 +74,7 @@ from kie_hvqa.scoring.sums import (
     values_of,
 )
 
-SCHEMA = "kie-hvqa-metrics-1"
+SCHEMA = "kie-hvqa-metrics-2"
 
 OVERALL_SCORES: tuple[str, ...] = (*SCORES, *selective.AREAS)
 """What ``overall`` and a comparison hold."""

@@ -22,7 +22,6 @@ _SCORES = (
     "invented_rate",
     "misread_rate",
     "over_refusal_rate",
-    "omitted_rate",
     "coverage",
     "false_answer_rate",
     "parse_failure_rate",

@@ -49,8 +49,8 @@ def test_help_starts_without_anything_heavy():
 
 
 def test_score_and_report_work_without_torch(cards, predictions, tmp_path):
-    assert loaded_by("score", "--predictions", predictions, "--data", cards, "--out", tmp_path / "run") == set()
-    assert loaded_by("report", tmp_path / "run", "--out", tmp_path / "report.html") == set()
+    assert loaded_by("score", "--predictions", predictions, "--data", cards, "--out", tmp_path / "run") <= {"scipy"}
+    assert loaded_by("report", tmp_path / "run", "--out", tmp_path / "report.html") <= {"scipy"}
     assert (tmp_path / "report.html").read_text().startswith("<!doctype html>")
 
 

@@ -195,7 +195,7 @@ def test_predictions_without_an_answer_to_anything(kie_hvqa, cards, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("spoilt", ["{}", "[]", '{"schema": "kie-hvqa-metrics-1", "overall": {}}'])
+@pytest.mark.parametrize("spoilt", ["{}", "[]", '{"schema": "kie-hvqa-metrics-2", "overall": {}}'])
 def test_a_report_over_scores_that_are_not_whole(kie_hvqa, finished, tmp_path, spoilt):
     (finished / "metrics.json").write_text(spoilt)
     refused(

@@ -389,8 +389,18 @@ def test_a_comparison_holds_three_values_and_three_paired_differences(runs, card
 
 def test_the_terminal_table_says_percent_and_how_many(runs):
     table = metrics_table(json.loads((runs[1] / "metrics.json").read_text()))
-    head, rule, accuracy, *_ = table.splitlines()
-    assert head.split() == ["score", "(%)", "value", "95", "%", "interval", "n"]
-    assert set(rule) <= {"─", " "}
+    strata, _, scores = table.partition("\n\n")
+    head, rule, questions, run, best, *references = strata.splitlines()
+    assert head.split()[:6] == ["hallucination-free", "(%)", "balanced", "plain", "whole", "mixed"]
+    assert set(rule) <= {"─", " "} and questions.split() == ["questions", "12", "4", "4", "4"]
+    assert (run.split()[3], best.split()[-5:]) == ("91.7", ["91.7", "91.7", "100.0", "75.0", "100.0"])
+    assert [line.split()[-4:] for line in references] == [
+        ["33.3", "0.0", "0.0", "100.0"],
+        ["33.3", "100.0", "0.0", "0.0"],
+        ["66.7", "100.0", "0.0", "100.0"],
+    ]
+    head, rule, balanced, accuracy, *_ = scores.splitlines()
+    assert head.split()[:7] == ["score", "(%)", "value", "95", "%", "interval", "n"]
+    assert set(rule) <= {"─", " "} and balanced.startswith("balanced hallucination-free accuracy")
     assert accuracy.split()[:3] == ["hallucination-free", "accuracy", "91.7"]
     assert "12 questions about 4 documents" in table
