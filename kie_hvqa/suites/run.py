@@ -13,6 +13,7 @@ from kie_hvqa.readers import Reader, open_reader
 from kie_hvqa.runs.evaluator import evaluate
 from kie_hvqa.runs.run_directory import Run, RunRecord, check, load_run
 from kie_hvqa.suites import SCHEMA, SUITE, SUITES, clean, read_suite, twins, wording
+from kie_hvqa.suites.rows import chosen as rows_of
 
 WORDINGS = "wordings"
 
@@ -41,6 +42,7 @@ def run_suite(
     places = (
         {out / WORDINGS / name: told for name, told in _told(opened).items()} if suite == "wording" else {out: opened}
     )
+    rows_of(data, **chosen)  # nothing to ask is told before anything is made
     for place, told in places.items():  # whatever is refused is refused before the result that is there goes
         check(place, RunRecord.of(told.name, told.identity, data, **chosen))
     with Lock(out, "evaluation"):
