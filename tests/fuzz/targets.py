@@ -26,6 +26,7 @@ from kie_hvqa.readers.server.exchange import RequestError, blamed, message_in, r
 from kie_hvqa.readers.tesseract_reader import lines_of
 from kie_hvqa.runs.predictions import read_predictions
 from kie_hvqa.runs.run_directory import read_lines
+from kie_hvqa.serving.chat_request import BadRequest, parse_request
 from rewards.draft_leak import draft_leak
 from rewards.uncertainty_tags import uncertainty_tags
 from tests.fuzz.harness import Target
@@ -57,6 +58,12 @@ HOCR = (
 CONTRACT = ReadingContract(1, 100_000, 14, 2, "question", "0" * 64)
 COMPLETION = {
     "choices": [{"message": {"content": ANSWER}, "finish_reason": "stop", "logprobs": {"content": [{"logprob": -1}]}}]
+}
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAsTj2FAAAAABJRU5ErkJggg=="
+SHOWN = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}"}}
+CHAT: dict[str, Any] = {
+    "model": "m",
+    "messages": [{"role": "user", "content": [SHOWN, {"type": "text", "text": "What?"}]}],
 }
 JSON = (
     *(f'"{key}":' for key in KEYS.values()),
@@ -105,6 +112,13 @@ def read_completion(text: str) -> None:
         completion(data)
 
 
+def ask(text: str) -> None:
+    """A request's body, and whatever is done with it before a model is asked."""
+    asked = parse_request(text.encode("utf-8", "surrogatepass"))
+    asked.turns(), asked.without_images(), asked.stops, asked.biases
+    assert all(image.mode == "RGB" for image in asked.images())
+
+
 def pay(text: str) -> None:
     columns = {"slots": [[slot.to_json() for slot in SLOTS]]}
     draft_leak([""], [f"<think>{text}</think>{ANSWER}"], **columns)
@@ -134,6 +148,13 @@ TARGETS = {
             [json.dumps(OFFICIAL), json.dumps({**OFFICIAL, "answer": "@"}).replace("@", OFFICIAL["answer"])],
             [*JSON, '"id": "', '"answer": "{', '}"}', "card_", "_1", "@line-1", "What is the ", " in the image", "\n", "../"],
             (InputError,),
+        ),
+        Target(
+            "chat requests",
+            ask,
+            [json.dumps(CHAT), json.dumps(CHAT | {"stop": ["a"], "logit_bias": {"1": -1.5}, "temperature": 1e-3})],
+            [*JSON, '"messages":[', '"role":"user"', '"content":"', "data:image/png;base64,", '"logit_bias":{"1":', "[[", "NaN"],
+            (BadRequest,),
         ),
         Target("our rows", in_file("metadata.jsonl", read_dataset), [json.dumps(OURS)], [*JSON, '"slots": [', "\n"], (InputError,)),
         Target(
