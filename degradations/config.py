@@ -148,10 +148,12 @@ class SimulateConfig(DamageConfig):
 class DegradeConfig(DamageConfig):
     """A dataset of real documents, each annotated field damaged ``samples_per_field`` times.
 
+    ``private`` keeps its values and pictures out of all that is written about it (docs/privacy.md).
     ``max_pixels``: larger scans are reduced to this area first. ``fields``: annotated key to what a question calls it.
     ``min_similarity``: how near (1 is equal) a printed text must come to the annotated value to be taken for it.
     """
 
+    private: bool = False
     samples_per_field: Annotated[int, Field(ge=1, le=1000)] = 2
     max_pixels: Annotated[int, Field(ge=10_000)] = 1_500_000
     split: Split = "test"

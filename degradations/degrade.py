@@ -73,23 +73,24 @@ def load_page(
     if scale < 1:
         size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    shown = (lambda value: "a value") if config.private else repr
     questions, notes = [], []
     name = document_name(annotation)
     for key, asked in config.fields.items():
         value = annotation.fields.get(key, "")
         found = find_value(key, value, annotation.lines, config.min_similarity)
         if found is None:
-            notes.append(f"{name} {key}: {value!r} is not among the printed lines")
+            notes.append(f"{name} {key}: {shown(value)} is not among the printed lines")
             continue
         question, why = _question(image, scale, annotation, key, asked, found)
         if question is None:
-            notes.append(f"{name} {key}: {why}")
+            notes.append(f"{name} {key}: {'it cannot be placed' if config.private else why}")
             continue
         questions.append(question)
         if found.completed:
             notes.append(f"{name} {key}: {found.completed} line(s) completed from the field's value")
         if found.value != " ".join(value.split()):
-            notes.append(f"{name} {key}: asked {value!r}, printed {found.value!r}")
+            notes.append(f"{name} {key}: asked {shown(value)}, printed {shown(found.value)}")
     return AnnotatedPage(name, annotation.document_type, image, tuple(questions), tuple(notes))
 
 

@@ -65,6 +65,8 @@ class SandboxConfig(Config):
     max_characters: int = Field(default=20_000, gt=0)
     quarantine_after: int = Field(default=3, gt=0)
     on_quarantine: Literal["exclude", "stop"] = "exclude"
+    private: bool = False
+    """Of a failure only its kind is logged and kept: a traceback may quote a value."""
     environment: list[str] = []
     """Names of environment variables that the rewards need (a judge's key): others than these do not reach them."""
 
@@ -103,7 +105,7 @@ class Worker:
         self._socket = ours
         spec = self.reward.spec.model_dump()
         base = self.reward.base
-        limits = {"memory_mb": self.config.memory_mb, "deadline_s": self.config.deadline_s}
+        limits = {name: getattr(self.config, name) for name in ("memory_mb", "deadline_s", "private")}
         self._number = 0
         send(
             ours, self._number, pack((spec, None if base is None else str(base), limits)), self.config.start_deadline_s

@@ -49,6 +49,8 @@ def main(descriptor: int) -> None:
                 return  # the trainer is gone
             signal.setitimer(signal.ITIMER_REAL, limits["deadline_s"] + ORPHAN_GRACE_S)
             reply = _answer(reward, unpack(request), runner)
+            if reply[0] == "failed":  # a traceback may quote a value
+                reply = ("failed", reply[2 if limits["private"] else 1])
             if os.getpid() != process:
                 os._exit(0)
             signal.setitimer(signal.ITIMER_REAL, 0.0)
@@ -72,7 +74,7 @@ def _answer(reward: LoadedReward, arguments: dict[str, Any], runner: asyncio.Run
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             raise
-        return ("failed", "".join(traceback.format_exception(error, limit=-8)).strip())
+        return ("failed", "".join(traceback.format_exception(error, limit=-8)).strip(), type(error).__name__)
 
 
 async def _await(result: Any) -> Any:

@@ -23,7 +23,7 @@ from rl.callbacks.evaluation import Evaluation
 from rl.callbacks.reward_counters import RewardCounters
 from rl.checkpoints.models import Checkpoint, adapter, open_checkpoint
 from rl.families import family_of
-from rl.recipes import GrpoRecipe, training_arguments
+from rl.recipes import GrpoRecipe, keeps_private, training_arguments
 from rl.rollouts.observer import RolloutObserver
 from rl.rollouts.trust import check_sampling, never_sampled
 from rl.rows.training import TrainingRows
@@ -41,7 +41,8 @@ def run(config_path: str | Path, overrides: Sequence[str] = ()) -> Path:
     arguments = arguments_of(recipe, config_path, rewards)
     with StageRun("grpo", recipe) as stage:
         if not stage.finished:
-            with Sandbox(rewards, recipe.sandbox) as sandbox:
+            quiet = recipe.sandbox.model_copy(update={"private": recipe.sandbox.private or keeps_private(recipe)})
+            with Sandbox(rewards, quiet) as sandbox:
                 trainer, checkpoint = build(recipe, arguments, sandbox.rewards)
                 train(stage, recipe, trainer, checkpoint)
     return stage.model
@@ -73,13 +74,14 @@ def build(recipe: GrpoRecipe, arguments: GRPOConfig, rewards: Sequence[Any]) -> 
     faster_tower(checkpoint.model)
     sharing = recipe.sharing
     rows = training_rows(recipe, checkpoint)
+    private = keeps_private(recipe)
     trainer = GroupTrainer(
         tower=tower_service(recipe, checkpoint),
         share_prompts=sharing.prompts,
         share_generation=sharing.generation,
         observer=RolloutObserver(
-            Path(recipe.output_dir) / "rollouts" if recipe.rollouts else None,
-            CompletionTable(recipe.completion_table_steps),
+            Path(recipe.output_dir) / "rollouts" if recipe.rollouts and not private else None,
+            CompletionTable(0 if private else recipe.completion_table_steps),
         ),
         credit=slot_credit(recipe, rewards),
         evaluation=Evaluation.of(recipe, checkpoint),

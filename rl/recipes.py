@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from kie_hvqa.config import Config, nearest
+from kie_hvqa.data.private import is_private
 from kie_hvqa.errors import InputError
 from rewards.sandbox import SandboxConfig
 from rewards.spec import RewardSpec
@@ -43,6 +44,11 @@ class DataConfig(Config):
     @property
     def name(self) -> str:
         return str(self.path if self.simulate is None else self.simulate)
+
+    @property
+    def private(self) -> bool:
+        """Whether the dataset says of itself that it is private."""
+        return self.path is not None and is_private(self.path)
 
 
 class LoraSettings(Config):
@@ -110,6 +116,8 @@ class StageRecipe(Config):
     deepspeed: str | None = None
     """A DeepSpeed JSON, used when the launcher runs several processes."""
     evaluation: EvaluationConfig | None = None
+    private: bool = False
+    """No value and no picture leaves for TensorBoard, rollouts or another tracker (docs/privacy.md); true for data that is."""
     stall_seconds: float = Field(default=1800.0, ge=0)
     """A process without progress for so long writes its stacks and ends the run; 0 waits for ever."""
     training: dict[str, Any] = {}
@@ -165,7 +173,19 @@ def training_arguments(
     except (TypeError, ValueError) as error:
         raise InputError(str(error), file=file, field="training", remedy="Mend the value.") from error
     _check_evaluation(recipe, arguments, file)
+    if keeps_private(recipe) and getattr(arguments, "log_completions", False):
+        raise InputError(
+            "the data is private, and this sends its values to a tracker",
+            file=file,
+            field="training.log_completions",
+            remedy="Remove it.",
+        )
     return arguments
+
+
+def keeps_private(recipe: StageRecipe) -> bool:
+    """Whether values and pictures stay out of all that the stage writes but its checkpoints."""
+    return recipe.private or recipe.data.private
 
 
 def _reporting(recipe: StageRecipe, file: str | Path) -> dict[str, Any]:

@@ -36,6 +36,7 @@ Rows that failed count as unparsed; the same command asks them again (exit statu
     parser.add_argument(
         "--limit", type=int, metavar="N", help="only the first documents, as many as have N rows or more together"
     )
+    parser.add_argument("--private", action="store_true", help="reports show no value and no picture (docs/privacy.md)")
     parser.add_argument(
         "--suite",
         choices=("twins", "wording", "clean"),
@@ -94,7 +95,9 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.suite is not None:
         return _run_suite(args, options)
-    metrics = evaluate(args.data, args.reader, args.out, split=args.split, limit=args.limit, **options)
+    metrics = evaluate(
+        args.data, args.reader, args.out, split=args.split, limit=args.limit, private=args.private, **options
+    )
     print(metrics_table(metrics))
     print(f"\nwrote {args.out / 'metrics.json'} and {args.out / 'predictions.jsonl'}")
     if issues := summary(args.out / DATA_ISSUES):
@@ -124,7 +127,16 @@ def _run_suite(args: argparse.Namespace, options: dict[str, Any]) -> int:
     from kie_hvqa.suites.run import run_suite
     from kie_hvqa.suites.tables import text
 
-    result = run_suite(args.suite, args.data, args.reader, args.out, split=args.split, limit=args.limit, **options)
+    result = run_suite(
+        args.suite,
+        args.data,
+        args.reader,
+        args.out,
+        split=args.split,
+        limit=args.limit,
+        private=args.private,
+        **options,
+    )
     print(f"{text(result)}\n\nwrote {args.out / SUITE}")
     if result["failed"]:
         print(

@@ -21,6 +21,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument(
         "--limit", type=int, metavar="N", help="only the first documents, as many as have N rows or more together"
     )
+    parser.add_argument("--private", action="store_true", help="reports show no value and no picture (docs/privacy.md)")
     parser.set_defaults(run=run)
 
 
@@ -33,7 +34,9 @@ def run(args: argparse.Namespace) -> None:
 
     if args.data is None and (args.split is not None or args.limit is not None):
         raise InputError("--split and --limit choose rows of a dataset", remedy="Name it with --data.")
-    metrics = score_predictions(args.predictions, args.out, data=args.data, split=args.split, limit=args.limit)
+    metrics = score_predictions(
+        args.predictions, args.out, data=args.data, split=args.split, limit=args.limit, private=args.private
+    )
     print(metrics_table(metrics))
     if metrics["missing"]:
         print(

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -42,8 +42,13 @@ class Issue:
     what: str
 
 
-def write_issues(path: Path, file: Path, records: int, issues: Sequence[Issue]) -> None:
-    """Write ``{"file", "records", "counts", "issues"}``; ``records`` rows were taken from ``file``."""
+def write_issues(path: Path, file: Path, records: int, issues: Sequence[Issue], *, private: bool = False) -> None:
+    """Write ``{"file", "records", "counts", "issues"}``; ``records`` rows were taken from ``file``.
+
+    ``private`` leaves out what may quote the data.
+    """
+    if private:
+        issues = [replace(issue, what="not said: the data is private") for issue in issues]
     counts = Counter(issue.kind for issue in issues)
     ordered = sorted(issues, key=lambda issue: (issue.line, ISSUE_KINDS.index(issue.kind), issue.field or ""))
     data = {

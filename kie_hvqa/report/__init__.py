@@ -60,7 +60,10 @@ def write_report(
         scores = [run.scores(rows) for run in runs]
         differences = paired(scores)
         at_a_glance = tiles(runs, differences)
-        shown, data = gallery(runs, rows, samples, pictures, out.parent)
+        if any(run.record.private for run in runs):  # docs/privacy.md: no value, no answer, no picture
+            shown = Markup("<p>The data is private, so its samples are not shown.</p>")
+        else:
+            shown, data = gallery(runs, rows, samples, pictures, out.parent)
         sections = [
             ("ledger", "Ledger", ledger_section(runs, len(rows), differences)),
             ("where", "Where", where_section(runs)),

@@ -42,12 +42,14 @@ def evaluate(
     split: str | None = None,
     limit: int | None = None,
     suite: str | None = None,
+    private: bool = False,
     progress: bool = True,
     **reader_options: Any,
 ) -> dict[str, Any]:
     """Read ``data`` with ``reader`` (a spec, see ``kie_hvqa.readers``, or a Reader) into the run directory ``out``.
 
-    ``split``, ``limit`` and ``suite`` choose rows as ``suites.rows.chosen`` does; the other options are the reader's. Returns the content
+    ``split``, ``limit`` and ``suite`` choose rows as ``suites.rows.chosen`` does; ``private`` keeps values and pictures out
+    of reports; the other options are the reader's. Returns the content
     of ``metrics.json``, in which ``failed`` counts the rows that the reader could not answer and ``cut_off`` those that its token limit ended. Raises InputError for
     wrong input (before anything is read, broken images of ours included) and WorkError for a reader that fails; in
     both cases the answers so far are kept.
@@ -57,12 +59,12 @@ def evaluate(
     opened = open_reader(reader, **reader_options) if isinstance(reader, str) else reader
     tasks, issues = tasks_of(dataset)
     keys = _keys(opened, tasks)
-    record = RunRecord.of(opened.name, opened.identity, data, split=split, limit=limit, suite=suite)
+    record = RunRecord.of(opened.name, opened.identity, data, split=split, limit=limit, suite=suite, private=private)
     with claimed(out, record), PredictionLog(out / PREDICTIONS) as log:
         done = answered(opened, tasks, log.kept, keys)
         unseen = _check_images(dataset, [task for task in tasks if task.row.id not in done])
         issues += unseen.values()
-        write_issues(out / DATA_ISSUES, dataset.file, len(rows), [*dataset.issues, *issues])
+        write_issues(out / DATA_ISSUES, dataset.file, len(rows), [*dataset.issues, *issues], private=record.private)
         tasks = [task for task in tasks if task.row.id not in unseen]
         if len(done) < len(tasks):
             (out / METRICS).unlink(missing_ok=True)  # they would not belong to the answers that follow
@@ -215,7 +217,13 @@ def _in_order(log: PredictionLog, rows: Sequence[Row]) -> None:
 
 
 def score_predictions(
-    predictions: Path, out: Path, *, data: str | Path | None = None, split: str | None = None, limit: int | None = None
+    predictions: Path,
+    out: Path,
+    *,
+    data: str | Path | None = None,
+    split: str | None = None,
+    limit: int | None = None,
+    private: bool = False,
 ) -> dict[str, Any]:
     """Score answers that already exist into the run directory ``out``; returns the content of ``metrics.json``.
 
@@ -245,8 +253,9 @@ def score_predictions(
         split=split,
         limit=limit,
         data_kind="lines" if data is None else "dataset",
+        private=private,
     )
     with claimed(out, record):
-        write_issues(out / DATA_ISSUES, file, len(rows), issues)
+        write_issues(out / DATA_ISSUES, file, len(rows), issues, private=record.private)
         write_predictions(out / PREDICTIONS, [kept[row.id] for row in rows if row.id in kept])
         return _write_metrics(out, rows, kept)

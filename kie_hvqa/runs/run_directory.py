@@ -16,7 +16,7 @@ import json
 import platform
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from kie_hvqa.errors import InputError
 from kie_hvqa.data.files import read_json, sha256, sweep, write_json
 from kie_hvqa.data.ledger import Row
 from kie_hvqa.data.lock import Lock
+from kie_hvqa.data.private import is_private
 from kie_hvqa.scoring.metrics import SCHEMA, score_rows
 from kie_hvqa.runs.predictions import Prediction, read_predictions, whole_lines
 from kie_hvqa.scoring.scores import SampleScore
@@ -42,7 +43,8 @@ class RunRecord:
     """The content of ``run.json``. ``data`` is an absolute path and ``data_sha256`` the hash of its rows' file.
 
     ``split``, ``limit`` and ``suite`` say which of its rows were wanted (None: all of them). ``data_kind`` is ``dataset``, or
-    ``lines`` for a file of the official evaluator, whose lines hold truth and response together.
+    ``lines`` for a file of the official evaluator, whose lines hold truth and response together. ``private`` keeps values and
+    pictures out of reports.
     """
 
     reader: str
@@ -54,6 +56,7 @@ class RunRecord:
     limit: int | None = None
     versions: dict[str, str] | None = None
     suite: str | None = None
+    private: bool = False
 
     @classmethod
     def of(
@@ -66,6 +69,7 @@ class RunRecord:
         limit: int | None = None,
         data_kind: str = "dataset",
         suite: str | None = None,
+        private: bool = False,
     ) -> RunRecord:
         """The record of a run that is about to start, with the versions installed now."""
         return cls(
@@ -78,6 +82,7 @@ class RunRecord:
             limit=limit,
             versions=installed_versions(),
             suite=suite,
+            private=private or (data_kind == "dataset" and is_private(data)),
         )
 
     def same_run(self, other: RunRecord) -> bool:
@@ -139,7 +144,8 @@ def claimed(out: Path, record: RunRecord) -> Iterator[None]:
     with Lock(out, "evaluation"):
         check(out, record)
         sweep(out)
-        write_json(out / RUN, asdict(record))
+        private = record.private or ((out / RUN).is_file() and read_record(out).private)  # once private, always
+        write_json(out / RUN, asdict(replace(record, private=private)))
         yield
 
 

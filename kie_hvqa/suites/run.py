@@ -26,6 +26,7 @@ def run_suite(
     *,
     split: str | None = None,
     limit: int | None = None,
+    private: bool = False,
     progress: bool = True,
     **reader_options: Any,
 ) -> dict[str, Any]:
@@ -38,7 +39,7 @@ def run_suite(
         raise InputError(f"there is no suite {suite!r}", field="suite", remedy=f"Use {', '.join(SUITES)}.")
     _check_out(out, suite)
     opened = open_reader(reader, **reader_options) if isinstance(reader, str) else reader
-    chosen: dict[str, Any] = {"split": split, "limit": limit, "suite": suite}
+    chosen: dict[str, Any] = {"split": split, "limit": limit, "suite": suite, "private": private}
     places = (
         {out / WORDINGS / name: told for name, told in _told(opened).items()} if suite == "wording" else {out: opened}
     )

@@ -252,6 +252,21 @@ def test_lines_that_are_not_json_objects(receipts):
         write_degraded(CONFIG, folder / "nowhere.jsonl", folder, folder / "out")
 
 
+def test_the_notes_about_private_documents_quote_no_value(receipts):
+    folder, entries = receipts
+    entries[0]["fields"]["total"] = "99999.99 SECRET"
+    path = write(folder, entries)
+    said = {}
+    for private in (False, True):
+        config = DegradeConfig(seed=3, samples_per_field=1, private=private)
+        said[private] = write_degraded(config, path, folder, folder / f"out{private}").notes
+    assert len(said[True]) == len(said[False]) > 1
+    quoted = [value for entry in entries for value in entry["fields"].values()]
+    assert any(value in note for note in said[False] for value in quoted)
+    assert not any(value in note for note in said[True] for value in quoted)
+    assert json.loads((folder / "outTrue" / "dataset.json").read_text())["config"]["private"] is True
+
+
 def test_a_picture_that_is_a_link_out_of_the_folder_is_not_opened(receipts, tmp_path_factory):
     folder, _ = receipts
     elsewhere = tmp_path_factory.mktemp("elsewhere") / "private.jpg"

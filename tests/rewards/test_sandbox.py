@@ -155,6 +155,13 @@ def test_an_answer_that_comes_twice_does_not_pay_the_next_batch(folder: Path) ->
         assert reward(["p"], ["wxyz"]) == [4.0]
 
 
+def test_of_a_private_failure_only_its_kind_is_kept(folder: Path) -> None:
+    with sandbox(folder, "mixed", private=True, quarantine_after=100) as box:
+        (reward,) = box.rewards
+        assert reward(["p"], ["raise"]) == [None]
+        assert reward.last_failure == "KeyError"  # type: ignore[attr-defined]
+
+
 def test_a_worker_sees_no_key_that_its_recipe_does_not_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OPENAI_API_KEY", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "JUDGE_URL"):
         monkeypatch.setenv(name, "secret")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from kie_hvqa.errors import WorkError
+from kie_hvqa.errors import InputError, WorkError
 from rl import grpo
 from rl.stage import explained_memory
 
@@ -49,6 +49,21 @@ def test_every_scalar_of_a_grpo_run_is_in_tensorboard(small, tmp_path):
     assert severities and all(0 <= share <= 1 for values in severities for share in values)
     shares = [values[0] for tag, values in found.items() if tag.startswith("share/")]
     assert sum(shares) == pytest.approx(1, abs=1e-3)
+
+
+def test_a_private_run_keeps_numbers_alone(small, tmp_path):
+    rewards = "rewards: [{function: faithful}]\nprivate: true"
+    training = "per_device_train_batch_size: 4, num_generations: 2, max_completion_length: 8"
+    recipe = small.recipe(tmp_path / "grpo.yaml", rewards, training)
+    with pytest.raises(InputError, match="private"):
+        grpo.run(recipe, ["training.max_steps=1", "training.log_completions=true"])
+    grpo.run(recipe, ["training.max_steps=1", "completion_table_steps=1"])
+    assert not (tmp_path / "out" / "rollouts").exists()
+    events = list((tmp_path / "out").rglob("events.out.tfevents.*"))
+    assert events
+    for path in events:
+        tags = EventAccumulator(str(path)).Reload().Tags()
+        assert tags["images"] == [] and not any(tag.startswith("completions/") for tag in tags["tensors"])
 
 
 def test_a_lack_of_memory_says_what_to_lower():
