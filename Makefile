@@ -4,18 +4,26 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
+TOOLS := .venv-tools/ready
+PIP := -m pip install --disable-pip-version-check -q
+# Install by hashes (hashes/README.md); `make HASHES=no` by versions alone, on a mirror that keeps other builds.
+HASHES ?= yes
+HASHED := --no-deps $(if $(filter yes,$(HASHES)),--require-hashes) -r
+COMPILE := .venv-tools/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+  --no-annotate --custom-compile-command 'make hashes'
 TESTS ?= tests
 FUZZ ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lmms-eval fuzz lint format tiny-reader bench-simulate bench-train bench-score bench-rewards bench-eval gpu-check clean
+.PHONY: help demo test test-lmms-eval fuzz lint hashes format tiny-reader bench-simulate bench-train bench-score bench-rewards bench-eval gpu-check clean
 
 help:
 	@echo 'make demo         simulate, warm start, GRPO, evaluate and report, on the CPU (runs/demo)'
 	@echo 'make test         every test that needs no GPU; one file: make test TESTS=tests/rl/rollouts/test_engine.py'
 	@echo 'make fuzz         every parser of foreign text against made-up input, for a minute; more: make fuzz FUZZ=10000'
 	@echo 'make test-lmms-eval  the task file in lmms-eval itself, in an environment of its own (.venv-lmms-eval)'
-	@echo 'make lint         ruff, a type checker and shellcheck'
+	@echo 'make lint         ruff, a type checker, shellcheck, and known faults in what is pinned'
+	@echo 'make hashes       hashes/ anew, after a change to constraints.txt'
 	@echo 'make format       lets ruff rewrite what make lint would complain about'
 	@echo 'make tiny-reader  trains the embedded reader anew; interrupted, it goes on (runs/tiny_reader)'
 	@echo 'make bench-…      simulate, train, score, eval or rewards: speed beside a named peer or a bare loop in the same run'
@@ -35,12 +43,11 @@ fuzz: $(READY)
 
 # lmms-eval pins packages below what .venv holds, so it gets .venv-lmms-eval; pip tries versions for longer than anyone
 # waits, uv finds a set in half a minute. What trains and evaluates has the version of constraints.txt there too.
-test-lmms-eval:
+test-lmms-eval: $(TOOLS)
 	$(PYTHON) -m venv .venv-lmms-eval
-	grep -E '^(torch|torchvision|transformers|trl|deepspeed|peft|accelerate|datasets|numpy|pillow)==' constraints.txt \
+	grep -E '^(torch|torchvision|transformers|trl|deepspeed|peft|accelerate|datasets|numpy|pillow|pytest|hypothesis)==' constraints.txt \
 	  > .venv-lmms-eval/constraints.txt
-	.venv-lmms-eval/bin/python -m pip install --disable-pip-version-check -q uv
-	.venv-lmms-eval/bin/uv pip install -q --python .venv-lmms-eval/bin/python -c .venv-lmms-eval/constraints.txt \
+	.venv-tools/bin/uv pip install -q --python .venv-lmms-eval/bin/python -c .venv-lmms-eval/constraints.txt \
 	  -e '.[rapidocr,serve]' lmms-eval==0.7.3 pytest hypothesis
 	.venv-lmms-eval/bin/python -m pytest tests/kie_hvqa/test_lmms_eval.py
 
@@ -48,7 +55,16 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/shellcheck launch.sh .ci/run
+	$(BIN)/shellcheck launch.sh .ci/run .ci/audit
+	@$(MAKE) -s $(TOOLS) || true
+	.ci/audit
+
+hashes: $(TOOLS)
+	grep -vE '^(#|torch(vision)?==)' constraints.txt | sed "/^rapidocr-onnxruntime==/s/$$/ ; python_version < '3.13'/" | \
+	  $(COMPILE) --no-deps - -o hashes/venv.txt
+	sed -n 's/^opencv-python==/opencv-python-headless==/p' constraints.txt | $(COMPILE) --no-deps - -o hashes/headless.txt
+	$(COMPILE) --no-deps hashes/bench.in -o hashes/bench.txt
+	$(COMPILE) hashes/tools.in -o hashes/tools.txt
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
@@ -60,7 +76,7 @@ tiny-reader: $(READY)
 	$(BIN)/kie-hvqa eval --data runs/tiny_reader/data --reader runs/tiny_reader/model --out runs/tiny_reader/clean
 
 bench-simulate: $(READY)
-	$(BIN)/python -c 'import augraphy' 2>/dev/null || $(BIN)/python -m pip install -q --no-deps augraphy || true
+	$(BIN)/python -c 'import augraphy' 2>/dev/null || $(BIN)/python $(PIP) $(HASHED) hashes/bench.txt || true
 	$(BIN)/python -m studies.benches.simulate
 
 bench-train: $(READY)
@@ -85,18 +101,23 @@ clean:
 
 # opencv-python wants libGL and libxcb, which a machine without a desktop may not have: its headless build needs
 # neither and is the same `cv2`. Last, one sentence where torch and torchvision do not fit each other.
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt hashes/venv.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 	  { echo "$(PYTHON) is no Python 3.11 or newer. Name one that is: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 	  { echo "$(PYTHON) cannot make virtual environments. On Debian: apt-get install python3-venv" >&2; exit 2; }
 	@echo 'Setting up .venv: some minutes and 6 GB, once'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev]'
+	$(BIN)/python $(PIP) $(HASHED) hashes/venv.txt
+	$(BIN)/python $(PIP) --no-build-isolation -c constraints.txt -e '.[dev]'
 	@$(BIN)/python -c 'import cv2' 2>/dev/null || { \
 	  echo 'OpenCV finds no libGL here: its headless build takes its place'; \
 	  $(BIN)/python -m pip uninstall -q -y opencv-python && \
-	  $(BIN)/python -m pip install --disable-pip-version-check -q --no-deps \
-	    "$$(sed -n 's/^opencv-python==/opencv-python-headless==/p' constraints.txt)"; }
+	  $(BIN)/python $(PIP) $(HASHED) hashes/headless.txt; }
 	@$(BIN)/python -m rl.installed
+	@touch $@
+
+$(TOOLS): hashes/tools.txt
+	$(PYTHON) -m venv .venv-tools
+	.venv-tools/bin/python $(PIP) $(HASHED) hashes/tools.txt
 	@touch $@

@@ -45,6 +45,56 @@ def test_pins_are_names_and_versions_of_no_particular_build():
         assert not name.startswith(("nvidia-", "cuda-", "triton"))  # they follow from the torch build
 
 
+def hashed(name: str) -> dict[str, list[str]]:
+    """``name==version`` (and a marker) → hashes, of a file in hashes/."""
+    found: dict[str, list[str]] = {}
+    text = "\n".join(line for line in (ROOT / "hashes" / name).read_text().splitlines() if not line.startswith("#"))
+    for entry in re.split(r"\n(?=\S)", text.replace("\\\n", "\n")):
+        first, *hashes = entry.split("\n")
+        found[first.strip()] = [line.strip() for line in hashes if line.strip()]
+    return found
+
+
+@pytest.mark.parametrize("name", ["venv.txt", "headless.txt", "bench.txt", "tools.txt"])
+def test_hashes_are_of_exact_versions_and_name_no_address(name):
+    entries = hashed(name)
+    assert entries and all(re.fullmatch(r"[a-z0-9-]+==[^\s;]+( ; .+)?", entry) for entry in entries), entries
+    for entry, hashes in entries.items():
+        assert hashes and all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", line) for line in hashes), entry
+    assert "://" not in (ROOT / "hashes" / name).read_text()
+
+
+def test_everything_pinned_has_hashes_but_torchs_family():
+    """After a change to constraints.txt: make hashes."""
+    versions = dict(entry.partition(" ;")[0].split("==") for entry in hashed("venv.txt"))
+    assert versions == {name: pin for name, pin in PINS.items() if name not in ("torch", "torchvision")}
+    assert list(hashed("headless.txt")) == [f"opencv-python-headless=={PINS['opencv-python']}"]
+
+
+@pytest.mark.parametrize(
+    ("says", "status", "expected", "heard"),
+    [
+        ("Found 2 known vulnerabilities in 1 package\nName ID", 1, 1, "known vulnerabilities"),
+        ("requests.exceptions.ConnectionError: no route", 1, 0, "cannot be asked"),
+        ("numpy  Dependency not found on PyPI and could not be audited: numpy", 0, 0, "no known fault"),
+        (None, 0, 0, "nobody was asked"),
+    ],
+)
+def test_an_audit_fails_where_a_fault_is_named_and_nowhere_else(tmp_path, says, status, expected, heard):
+    if says is not None:
+        tool = tmp_path / "pip-audit"
+        tool.write_text(f"#!/bin/sh\ncat <<'END'\n{says}\nEND\nexit {status}\n")
+        tool.chmod(0o755)
+    done = subprocess.run(
+        [ROOT / ".ci" / "audit"],
+        env={**os.environ, "TOOLS": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == expected and heard in done.stdout + done.stderr
+
+
 def test_torch_has_no_upper_bound():
     """With one, pip takes a `+cpu` wheel where it finds one and the registry's torchvision beside it: a broken pair."""
     for requirement in requirements():
@@ -89,6 +139,7 @@ def test_a_broken_pair_is_told_in_one_sentence(tmp_path):
 def test_set_up_says_what_the_interpreter_lacks(tmp_path, version, modules, says):
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "hashes", tmp_path / "hashes")
     # An interpreter that answers the two questions of the Makefile as told.
     python = tmp_path / "python"
     python.write_text(
