@@ -24,6 +24,7 @@ from degradations.storing.manifest import DATASET, versions
 from degradations.storing.png import encode_png
 from kie_hvqa.data.dataset import METADATA, load_image, load_rows, parse_row
 from kie_hvqa.data.files import read_json, replacing
+from kie_hvqa.data.image_paths import Inside
 from kie_hvqa.data.ledger import Row
 from kie_hvqa.errors import InputError, WorkError
 from kie_hvqa.runs import rollout_log
@@ -68,6 +69,8 @@ def replay_file(spec: str, out: Path) -> Replayed:
         raise InputError("a replayed image is a PNG file", file=out, field="--out", remedy="Name a .png file.")
     path, row = find_row(spec)
     try:
+        if row.file_name:
+            Inside(path.parent).check(row.file_name)
         image = replay(row)
     except InputError as error:
         raise InputError(error.what, file=path, field=error.field, remedy=error.remedy) from None

@@ -28,10 +28,13 @@ logger = logging.getLogger(__name__)
 _held: dict[tuple[Path, int], int] = {}  # (directory, thread) → how often: who holds it may ask for it again
 
 
-def lock_file(descriptor: int, path: Path) -> bool:
-    """Lock the open file; False where another process has it. On a disk that has no locks: warn, and True."""
+def lock_file(descriptor: int, path: Path, *, wait: bool = False) -> bool:
+    """Lock the open file; False where another process has it (``wait``: until that one lets go).
+
+    On a disk that has no locks: a warning about ``path``, and True.
+    """
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         return False
     except OSError as error:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from kie_hvqa.data.lock import lock_file
 
 LOCK = ".lock"
 
@@ -15,9 +16,4 @@ def claimed(directory: Path, *, wait: bool = False) -> Iterator[bool]:
     """Hold ``directory`` for this process; False where another one has it (``wait``: until that one lets go)."""
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            mine = True
-        except BlockingIOError:
-            mine = False
-        yield mine
+        yield lock_file(lock.fileno(), directory, wait=wait)

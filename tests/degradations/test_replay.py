@@ -60,6 +60,17 @@ def test_a_row_far_from_its_dataset(written, tmp_path):
     assert np.array_equal(pixels(tmp_path / "again.png"), pixels(written / found.row.file_name))
 
 
+def test_a_row_cannot_name_a_picture_elsewhere(written, tmp_path):
+    row = load_rows(written)[0]
+    (tmp_path / "private.png").write_bytes((written / row.file_name).read_bytes())
+    (tmp_path / "in").mkdir()
+    for name in ("../private.png", str(tmp_path / "private.png")):
+        (tmp_path / "in" / "row.json").write_text(json.dumps(row.to_json() | {"file_name": name}))
+        with pytest.raises(InputError, match="leaves"):
+            replay_file(str(tmp_path / "in" / "row.json"), tmp_path / "again.png")
+        assert not (tmp_path / "again.png").exists()
+
+
 @pytest.mark.parametrize("place", ["", "/metadata.jsonl"])
 def test_a_row_of_a_dataset_is_compared_with_its_image(written, tmp_path, place):
     found = replay_file(f"{written}{place}#s11-d000003-q1", tmp_path / "again.png")
