@@ -43,7 +43,7 @@ def run_suite(
     places = (
         {out / WORDINGS / name: told for name, told in _told(opened).items()} if suite == "wording" else {out: opened}
     )
-    rows_of(data, **chosen)  # nothing to ask is told before anything is made
+    rows_of(data, split=split, limit=limit, suite=suite)  # nothing to ask is told before anything is made
     for place, told in places.items():  # whatever is refused is refused before the result that is there goes
         check(place, RunRecord.of(told.name, told.identity, data, **chosen))
     with Lock(out, "evaluation"):
