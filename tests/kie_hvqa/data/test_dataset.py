@@ -233,3 +233,14 @@ def test_a_limit_draws_whole_documents(tmp_path: Path, limit: int | None, docume
     assert [row.id for row in found.rows] == [f"r{number}" for number, name in enumerate(order) if name in documents]
     assert set(found.lines) == {row.id for row in found.rows}
     assert len(load_rows(tmp_path, limit=limit)) == min(limit or 7, 7)  # training counts rows
+
+
+def test_a_hidden_slot_may_say_where_its_character_stands_and_no_other_may() -> None:
+    data = {"char": "a", "legibility": "hidden", "evidence": 0.0, "box": [0, 0, 1, 1]}
+    assert "derivable" not in Slot.from_json(data).to_json()
+    kept = Slot.from_json({**data, "derivable": "total"})
+    assert kept.derivable == "total" and Slot.from_json(kept.to_json()) == kept
+    with pytest.raises(ValueError, match="only a hidden slot is derivable"):
+        Slot.from_json({**data, "derivable": "total", "legibility": "partial"})
+    with pytest.raises(ValueError, match="must name where"):
+        Slot.from_json({**data, "derivable": 3})
