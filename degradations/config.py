@@ -75,7 +75,8 @@ class SimulateConfig(DamageConfig):
     never draws. ``question_kinds``: planned shares; a field that ends wholly hidden is ``unreadable`` whatever
     was planned. ``questions_per_document`` samples come from each document; every ``questions_per_image`` of them
     share one damaged image. ``false_premises`` is the share of absent questions that take for granted what the page
-    does not say (a second holder, a discount). ``twins`` makes pairs instead of single questions: what is changed
+    does not say (a second holder, a discount). ``hide_other_prints`` is the share of the fields planned to be unreadable
+    of which everything else on the page that gives their characters is covered too. ``twins`` makes pairs instead of single questions: what is changed
     (``degradations/twins.py``) to its weight.
     """
 
@@ -90,6 +91,7 @@ class SimulateConfig(DamageConfig):
     questions_per_document: Annotated[int, Field(ge=1, le=1000)] = 4
     questions_per_image: Annotated[int, Field(ge=1)] = 1
     false_premises: Annotated[float, Field(ge=0, le=1)] = 0.0
+    hide_other_prints: Annotated[float, Field(ge=0, le=1)] = 0.0
     twins: dict[TwinChange, Weight] = {}
 
     @field_validator("templates")

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as member
+from functools import partial
 from typing import Any
 
-from degradations.legibility import LegibilityModel, Print, ledger
+from degradations.documents.model import Derivation
+from degradations.legibility import LegibilityModel, Print, compared, ledger
 from degradations.operators import OPERATORS, Context, Image, OpaqueOccluder, Rng
+from degradations.other_prints import OtherPrints
 from degradations.recipe import Recipe, draw_recipe, pick
 from kie_hvqa.answers.answer import render, truth
 from kie_hvqa.data.ledger import MAX_SEVERITY, Box, QuestionKind, Row, Slot
@@ -25,7 +28,8 @@ _COVERED = 0.7
 class Question:
     """One question about a page. ``planned`` is the kind aimed at; an absent field has no value and no boxes.
 
-    ``copies`` are the boxes of further prints of ``value``; ``how`` it was printed, None on a real document.
+    ``copies`` are the boxes of further prints of ``value``; ``how`` it was printed, and which ``others`` say the same in part
+    or in other words, None on a real document: nobody knows what its unannotated print says.
     """
 
     planned: QuestionKind
@@ -35,6 +39,7 @@ class Question:
     boxes: tuple[Box, ...] = ()
     copies: tuple[tuple[Box, ...], ...] = ()
     how: Print | None = member(default=None, compare=False, repr=False)
+    others: OtherPrints | None = member(default=None, compare=False, repr=False)
 
     @property
     def problem(self) -> str:
@@ -70,11 +75,13 @@ def damage(
     model: LegibilityModel,
     *,
     elsewhere: Sequence[Box] = (),
+    hide_other_prints: float = 0.0,
 ) -> Damaged:
     """Draw a recipe of ``severity`` for ``page``, apply it and judge every asked slot.
 
     Local effects (patches, glare) are drawn once for each asked field, the others once for the page. A page that is
-    asked about absent fields only is damaged around ``elsewhere``, some other printed boxes.
+    asked about absent fields only is damaged around ``elsewhere``, some other printed boxes. Of the fields that are to be
+    unreadable, the share ``hide_other_prints`` also loses what else on the page gives their characters.
     """
     contexts = [Context.of(page, q.boxes, q.copies) for q in questions if q.boxes]
     if not contexts:
@@ -87,7 +94,9 @@ def damage(
     for question in questions:
         if question.planned == "unreadable" and severity > 0:
             recipe = _hide(looked, question, recipe, rng, operators)
-    slots = tuple(looked.slots(question, recipe) for question in questions)
+            if hide_other_prints > 0 and rng.random() < hide_other_prints:
+                recipe = _hide_others(looked, question, recipe, rng)
+    slots = tuple(looked.explained(question, recipe) for question in questions)
     return Damaged(looked.image(recipe), recipe, severity, slots)
 
 
@@ -107,6 +116,23 @@ def make_row(question: Question, damaged: Damaged, index: int, **identity: Any) 
         recipe=damaged.recipe.to_json(),
         **identity,
     )
+
+
+def told(
+    question: Question, slots: Sequence[Slot], page: Image, image: Image, recipe: Recipe, model: LegibilityModel
+) -> list[Derivation]:
+    """What other prints on ``image`` (the ``page`` after ``recipe``) still say of the hidden ones of ``slots``."""
+    if question.others is None:
+        return []
+    return list(question.others.told(slots, model.label, partial(compared, model, page, image, recipe=recipe)))
+
+
+def explained(
+    question: Question, slots: Sequence[Slot], page: Image, image: Image, recipe: Recipe, model: LegibilityModel
+) -> tuple[Slot, ...]:
+    """``slots``, each hidden one with where its character stands if another print on ``image`` gives it."""
+    found = told(question, slots, page, image, recipe, model)
+    return question.others.note(slots, found) if question.others is not None else tuple(slots)
 
 
 class _Looked:
@@ -130,6 +156,14 @@ class _Looked:
             found = ledger(self._model, value, self.page, image, boxes, copies, recipe=recipe, how=question.how)
             self._slots[question, recipe] = found
         return self._slots[question, recipe]
+
+    def told(self, question: Question, recipe: Recipe) -> list[Derivation]:
+        slots = self.slots(question, recipe)
+        return told(question, slots, self.page, self.image(recipe), recipe, self._model)
+
+    def explained(self, question: Question, recipe: Recipe) -> tuple[Slot, ...]:
+        slots = self.slots(question, recipe)
+        return explained(question, slots, self.page, self.image(recipe), recipe, self._model)
 
     def hidden(self, question: Question, recipe: Recipe) -> bool:
         return all(slot.legibility == "hidden" for slot in self.slots(question, recipe) if slot.scored)
@@ -155,6 +189,25 @@ def _hide(looked: _Looked, question: Question, recipe: Recipe, rng: Rng, operato
         if looked.hidden(question, tried):
             return tried
     return tried
+
+
+def _hide_others(looked: _Looked, question: Question, recipe: Recipe, rng: Rng) -> Recipe:
+    """``recipe`` with patches over one source of everything that still gives a hidden character of the question."""
+    while told := looked.told(question, recipe):
+        assert question.others is not None
+        # The line that most of it hangs on first; a line of the field itself is not left, as a hidden slot gives nothing.
+        sources = [source for found in told for source in found.sources if source.line != question.others.own]
+        lines = [source.line for source in sources]
+        if not lines:
+            break
+        line = max(lines, key=lambda number: (lines.count(number), -number))
+        places = sorted({place for source in sources if source.line == line for place in source.places})
+        boxes = tuple(question.others.lines[line].boxes[place] for place in places)
+        recipe = recipe.then(OpaqueOccluder.covering(rng, Context.of(looked.page, boxes)))
+        again = {source for found in looked.told(question, recipe) for source in found.sources}
+        if any(source.line == line for source in again):  # what a patch cannot hide stays, and the ledger says so
+            break
+    return recipe
 
 
 def _middle(page: Image) -> Box:

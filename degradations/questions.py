@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from degradations.damage import Question
-from degradations.documents import Document, PrintedField, question_names, template
+from degradations.documents import Derivation, Document, PrintedField, question_names, template
 from degradations.legibility import Print
 from degradations.operators import Rng
+from degradations.other_prints import OtherPrints
 from degradations.recipe import pick
 from kie_hvqa.data.ledger import Box, QuestionKind
 
@@ -101,7 +102,10 @@ def plan_questions(
             printed = document.fields[concept]
             copies = find_copies(printed)
             how = Print(document.ground, printed.style)
-            questions.append(Question(kind, concept, printed.question_name, printed.value, printed.boxes, copies, how))
+            others = other_prints(document, concept, printed.derivations)
+            questions.append(
+                Question(kind, concept, printed.question_name, printed.value, printed.boxes, copies, how, others)
+            )
         asked.append(concept)
     return questions
 
@@ -125,6 +129,14 @@ def absent_concepts(document: Document) -> dict[str, str]:
         if other != document.template:
             found.update(questions)
     return {concept: name for concept, name in found.items() if concept not in shown and name not in taken}
+
+
+def other_prints(document: Document, field: str, derivations: tuple[Derivation, ...]) -> OtherPrints | None:
+    """What else on the page says something of ``field``: ``derivations`` of it; None where there are none."""
+    if not derivations:
+        return None
+    own = next(number for number, line in enumerate(document.lines) if line.field == field)
+    return OtherPrints(document.lines, own, derivations)
 
 
 def find_copies(printed: PrintedField) -> tuple[tuple[Box, ...], ...]:

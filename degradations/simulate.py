@@ -81,6 +81,7 @@ def document_samples(
             config.operators_per_image,
             LegibilityModel(),
             elsewhere=other,
+            hide_other_prints=config.hide_other_prints,
         )
         for offset, question in enumerate(asked):
             row = make_row(

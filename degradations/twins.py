@@ -29,13 +29,14 @@ import numpy as np
 
 from degradations.chance import generator
 from degradations.config import SimulateConfig
-from degradations.damage import Damaged, Question, damage, draw_severity, make_row
-from degradations.documents import Document, PrintedField
+from degradations.damage import Damaged, Question, damage, draw_severity, explained, make_row
+from degradations.documents import Derivation, Document, PrintedField
 from degradations.documents.reprint import reprinted
 from degradations.documents.subjects.names import frequent_surnames, surnames
 from degradations.documents.typeset import measure
 from degradations.legibility import LegibilityModel, Print, ledger
 from degradations.operators import Image, Rng
+from degradations.questions import other_prints
 from degradations.recipe import pick
 from kie_hvqa.data.dataset import load_rows
 from kie_hvqa.data.ledger import Row, Slot
@@ -89,8 +90,11 @@ def changes(document: Document, kind: str, split: str, rng: Rng) -> list[Change]
 
 def told_elsewhere(field: PrintedField) -> set[int]:
     """The slots of ``field`` that another print gives, but for what makes a value plausible: sums and check digits."""
-    given = (found for found in field.derivations if found.how not in ("sum", "check"))
-    return {slot for found in given for slot in found.slots}
+    return {slot for found in _certain(field) for slot in found.slots}
+
+
+def _certain(field: PrintedField) -> tuple[Derivation, ...]:
+    return tuple(found for found in field.derivations if found.how not in ("sum", "check"))
 
 
 def _names(document: Document, field: str, split: str, rng: Rng) -> tuple[str, Sequence[str]]:
@@ -222,7 +226,8 @@ def _pair(
     """Both rows of a pair: the best of a few draws of damage, each with the best of the implausible values."""
     model = LegibilityModel()
     first = reprinted(document, {change.field: change.plausible})
-    question = _question(first, change.field)
+    given = document.fields[change.field]
+    question = _question(first, given)
     best: tuple[float, Damaged, str, Damaged] | None = None
     for _ in range(ATTEMPTS):
         severity = draw_severity(rng, config.severities, [question])
@@ -230,11 +235,12 @@ def _pair(
         one = damage(first.image, [question], severity, rng, operators, config.operators_per_image, model)
         for value in change.implausible[:CANDIDATES]:
             second = reprinted(document, {change.field: value})
-            asked = _question(second, change.field)
+            asked = _question(second, given)
             image = one.recipe.apply(second.image)
             slots = ledger(
                 model, value, second.image, image, asked.boxes, asked.copies, recipe=one.recipe, how=asked.how
             )
+            slots = explained(asked, slots, second.image, image, one.recipe, model)
             apart = mismatch(one.slots[0], slots)
             if best is None or apart < best[0]:
                 best = (apart, one, value, Damaged(image, one.recipe, severity, (slots,)))
@@ -260,10 +266,12 @@ def _pair(
     return made
 
 
-def _question(document: Document, field: str) -> Question:
-    printed = document.fields[field]
+def _question(document: Document, given: PrintedField) -> Question:
+    """The question about a reprinted ``document``; other prints give what they gave before, which is nothing that changed."""
+    printed = document.fields[given.name]
     how = Print(document.ground, printed.style)
-    return Question("answerable", field, printed.question_name, printed.value, printed.boxes, (), how)
+    others = other_prints(document, given.name, _certain(given))
+    return Question("answerable", given.name, printed.question_name, printed.value, printed.boxes, (), how, others)
 
 
 def mismatch(one: Sequence[Slot], two: Sequence[Slot]) -> float:

@@ -46,9 +46,9 @@ def ledger(
     if how is not None and len(split_lines(boxes)) == 1:
         found = observe(model, value, boxes, how, page, damaged, recipe)
     else:
-        found = [Judgement(evidence) for evidence in _compared(model, page, damaged, boxes, recipe)]
+        found = [Judgement(evidence) for evidence in compared(model, page, damaged, boxes, recipe)]
     for copy in copies:
-        for index, evidence in enumerate(_compared(model, page, damaged, copy, recipe)):
+        for index, evidence in enumerate(compared(model, page, damaged, copy, recipe)):
             if evidence > found[index].evidence:
                 found[index] = Judgement(evidence)
     inked = [i for i, char in enumerate(value) if not char.isspace()]
@@ -67,8 +67,8 @@ def ledger(
     return tuple(slots)
 
 
-def _compared(model: LegibilityModel, page: Image, damaged: Image, boxes: Sequence[Box], recipe: Recipe) -> list[float]:
-    """Evidence of each slot from the two pictures alone; 0 where nothing that is printed there gets through."""
+def compared(model: LegibilityModel, page: Image, damaged: Image, boxes: Sequence[Box], recipe: Recipe) -> list[float]:
+    """Evidence of each box of the clean ``page`` from the two pictures alone; 0 where nothing printed there gets through."""
     if not recipe.operators:
         return [1.0] * len(boxes)
     margin = 2 * max(box[3] - box[1] for box in boxes)
