@@ -21,7 +21,20 @@ from importlib import import_module
 from kie_hvqa import __version__
 from kie_hvqa.errors import InputError, WorkError
 
-COMMANDS = ("simulate", "degrade", "sft", "grpo", "eval", "score", "report", "rewards", "serve", "merge", "demo")
+COMMANDS = (
+    "simulate",
+    "degrade",
+    "sft",
+    "grpo",
+    "eval",
+    "score",
+    "report",
+    "compare",
+    "rewards",
+    "serve",
+    "merge",
+    "demo",
+)
 
 # The machine's state, not a bug and not the user's data: these keep their message and lose their traceback.
 _MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
@@ -37,7 +50,15 @@ def build_parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(dest="command", metavar="SUBCOMMAND", required=True)
     for name in COMMANDS:
         import_module(f"kie_hvqa.commands.{name}").add(subparsers)
+        described = subparsers.choices[name]
+        described.description = _plain(name, described.description or "")
     return parser
+
+
+def _plain(name: str, docstring: str) -> str:
+    """A module's docstring as a description for a terminal: without the command's own name before it, and without markup."""
+    text = docstring.removeprefix(f"``kie-hvqa {name}``: ").replace("``", "")
+    return text[:1].upper() + text[1:]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from degradations.replay import picture
 from degradations.simulate import SimulateConfig, write_dataset
 from kie_hvqa.config import load
 from kie_hvqa.data.files import building, read_json
@@ -51,7 +52,7 @@ def run(out: Path) -> dict[str, Any]:
 
     runs = {name: out / name for name in STAGES}
     comparison = write_comparison(runs, out / "comparison.json")
-    write_report(list(runs.values()), out / "report.html")
+    write_report(list(runs.values()), out / "report.html", replay=picture)
     print(
         f"\nHeld-out documents: other identities, other drawings, one operator never trained on.\n\n{table(comparison, runs)}"
     )

@@ -1,4 +1,7 @@
-"""``kie-hvqa report``: one HTML file that shows what runs read, right and wrong, to people who would rather look."""
+"""``kie-hvqa report``: one HTML file that shows what runs read, right and wrong, to people who would rather look.
+
+With a ``.csv`` file to write, all answers of the runs instead, one line each.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +20,12 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "report",
         help="write one self-contained HTML file about runs",
         description=__doc__,
-        epilog="RUN is what `eval`, `eval --suite`, `score`, `sft` or `grpo` wrote; differences are against the first run.",
+        epilog="RUN is what eval, eval --suite, score, sft or grpo wrote; differences are against the first run.",
     )
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directories, suites, training runs")
-    parser.add_argument("--out", required=True, type=Path, metavar="FILE.html", help="file to write")
+    parser.add_argument(
+        "--out", required=True, type=Path, metavar="FILE", help="file to write: .html, or .csv for the answers alone"
+    )
     parser.add_argument(
         "--samples", type=int, default=10_000, metavar="N", help="most samples in the gallery (default 10000)"
     )
@@ -37,6 +42,14 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 def run(args: argparse.Namespace) -> None:
     from kie_hvqa.report import write_report
 
+    if args.out.suffix.lower() == ".csv":
+        from kie_hvqa.data.files import write_text
+        from kie_hvqa.report.answers import answers_csv
+        from kie_hvqa.runs.run_directory import load_runs
+
+        write_text(args.out, answers_csv(load_runs(args.runs)))
+        print(f"wrote {args.out}")
+        return
     write_report(args.runs, args.out, samples=args.samples, pictures=args.pictures, replay=_replay)
     print(f"wrote {args.out} ({args.out.stat().st_size / 1e6:.1f} MB)")
 

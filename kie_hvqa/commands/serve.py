@@ -13,7 +13,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         epilog="Then, for instance: kie-hvqa eval --reader openai:MODEL@http://127.0.0.1:8000/v1 --prompt question …",
     )
     parser.add_argument(
-        "model", metavar="MODEL", help="checkpoint or adapter directory, hub id, or `embedded`; also its name over HTTP"
+        "model", metavar="MODEL", help="checkpoint or adapter directory, hub id, or embedded; also its name over HTTP"
     )
     parser.add_argument("--port", type=int, default=8000, metavar="P", help="default 8000; 0 takes a free one")
     parser.add_argument(

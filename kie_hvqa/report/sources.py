@@ -21,7 +21,7 @@ from typing import Any
 from kie_hvqa.data.files import read_json
 from kie_hvqa.errors import InputError
 from kie_hvqa.runs.rollout_log import ROLLOUTS, is_log
-from kie_hvqa.runs.run_directory import RUN, Run, load_run
+from kie_hvqa.runs.run_directory import RUN, Run, load_run, names_of
 from kie_hvqa.suites import read_suite
 
 HISTORY = "history.json"
@@ -54,7 +54,7 @@ class Sources:
 def load_sources(directories: Sequence[Path]) -> Sources:
     """Read the ``directories``. InputError for one that holds nothing to show, or something unfinished."""
     runs, suites, trainings = [], [], []
-    for directory, name in zip(directories, _names(directories), strict=True):
+    for directory, name in zip(directories, names_of(directories), strict=True):
         suite = read_suite(directory)
         training = _training(directory, name)
         # Neither of the two needs a run.json; whoever has none of the three is told what a run directory is.
@@ -65,16 +65,6 @@ def load_sources(directories: Sequence[Path]) -> Sources:
         if training is not None:
             trainings.append(training)
     return Sources(tuple(runs), tuple(suites), tuple(trainings))
-
-
-def _names(directories: Sequence[Path]) -> list[str]:
-    names = [directory.resolve().name for directory in directories]
-    again = {name for name in names if names.count(name) > 1}
-    # a/run and b/run: the parent tells them apart.
-    return [
-        "/".join(directory.resolve().parts[-2:]) if name in again else name
-        for directory, name in zip(directories, names, strict=True)
-    ]
 
 
 def _training(directory: Path, name: str) -> Training | None:

@@ -211,6 +211,29 @@ def load_run(directory: Path, *, name: str | None = None) -> Run:
     return Run(name or directory.resolve().name, directory, record, tuple(wanted_rows(record)), predictions, metrics)
 
 
+def load_runs(directories: Sequence[Path]) -> list[Run]:
+    """Several finished runs under names that tell them apart. InputError for one that is named twice, too."""
+    resolved = [directory.resolve() for directory in directories]
+    for number, directory in enumerate(resolved):
+        if directory in resolved[:number]:
+            raise InputError("this run is named twice", file=directories[number], remedy="Name another.")
+    names = names_of(directories)
+    return [load_run(directory, name=name) for directory, name in zip(directories, names, strict=True)]
+
+
+def names_of(directories: Sequence[Path]) -> list[str]:
+    """The last part of each path, and as many of those before it as tell it from the others: a/run and b/run."""
+    parts = [directory.resolve().parts for directory in directories]
+
+    def name(own: tuple[str, ...]) -> str:
+        others = [other for other in parts if other != own]
+        depths = range(1, len(own))
+        apart = (depth for depth in depths if all(other[-depth:] != own[-depth:] for other in others))
+        return "/".join(own[-next(apart, len(own)) :])
+
+    return [name(own) for own in parts]
+
+
 def wanted_rows(record: RunRecord) -> list[Row]:
     """The rows that the run asked for. InputError if the dataset is not what the run read any more."""
     if record.data_kind == "lines":

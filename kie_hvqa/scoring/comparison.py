@@ -3,13 +3,13 @@
     write_comparison({"base": Path("runs/demo/base"), "grpo": Path("runs/demo/grpo")}, Path("runs/demo/comparison.json"))
 
 For every score: the value of each run, and for every later run against every earlier one ``"later-earlier":
-{"mean", "low", "high", "n", "detectable"}``, a paired bootstrap over documents (``kie_hvqa.scoring.metrics.compare``).
+{"mean", "low", "high", "n", "detectable"}``, paired over documents (``kie_hvqa.scoring.metrics.compare``).
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +47,14 @@ def compare_runs(runs: list[Run]) -> dict[str, dict[str, Any]]:
         name: {run.name: run.metrics["overall"].get(name, {}).get("value") for run in runs}
         for name in OVERALL_SCORES
     }
-    # Each stage against the one before it first, then the longer strides: the order in which people ask.
-    pairs = sorted(itertools.combinations(range(len(runs)), 2), key=lambda pair: (pair[1] - pair[0], pair))
-    for earlier, later in pairs:
-        found = compare(scores[runs[later].name], scores[runs[earlier].name])
+    for earlier, later in pairs(runs):
+        found = compare(scores[later.name], scores[earlier.name])
         for name in OVERALL_SCORES:
-            comparison[name][f"{runs[later].name}-{runs[earlier].name}"] = found[name]
+            comparison[name][f"{later.name}-{earlier.name}"] = found[name]
     return comparison
+
+
+def pairs(runs: Sequence[Run]) -> list[tuple[Run, Run]]:
+    """(earlier, later): each against the one before it first, then the longer strides, the order in which people ask."""
+    numbers = itertools.combinations(range(len(runs)), 2)
+    return [(runs[one], runs[other]) for one, other in sorted(numbers, key=lambda pair: (pair[1] - pair[0], pair))]

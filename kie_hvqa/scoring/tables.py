@@ -122,10 +122,16 @@ def metrics_table(metrics: Mapping[str, Any]) -> str:
 def strata_table(runs: Mapping[str, Mapping[str, Any]]) -> str:
     """Hallucination-free accuracy by stratum of runs over the same rows (name → ``metrics.json``), each with its ceiling, and
     of the reference readers; empty without a ledger."""
+    lines = strata_lines(runs)
+    return columns(lines) if lines else ""
+
+
+def strata_lines(runs: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """The cells of ``strata_table``, the head first; a ceiling's name begins with two spaces."""
     first = next(iter(runs.values()))
     kept = first["by"].get("stratum", {})
     if not kept:
-        return ""
+        return []
     rows: dict[str, Mapping[str, Any]] = {}
     for name, metrics in runs.items():
         rows[name] = _values(metrics)
@@ -146,18 +152,23 @@ def strata_table(runs: Mapping[str, Mapping[str, Any]]) -> str:
         plain = [part["overall"]["balanced"], part["overall"]["hallucination_free_accuracy"]]
         by = [part["by"]["stratum"].get(stratum, {}).get("hallucination_free_accuracy") for stratum in kept]
         lines.append((name.rstrip(), *(number(value, _FREE) for value in (*plain, *by))))
-    return columns(lines)
+    return lines
 
 
 def comparison_table(comparison: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> str:
     """Values of the runs ``names`` and their paired differences, percent and percentage points."""
+    return columns(comparison_lines(comparison, names))
+
+
+def comparison_lines(comparison: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> list[tuple[str, ...]]:
+    """The cells of ``comparison_table``, the head first."""
     differences = [key for key in next(iter(comparison.values())) if key not in names]
     lines = [("score (%)", *names, *differences)]
     for name in _BRIEF:
         label, row = LABELS[name], comparison[name]
         values = [number(row[run], label) for run in names]
         lines.append((title_of(name), *values, *(difference(row[key], label) for key in differences)))
-    return columns(lines)
+    return lines
 
 
 def title_of(name: str) -> str:

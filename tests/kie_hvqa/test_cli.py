@@ -66,7 +66,11 @@ def test_every_subcommand_explains_itself(command, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main([command, "--help"])
     assert stop.value.code == 0
-    assert f"kie-hvqa {command}" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"kie-hvqa {command}" in said
+    assert "`" not in said
+    usage, description, *_ = said.split("\n\n")
+    assert usage.startswith("usage:") and description[0].isupper() and not description.startswith("kie-hvqa")
 
 
 @pytest.mark.parametrize(
