@@ -88,7 +88,7 @@ def _face(
     albedo = skin * (1 - flush[..., None] * _colour([0.0, 0.09, 0.10]))
     for sign in (-1, 1):  # folds from the nose to the mouth, and lines across the forehead
         fold = np.abs(u - sign * (0.20 + 0.35 * (v - 0.25))) / 0.03
-        albedo *= (1 - (0.05 + 0.20 * old) * np.exp(-(fold**2)) * _edge(np.abs(v - 0.45) - 0.2, 0.08))[..., None]
+        albedo *= (1 - (0.02 + 0.16 * old) * np.exp(-(fold**2)) * _edge(np.abs(v - 0.45) - 0.2, 0.08))[..., None]
     for crease in (-0.52, -0.63, -0.73):
         albedo *= (
             1
@@ -102,10 +102,10 @@ def _face(
         # Almonds: the upper lid cuts the iris, and its shadow lies on the white below it.
         tall = (1.12 if young else 1.0) * (1.06 if not man else 1.0) * (1 - 0.18 * old)
         opening = np.maximum(
-            ((u - cu) / 0.185) ** 2 + ((v - eye_v + 0.030) / (0.088 * tall)) ** 2,
-            ((u - cu) / 0.185) ** 2 + ((v - eye_v - 0.035) / (0.095 * tall)) ** 2,
+            ((u - cu) / 0.205) ** 2 + ((v - eye_v + 0.030) / (0.100 * tall)) ** 2,
+            ((u - cu) / 0.205) ** 2 + ((v - eye_v - 0.035) / (0.108 * tall)) ** 2,
         )
-        white = _colour([206, 198, 190]) * (0.66 + 0.30 * skin.mean() / 255)
+        white = _colour([222, 216, 210]) * (0.74 + 0.26 * skin.mean() / 255)
         shadow = 0.72 + 0.28 * np.clip((v - eye_v + 0.05) / 0.06, 0, 1)
         _over(canvas, white * shadow[..., None], _edge(opening - 1, 0.16) * 0.9)
         iris = np.sqrt(((u - cu) / 0.090) ** 2 + ((v - eye_v - 0.004) / 0.098) ** 2)
@@ -243,7 +243,7 @@ def portrait(width: int, height: int, sitter: Sitter, tone: str = "colour") -> A
     h = min(WORK_HEIGHT, 2 * height)
     w = round(width * h / height)
     canvas = _draw(sitter, rng, w, h)
-    canvas = cv2.GaussianBlur(canvas, (0, 0), 1.5 * h / WORK_HEIGHT + 0.1)
+    canvas = cv2.GaussianBlur(canvas, (0, 0), 1.0 * h / WORK_HEIGHT + 0.1)
     # Skin and cloth are never even, and a portrait printer adds a grain of its own.
     for cell, strength in ((24, 2.2), (9, 2.0), (2, 3.2)):
         lumps = rng.normal(0, strength, (max(2, h // cell), max(2, w // cell))).astype(np.float32)

@@ -77,6 +77,8 @@ def _drawn(
     if shuffled:
         look = rearranged(look, template.looks["test"], rng)
     subject, sitter = draw_subject(template, rng, split, issuer, random)
+    if layout.language is not None:
+        subject.words = {**subject.words, **template.words_in(layout.language)}
     palette, (width, height) = look.palette, layout.pixels
     image = ground(look.background, palette, width, height, look.ground_seed, layout.ground).copy()
     page = Page(image)

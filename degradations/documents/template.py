@@ -141,14 +141,14 @@ class PersonRules(Config):
 
 
 class BillRules(Config):
-    """What is billed. ``tax`` is ``excluded`` from the prices, ``included``, in two ``halves``, or ``none``; ``seller`` a
-    company, a store or a house; ``customer`` a company, a person or any.
+    """What is billed. ``tax`` is ``excluded`` from the prices, ``included``, in two ``halves``, or ``none``; its ``rate`` is the country's
+    ``first`` (the standard one), its ``last`` (of food) or ``any``; ``seller`` a company, a store or a house; ``customer`` a company, a person or any.
     """
 
     goods: str = "office"
     items: list[int] = [3, 9]
     tax: Literal["excluded", "included", "halves", "none"] = "excluded"
-    rate: Literal["first", "any"] = "first"
+    rate: Literal["first", "last", "any"] = "first"
     number: list[str] = ["999999", "INV-9999", "AA-99999", "99-9999", "A999999", "2026/9999"]
     seller: Literal["company", "store", "house"] = "company"
     customer: Literal["company", "person", "any"] = "any"
@@ -172,7 +172,7 @@ class Layout(Config):
     """``size`` is the document's in millimetres, ``pixels`` the picture's.
 
     ``cut`` ends the page so far below what was printed last (a till's roll). ``ground``: how strongly the background shows.
-    ``types``: how values, labels, small print and titles are set where an element does not say.
+    ``language`` of its words, if not the issuer's. ``types``: how values, labels, small print and titles are set where an element does not say.
     """
 
     size: list[float]
@@ -182,6 +182,7 @@ class Layout(Config):
     elements: list[Element]
     cut: float | None = None
     ground: Annotated[float, Field(ge=0, le=1)] = 1.0
+    language: str | None = None
 
     @property
     def density(self) -> float:

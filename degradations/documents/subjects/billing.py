@@ -79,7 +79,7 @@ def draw_bill(
     style = issuer.get("date") or (where.date if not rules["dates"] else pick(rng, rules["dates"]))
     subject = Subject(rng, where, language, style, random)
     subject.words = {}
-    _parties(subject, split, rules, issuer)
+    _parties(subject, split, rules)
     _dates(subject, rules)
     _sums(subject, rules)
     return subject
@@ -94,8 +94,8 @@ def _asked(subject: Subject, name: str, text: str, longest: int = 12) -> Said:
     return fact(name, randomised(subject.rng, text, longest=longest) if subject.random else text)
 
 
-def _parties(subject: Subject, split: str, rules: Mapping[str, Any], issuer: Mapping[str, Any]) -> None:
-    rng, where, language, random = subject.rng, subject.country, subject.language, subject.random
+def _parties(subject: Subject, split: str, rules: Mapping[str, Any]) -> None:
+    rng, where, language = subject.rng, subject.country, subject.language
     if where.code == "CHN":
         _chinese_parties(subject)
         return
@@ -147,7 +147,6 @@ def _parties(subject: Subject, split: str, rules: Mapping[str, Any], issuer: Map
         "from_city": lambda: invented(rng, "city", 14, where.faker),
         "to_city": lambda: invented(rng, "city", 14, "de_DE"),
     }  # fmt: skip
-    del random, issuer
 
 
 def _postcode(rng: np.random.Generator, where: countries.Country) -> str:
@@ -205,19 +204,19 @@ def _dates(subject: Subject, rules: Mapping[str, Any]) -> None:
         subject.facts[name] = Day(name, *parts)
     hour, minute = int(rng.integers(7, 22)), int(rng.integers(60))
     subject.makers["time"] = lambda: _asked(subject, "time", f"{hour:02d}:{minute:02d}")
-    later = (hour * 60 + minute + int(rng.integers(35, 400))) % 1440
+    longest = 45 if rules["goods"] == "taxi" else 400
+    later = (hour * 60 + minute + int(rng.integers(9, longest))) % 1440
     subject.makers["until"] = lambda: f"{later // 60:02d}:{later % 60:02d}"
     if subject.country.code == "CHN":  # region 99 was never given out, so no such invoice exists
         text = f"{issued:%y}99{characters(rng, '0123456789', 16)}"
         subject.facts["invoice_number"] = _asked(subject, "invoice_number", text, longest=20)
-    del rules
 
 
 def _sums(subject: Subject, rules: Mapping[str, Any]) -> None:
     """Items and what they add up to. Rates are in hundredths of a percent."""
     rng, where = subject.rng, subject.country
     rates = [round(100 * rate) for rate in where.rates]
-    rate = pick(rng, rates) if rules["rate"] == "any" else rates[0]
+    rate = pick(rng, rates) if rules["rate"] == "any" else rates[-1 if rules["rate"] == "last" else 0]
     rows = _chinese_items(subject, rules) if where.code == "CHN" else _items(subject, rules)
     amounts = [row["cents"] for row in rows]
     table: list[dict[str, Fact]] = []
@@ -248,15 +247,11 @@ def _sums(subject: Subject, rules: Mapping[str, Any]) -> None:
         tax = (subtotal * rate + 5000) // 10000 if rules["tax"] == "excluded" else 0
         if where.code == "CHN":
             tax = sum((cents * rate + 5000) // 10000 for cents in amounts)
-        if rules["tax"] == "halves" and tax % 2 == 0:
-            pass
         if rules["tax"] == "halves":  # two equal taxes, central and of the state
             half = (subtotal * rate + 10000) // 20000
             tax = 2 * half
             subject.facts["half_tax"] = _money(subject, "half_tax", half)
         total = subtotal + tax
-    if where.code in ("CHE", "SWE") and rules["tax"] == "included":
-        pass
     share = int(rng.integers(8, 21)) if rules["tip"] else 0
     tip = round(total * share / 100) if share else 0
     paid_total = total + tip

@@ -52,6 +52,13 @@ def _usable(names: Iterable[str], longest: int) -> set[str]:
     return {name for name in plain if 2 <= len(name) <= longest and re.fullmatch(r"[A-Z]+([ -][A-Z]+)*", name)}
 
 
+def _near(locale: str | None) -> tuple[str, ...]:
+    """``locale``, or a list of its language, or all lists."""
+    if locale is None or locale in LOCALES:
+        return LOCALES if locale is None else (locale,)
+    return tuple(each for each in LOCALES if each[:2] == locale[:2])[:1] or LOCALES
+
+
 @cache
 def surnames(split: str, locale: str | None = None, longest: int = MAX_LENGTH) -> tuple[str, ...]:
     """The surnames of a split, sorted: those of ``locale``, or of all languages where it has too few or is None.
@@ -61,7 +68,7 @@ def surnames(split: str, locale: str | None = None, longest: int = MAX_LENGTH) -
     if split not in SPLITS:
         raise InputError(f"unknown split {split!r}", remedy=f"use one of {', '.join(SPLITS)}")
     names: set[str] = set()
-    for each in (locale,) if locale in LOCALES else LOCALES:
+    for each in _near(locale):
         names |= _usable(listed(each, "last_names", "last_names_male", "last_names_female"), longest)
     found = tuple(sorted(name for name in names if split_of(name) == split))
     return found if len(found) >= _FEW or locale is None else surnames(split, None, longest)
@@ -83,6 +90,6 @@ def given_names(sex: str, locale: str | None = None) -> tuple[str, ...]:
         sex, ("first_names_male", "first_names_female")
     )
     names: set[str] = set()
-    for each in (locale,) if locale in LOCALES else LOCALES:
+    for each in _near(locale):
         names |= _usable(listed(each, *attributes), 9)
     return tuple(sorted(names)) if len(names) >= _FEW or locale is None else given_names(sex)
