@@ -79,7 +79,7 @@ def _face(
         height += 0.05 * _bump(u, v, side * 0.52, 0.22, 0.22, 0.18)
     step = abs(float(u[0, 1] - u[0, 0]))
     dv, du = np.gradient(height, abs(float(v[1, 0] - v[0, 0])), step)
-    side = rng.choice([-1.0, 1.0]) * rng.uniform(0.15, 0.45)
+    side = (-1.0 if rng.random() < 0.5 else 1.0) * rng.uniform(0.15, 0.45)
     lit = (-du * side + dv * 0.35 + 1.0) / np.sqrt(du**2 + dv**2 + 1) / np.sqrt(side**2 + 0.35**2 + 1)
     shade = 0.50 + 0.62 * np.clip(lit, 0, 1)
     flush = 0.5 * _bump(u, v, 0, 0.28, 0.2, 0.2)
@@ -165,7 +165,8 @@ def _draw(sitter: Sitter, rng: np.random.Generator, w: int, h: int, backdrop: fl
     fh = rng.uniform(0.255, 0.285) * size * (0.95 if young else 1.0)
     lean = rng.uniform(-0.07, 0.07)  # the head leans, the shoulders do not
     bx, by = (x - cx) / fw, (y - cy) / fh
-    u, v = bx * np.cos(lean) + by * np.sin(lean), by * np.cos(lean) - bx * np.sin(lean)
+    cos, sin = float(np.cos(lean)), float(np.sin(lean))
+    u, v = bx * cos + by * sin, by * cos - bx * sin
     bald = sitter.hair == "bald"
     style = (
         "bald"
@@ -179,9 +180,7 @@ def _draw(sitter: Sitter, rng: np.random.Generator, w: int, h: int, backdrop: fl
     strands = _strands(rng, (h, w))
     crown = np.sqrt((u / rng.uniform(1.14, 1.24)) ** 2 + ((v + 0.2) / rng.uniform(1.10, 1.22)) ** 2)
     if rng.random() < 0.25:  # curls leave no smooth outline
-        curls = cv2.resize(
-            rng.standard_normal((h // 9 + 1, w // 9 + 1)).astype(np.float32), (w, h), interpolation=cv2.INTER_CUBIC
-        )
+        curls = cv2.resize(rng.standard_normal((36, 28)).astype(np.float32), (w, h), interpolation=cv2.INTER_CUBIC)
         crown = crown + 0.035 * curls - 0.05
     gloss = 1 + 0.22 * strands[..., None] + 0.35 * np.exp(-(((crown - 0.72) / 0.16) ** 2))[..., None]
     if style in ("long", "bob"):
@@ -220,7 +219,10 @@ def _draw(sitter: Sitter, rng: np.random.Generator, w: int, h: int, backdrop: fl
             r = np.sqrt(((u - ear * 0.99) / 0.12) ** 2 + ((v - 0.06) / 0.22) ** 2)
             _over(canvas, skin * (0.78 - 0.2 * _bump(u, v, ear * 0.99, 0.06, 0.05, 0.12)[..., None]), _edge(r - 1, 0.1))
     brows = hair if not bald else _colour(HAIR["grey"]) * 0.8
-    _face(canvas, u, v, skin, brows, sitter, rng)
+    # Only a part of the picture is face.
+    down, across = (np.flatnonzero(near) for near in (np.abs(v).min(1) < 1.3, np.abs(u).min(0) < 1.45))
+    rows, columns = slice(int(down[0]), int(down[-1]) + 1), slice(int(across[0]), int(across[-1]) + 1)
+    _face(canvas[rows, columns], u[rows, columns], v[rows, columns], skin, brows, sitter, rng)
     part, lift = rng.uniform(-0.5, 0.5), rng.uniform(0.50, 0.66)
     if man:
         lift += 0.12 * float(np.clip((sitter.age - 35) / 40, 0, 1))  # foreheads grow
@@ -232,7 +234,7 @@ def _draw(sitter: Sitter, rng: np.random.Generator, w: int, h: int, backdrop: fl
         beard *= 1 - _bump(u, v, 0, 0.60, 0.26, 0.08)
         _over(canvas, brows * 0.9, beard * rng.uniform(0.25, 0.8) * (0.9 + 0.1 * strands))
     if rng.random() < (0.16 if sitter.age < 45 else 0.38):
-        _glasses(canvas, u, v, rng)
+        _glasses(canvas[rows, columns], u[rows, columns], v[rows, columns], rng)
     return canvas
 
 
@@ -266,7 +268,7 @@ def cut_out(width: int, height: int, sitter: Sitter) -> Array:
 
     Whatever is painted over the backdrop leaves 1 - mask of it, so two backdrops tell the mask.
     """
-    h = min(WORK_HEIGHT, 2 * height)
+    h = min(WORK_HEIGHT, 2 * height) // 2  # an outline needs less than a face
     w = round(width * h / height)
     light, dark = (_draw(sitter, np.random.default_rng([sitter.seed, 7]), w, h, level) for level in (255.0, 0.0))
     mask = np.clip(255 - (light - dark).mean(2), 0, 255).astype(np.uint8)

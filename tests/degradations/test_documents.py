@@ -123,7 +123,7 @@ def test_values_stand_out_from_their_ground(template: str) -> None:
             area = (slice(line.top, line.top + h), slice(line.left, line.left + w))
             solid = line.coverage > 230
             fall = document.ground[area][solid].astype(float).mean() - document.image[area][solid].astype(float).mean()
-            assert fall > 100, (field.name, fall)
+            assert abs(fall) > 100, (field.name, fall)  # some panels are printed white on dark
 
 
 def test_the_same_seed_gives_the_same_bytes_in_another_process_and_another_order() -> None:

@@ -26,13 +26,13 @@ def of(document: Document, field: str, slot: int, how: str) -> Iterator[Derivati
 
 def test_an_m_in_class_m_is_no_copy_of_a_covered_sex() -> None:
     met = 0
-    for seed in range(40):
+    for seed in range(14):
         licence = draw("us_licence", seed)
         lines = [line.text for line in licence.lines]
         sex = licence.fields["sex"]
         met += sex.value == "M" and "M" in lines
         assert sex.copies == () and sex.derivations == ()
-    assert met > 2, "the trap was never there"
+    assert met > 0, "the trap was never there"
 
 
 def test_the_sex_in_a_zone_is_a_copy_and_other_letters_of_the_zone_are_not() -> None:
