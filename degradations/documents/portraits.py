@@ -79,8 +79,8 @@ def _face(
         height += 0.05 * _bump(u, v, side * 0.52, 0.22, 0.22, 0.18)
     step = abs(float(u[0, 1] - u[0, 0]))
     dv, du = np.gradient(height, abs(float(v[1, 0] - v[0, 0])), step)
-    side = (-1.0 if rng.random() < 0.5 else 1.0) * rng.uniform(0.15, 0.45)
-    lit = (-du * side + dv * 0.35 + 1.0) / np.sqrt(du**2 + dv**2 + 1) / np.sqrt(side**2 + 0.35**2 + 1)
+    lamp = (-1.0 if rng.random() < 0.5 else 1.0) * rng.uniform(0.15, 0.45)
+    lit = (-du * lamp + dv * 0.35 + 1.0) / np.sqrt(du**2 + dv**2 + 1) / np.sqrt(lamp**2 + 0.35**2 + 1)
     shade = 0.50 + 0.62 * np.clip(lit, 0, 1)
     flush = 0.5 * _bump(u, v, 0, 0.28, 0.2, 0.2)
     for cheek in (-0.5, 0.5):

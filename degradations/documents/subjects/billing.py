@@ -143,6 +143,7 @@ def _parties(subject: Subject, split: str, rules: Mapping[str, Any]) -> None:
         "detail": lambda: pick(rng, DETAILS),
         "logo": lambda: str(int(rng.integers(4))),
         "weight": lambda: f"{int(rng.integers(200, 9000))} kg",
+        "currency": lambda: where.currency,
         "container": lambda: _asked(subject, "container", pattern(rng, "AAAU 999999-9")),
         "from_city": lambda: invented(rng, "city", 14, where.faker),
         "to_city": lambda: invented(rng, "city", 14, "de_DE"),
@@ -195,7 +196,9 @@ def _dates(subject: Subject, rules: Mapping[str, Any]) -> None:
     first = date(2022 if subject.country.code == "CHN" else 2019, 1, 1)
     issued = day(rng, first, date(2027, 12, 31))
     due = issued + timedelta(days=int(pick(rng, (7, 14, 30, 60))))
-    delivered = issued - timedelta(days=int(rng.integers(1, 20)))
+    subject.nights = int(rng.integers(1, 6))
+    days = subject.nights if rules["goods"] == "hotel" else int(rng.integers(1, 20))
+    delivered = issued - timedelta(days=days)
     start = (issued.replace(day=1) - timedelta(days=1)).replace(day=1)
     for name, when in (("date", issued), ("due", due), ("delivered", delivered), ("from", start), ("to", issued)):
         parts = (f"{when.year:04d}", f"{when.month:02d}", f"{when.day:02d}")
@@ -326,8 +329,12 @@ def _items(subject: Subject, rules: Mapping[str, Any]) -> list[dict[str, Any]]:
     pool, factor = data[rules["goods"]], data["factors"][where.currency]
     low, high = rules["items"]
     count = min(int(rng.integers(low, high + 1)), len(pool))
-    rows = []
-    for index in sorted(int(i) for i in rng.choice(len(pool), size=count, replace=False)):
+    rows: list[dict[str, Any]] = []
+    chosen = sorted(int(i) for i in rng.choice(len(pool), size=count, replace=False))
+    if rules["goods"] in ("hotel", "utility", "taxi", "telecom"):  # whatever else is on such a bill, its first item is
+        chosen = sorted({0, *chosen[1:]})
+    alike: dict[str, int] = {"night": subject.nights}  # a bill speaks of one period and one meter
+    for index in chosen:
         good = pool[index]
         cheap, dear = good["price"]
         euro = float(np.exp(rng.uniform(np.log(cheap), np.log(dear))))
@@ -351,6 +358,8 @@ def _items(subject: Subject, rules: Mapping[str, Any]) -> list[dict[str, Any]]:
             most = good.get("many") or good.get("few") or (4 if rules["seller"] == "store" else 12)
             number = int(rng.integers(1, most + 1)) if rules["seller"] != "store" else int(pick(rng, (1, 1, 1, 2, 3)))
             number = min(number, most)
+            if good["unit"] in ("night", "kWh", "mo"):
+                number = alike.setdefault(good["unit"], number)
             row["quantity"], row["cents"] = str(number), number * price
         row["unit"] = UNITS.get(subject.language, {}).get(good["unit"], good["unit"])
         rows.append(row)

@@ -25,7 +25,7 @@ _EXPRESSION = re.compile(r"\{([^{}]*)\}")
 class Subject:
     """``facts`` by name and ``makers`` of those that are drawn when asked for; ``tables`` are lists of rows of facts.
 
-    ``words`` are the template's own words in the issuer's language. ``random`` says that every asked text is any text.
+    ``words`` are the template's own words in the issuer's language; ``nights`` a guest stayed. ``random`` says that every asked text is any text.
     """
 
     rng: np.random.Generator
@@ -39,6 +39,7 @@ class Subject:
     words: Mapping[str, str] = field(default_factory=dict)
     rules: list[Rule] = field(default_factory=list)
     told: set[str] = field(default_factory=set)
+    nights: int = 1
 
     def fact(self, name: str) -> Fact:
         """Raises InputError naming a fact that this subject does not have."""
