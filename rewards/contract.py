@@ -8,13 +8,16 @@ One value a completion; ``None`` means "does not apply" and leaves the sample ou
 gradient. ``completions`` are strings or, for conversational prompts, lists of messages. ``columns`` are those
 of a dataset row, repeated for every completion, and TRL's own ``completion_ids``, ``trainer_state``,
 ``log_extra`` and ``log_metric`` (TRL 1.16, ``GRPOTrainer._calculate_rewards``).
+
+A reward may carry three attributes that TRL does not know and this project asks for where they are there; the decorators
+``checked_by``, ``explained_by`` and ``paying_slots`` set them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from kie_hvqa.data.ledger import Row, Slot
 
@@ -27,7 +30,7 @@ TRAINER_ARGUMENTS = frozenset(
 )
 ROW_COLUMNS = frozenset(Row.__dataclass_fields__) | {"image", "images"}
 
-CHECK = "check_kwargs"  # the attribute that ``checked_by`` sets and ``rewards.spec`` looks for
+CHECK, EXPLAIN, SLOT_PAY = "check_kwargs", "explain_kwargs", "slot_pay"  # what the decorators below set
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -84,15 +87,40 @@ def each(column: Sequence[Any] | None, count: int) -> Sequence[Any]:
     return [None] * count if column is None else column
 
 
+class SlotPay(NamedTuple):
+    """What one answer earned by slot of the printed value (word spaces too), and what of it belongs to no slot; any unit."""
+
+    slots: list[float]
+    rest: float
+
+
 def checked_by(check: Callable[..., Any]) -> Callable[[F], F]:
     """Decorates a reward whose keyword arguments constrain each other.
 
     ``check(**kwargs)`` raises InputError; it is called when the reward is loaded, so that a run stops before its
     first step. Ranges of single arguments need none of this: annotate them (``Annotated[float, Field(gt=0)]``).
     """
+    return _with(CHECK, check)
 
+
+def explained_by(explain: Callable[..., str]) -> Callable[[F], F]:
+    """Decorates a reward that can say what its keyword arguments ask of a reader: ``explain(**kwargs)`` is a sentence, which the
+    preflight prints."""
+    return _with(EXPLAIN, explain)
+
+
+def paying_slots(pay: Callable[..., list[SlotPay | None]]) -> Callable[[F], F]:
+    """Decorates a reward that can be taken apart by slot, so that each slot can have its own baseline in a group.
+
+    ``pay`` is called with the very arguments of the reward and returns a ``SlotPay`` for each completion, or None where it does
+    not apply. All completions about one row have equally many slots. It runs in the trainer's process, not in a sandbox.
+    """
+    return _with(SLOT_PAY, pay)
+
+
+def _with(name: str, value: Callable[..., Any]) -> Callable[[F], F]:
     def decorate(function: F) -> F:
-        setattr(function, CHECK, check)
+        setattr(function, name, value)
         return function
 
     return decorate

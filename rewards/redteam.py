@@ -42,6 +42,21 @@ def attacks(slots: Sequence[Slot], question: str = "<image>What is the surname i
         "all_marks": render(all_marks(slots), tags=True),
         "no_marks": render(Reading(best.final.replace(" ", ""), best.not_clear, best.clear, *_counts(best)), tags=True),
         "spaces_only": " " * 64,
+        "drops_hidden": _final(_without(slots, {"hidden"}), best),
+        "drops_unsure": _final(_without(slots, {"hidden", "partial"}), replace(best, not_clear="", not_clear_number=0)),
+        "glues_words": _final("".join(c for c, s in zip(best.final, slots, strict=False) if s.scored), best),
+        "wrong_lists": render(
+            replace(
+                best,
+                clear=best.not_clear,
+                not_clear=best.clear,
+                clear_number=best.not_clear_number,
+                not_clear_number=best.clear_number,
+            ),
+            tags=True,
+        ),
+        "lists_without_final": _final("", best),
+        "every_second_marked": render(truth([_hide(s, i % 2 > 0) for i, s in enumerate(slots)]), tags=True),
         "spaces_flood": _final(best.final + " " * RUNAWAY, best),
         "guess": render(guessed, tags=True),
         "lucky_guess": render(_assert_all(value), tags=True),
@@ -112,6 +127,12 @@ def _counts(reading: Reading) -> tuple[int | None, int | None]:
 
 def _final(final: str, like: Reading) -> str:
     return render(replace(like, final=final), tags=True)
+
+
+def _without(slots: Sequence[Slot], legibilities: set[str]) -> str:
+    """What is left of the value where these characters are dropped in silence, its words one space apart."""
+    kept = "".join("" if slot.scored and slot.legibility in legibilities else slot.char for slot in slots)
+    return " ".join(kept.split())
 
 
 def _hide(slot: Slot, hide: bool) -> Slot:

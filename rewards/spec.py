@@ -28,7 +28,7 @@ from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
 from kie_hvqa.config import Config, nearest
 from kie_hvqa.errors import InputError
-from rewards.contract import CHECK, ROW_COLUMNS, TRAINER_ARGUMENTS, Rewards
+from rewards.contract import CHECK, EXPLAIN, ROW_COLUMNS, SLOT_PAY, TRAINER_ARGUMENTS, Rewards, SlotPay
 from rewards.locate import SHIPPED, entry_points, resolve
 
 
@@ -68,6 +68,22 @@ class LoadedReward:
 
     def __call__(self, prompts: Sequence[Any], completions: Sequence[Any], **columns: Any) -> Rewards:
         return self.function(prompts=prompts, completions=completions, **{**columns, **self.bound})
+
+    @property
+    def pays_slots(self) -> bool:
+        """Whether it can be taken apart by slot (``rewards.contract.paying_slots``)."""
+        return hasattr(self.function, SLOT_PAY)
+
+    def slot_pay(self, prompts: Sequence[Any], completions: Sequence[Any], **columns: Any) -> list[SlotPay | None]:
+        """What each slot earned, for a reward that ``pays_slots``; weight not applied. Runs in this process."""
+        pay = getattr(self.function, SLOT_PAY)
+        return pay(prompts=prompts, completions=completions, **{**columns, **self.bound})
+
+    @property
+    def explanation(self) -> str:
+        """What its arguments ask of a reader, in a sentence; empty for a reward that does not say."""
+        explain = getattr(self.function, EXPLAIN, None)
+        return "" if explain is None else explain(**self.bound)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_reload, (self.spec, self.base, self.name))

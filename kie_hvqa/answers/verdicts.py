@@ -37,7 +37,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import compress
 from operator import ne
 from typing import Literal
@@ -213,7 +213,7 @@ class Verdicts:
 
     ``outcomes`` has the code of one ``Outcome`` a slot; ``symbols`` what the alignment put there (None: nothing; a space is a
     mark, or a word space); ``added`` the characters over no slot. ``masked`` says that marks of another kind were taken for
-    ours (``kie_hvqa.answers.masks``). The numbers are those of the module's docstring.
+    ours (``kie_hvqa.answers.masks``), and ``reading`` is what was judged, with ours in their place. The numbers are those of the module's docstring.
     """
 
     about: Ledger
@@ -228,6 +228,7 @@ class Verdicts:
     flagged: int = 0
     unflagged: int = 0
     masked: bool = False
+    reading: Reading | None = field(default=None, compare=False)
 
     @property
     def inserted(self) -> int:
@@ -274,7 +275,7 @@ def verdicts(slots: Sequence[Slot] | Ledger, reading: Reading | None, kind: Ques
     resolved = resolve(reading, about.value)
     masked, reading = resolved is not reading, resolved
     if reading.refused:
-        return Verdicts(about, about.marked, MARK * len(about.kinds), refused=True, masked=masked)
+        return Verdicts(about, about.marked, MARK * len(about.kinds), refused=True, masked=masked, reading=reading)
     final, value = reading.final, about.value
     found = align(about.slots, final, value)
     added, surplus, glued = found.added, 0, 0
@@ -293,7 +294,7 @@ def verdicts(slots: Sequence[Slot] | Ledger, reading: Reading | None, kind: Ques
         flagged = _shared(about, outcomes, "R", reading.not_clear)
         unflagged = _shared(about, outcomes, "r", reading.clear)
     return Verdicts(
-        about, outcomes, found.symbols, True, False, added, surplus, glued, listed, flagged, unflagged, masked
+        about, outcomes, found.symbols, True, False, added, surplus, glued, listed, flagged, unflagged, masked, reading
     )
 
 

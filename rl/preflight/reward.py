@@ -11,7 +11,7 @@ from rewards.spec import LoadedReward
 
 
 def checked_reward(reward: LoadedReward, base: Path, deadline_s: float) -> str:
-    """What ``reward`` pays an honest reading. Raises InputError where it breaks the contract."""
+    """What ``reward`` pays an honest reading, and what its arguments really ask. Raises InputError where it breaks the contract."""
     report = check(reward, base=base, deadline_s=deadline_s)
     if not report.ok:
         raise InputError(
@@ -24,4 +24,5 @@ def checked_reward(reward: LoadedReward, base: Path, deadline_s: float) -> str:
         f"pays an honest reading {min(honest):.2f} to {max(honest):.2f}" if honest else "applies to no golden question"
     )
     warned = f", {len(report.warnings)} warning(s)" if report.warnings else ""
-    return f"{reward.name} x {reward.weight:g} {pays}, {report.microseconds or 0:.0f} µs a completion{warned}"
+    asks = f"; {reward.explanation}" if reward.explanation else ""
+    return f"{reward.name} x {reward.weight:g} {pays}, {report.microseconds or 0:.0f} µs a completion{warned}{asks}"

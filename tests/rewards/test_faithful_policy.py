@@ -16,9 +16,13 @@ from kie_hvqa.answers.answer import MARK, Reading, parse, render, truth
 from kie_hvqa.answers.verdicts import Counts, verdicts
 from kie_hvqa.data.ledger import Slot, kind_of
 from kie_hvqa.errors import InputError
-from rewards.faithful import Prices, faithful, pay, risen, score
+from rewards.faithful import faithful, risen, score
 from rewards.golden import make_slots
+from rewards.prices import Prices, bar, bars, pay
+from rewards.spec import RewardSpec, load_reward
+from tests.kie_hvqa import pieces
 
+PAGE = Path(__file__).parents[2] / "docs" / "rewards.md"
 VALUE = "abcd"
 WRONG = "#"  # nowhere in VALUE, so that no alignment can turn it into something else
 
@@ -54,7 +58,7 @@ def expected(
     value: Callable[[float, Counts], float] = lambda reward, counts: reward,
 ) -> float:
     """The mean ``value`` (the reward) over every possible world of asserting where ``policy`` says True, marking where
-    False and leaving out where None."""
+    False and leaving out where None. A character stands in the list that is likelier the right one."""
     total = 0.0
     for world in itertools.product(*(belief.worlds() for belief in beliefs)):
         chance = 1.0
@@ -65,9 +69,10 @@ def expected(
             (slot.char if is_right else WRONG) if asserts else "" if asserts is None else " "
             for slot, (_, is_right, _), asserts in zip(slots, world, policy, strict=True)
         ]
-        final = "".join(symbols)
-        chars = final.replace(" ", "")
-        total += chance * value(*score(Reading(final, clear=chars), slots, prices))
+        lists = ["", ""]
+        for symbol, belief in zip(symbols, beliefs, strict=True):
+            lists[belief.clear >= belief.partial] += symbol.strip()
+        total += chance * value(*score(Reading("".join(symbols), *lists), slots, prices))
     return total
 
 
@@ -89,8 +94,7 @@ def test_partial_slots_are_asserted_exactly_above_the_confidence_target(target, 
 def test_the_over_refusal_price_lowers_the_bar_on_clear_slots(target, price, margin):
     bar = target - (1.0 - target) * price
     beliefs = [known("c", bar + margin), known("p", 1.0)]
-    prices = Prices.of(target, over_refusal=price, omission=0.0)
-    assert best_policy(beliefs, prices) == (margin > 0, True)
+    assert best_policy(beliefs, Prices.of(target, over_refusal=price)) == (margin > 0, True)
 
 
 @pytest.mark.parametrize("target", [0.5, 0.8, 0.95])
@@ -108,35 +112,59 @@ shares = st.tuples(*[st.integers(0, 10)] * 3).filter(any).map(lambda s: [x / sum
 beliefs = st.builds(lambda s, r: Belief(*s, right=r), shares, st.integers(0, 20).map(lambda n: n / 20))
 
 
+def bar_of(belief: Belief, prices: Prices, **field: float) -> float:
+    return bar(prices, clear=belief.clear, partial=belief.partial, hidden=belief.hidden, **field)  # type: ignore[arg-type]
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(beliefs, min_size=1, max_size=2),
     st.sampled_from([0.4, 0.5, 0.8, 0.95]),
     st.sampled_from([0.0, 0.5, 1.0]),
     st.sampled_from([0.0, 0.3, 0.5]),
+    st.sampled_from([0.0, 0.3]),
 )
-def test_under_doubt_of_legibility_the_documented_bar_is_the_best_policy(beliefs, target, hidden_mark, over_refusal):
-    prices = Prices.of(target, hidden_mark=hidden_mark, over_refusal=over_refusal, omission=0.0)
+def test_under_doubt_of_legibility_the_documented_bar_is_the_best_policy(
+    beliefs, target, hidden_mark, over_refusal, wrong_list
+):
+    prices = Prices.of(target, hidden_mark=hidden_mark, over_refusal=over_refusal, wrong_list=wrong_list)
     wanted = []
     for belief in beliefs:
         chance = (1.0 - belief.hidden) * belief.right
-        bar = target + (1.0 - target) * (belief.hidden * hidden_mark - belief.clear * over_refusal)
-        assume(abs(chance - bar) > 1e-6)
-        wanted.append(chance > bar)
+        if not wrong_list:  # as the docstring has it without an outcome to pay
+            documented = target + (1.0 - target) * (belief.hidden * hidden_mark - belief.clear * over_refusal)
+            assert bar_of(belief, prices) == pytest.approx(documented)
+        assume(abs(chance - bar_of(belief, prices)) > 1e-6)
+        wanted.append(chance > bar_of(belief, prices))
     assert best_policy(beliefs, prices) == tuple(wanted)
 
 
 @pytest.mark.parametrize("weight", [0.5, 2.0])
 @pytest.mark.parametrize("margin", [-0.01, 0.01])
-def test_the_outcome_weight_moves_both_bars_as_documented(weight, margin):
+@pytest.mark.parametrize(("clear", "partial"), [(0.0, 1.0), (1.0, 0.0), (0.8, 0.0), (0.3, 0.5)])
+def test_the_outcome_weight_moves_the_bars_as_documented(weight, margin, clear, partial):
+    """The other slot is clear, and right with chance 0.9: so is then the rest of the field."""
     prices = Prices.of(0.8, outcome_weight=weight)
-    rest, n = 0.9, 2  # one other slot, clear, right with this chance
-    w, c = prices.wrong, prices.over_refusal
-    partial = (w / n + weight * rest) / ((1 + w) / n + weight * rest)
-    clear = (w - c) / (1 + w + n * weight * rest)
-    assert partial > 0.8 and clear < 0.7
-    assert best_policy([known("p", partial + margin), known("c", rest)], prices) == (margin > 0, True)
-    assert best_policy([known("c", clear + margin), known("c", rest)], prices) == (margin > 0, True)
+    belief = Belief(clear, partial, 1.0 - clear - partial, 1.0)
+    threshold = bar_of(belief, prices, slots=2, rest=0.9)
+    doubtful = replace(belief, right=(threshold + margin) / (clear + partial))
+    assert best_policy([doubtful, known("c", 0.9)], prices) == (margin > 0, True)
+
+
+def test_the_effective_bars_are_those_of_the_shipped_recipes():
+    """What t = 0.5 really asks for where the whole answer is paid as well."""
+    even = bars(Prices.of(0.5, outcome_weight=1.0))
+    assert even["partial"] == pytest.approx(0.89, abs=0.005) and even["clear"] == pytest.approx(0.05, abs=0.005)
+    assert bars(Prices.of(0.5))["partial"] == 0.5
+    told = load_reward(RewardSpec(function="faithful", kwargs={"confidence_target": 0.5, "outcome_weight": 1.0}))
+    assert "partial 0.89; clear 0.05;" in told.explanation and "8 slots" in told.explanation
+
+
+def test_the_effective_bars_on_the_page():
+    table = PAGE.read_text(encoding="utf-8").partition("| the slot is | t = 0.5, v = 0 |")[2]
+    lines = [line.strip("| ").split(" | ") for line in table.splitlines()[2:5]]
+    prices = [Prices.of(t, outcome_weight=v) for t in (0.5, 0.8) for v in (0.0, 1.0)]
+    assert lines == [[name, *(f"{bars(each)[name]:.2f}" for each in prices)] for name in bars(prices[0])]
 
 
 def hallucination_free(policy: Sequence[bool], beliefs: Sequence[Belief]) -> float:
@@ -148,10 +176,10 @@ evens = st.tuples(st.integers(0, 10), st.integers(0, 20)).map(lambda s: Belief(1
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(evens, min_size=1, max_size=2), st.sampled_from([0.4, 0.5, 0.8, 0.95]), st.sampled_from([None, 0.0]))
-def test_the_prices_of_hallucination_free_accuracy_have_its_best_policy_at_every_target(beliefs, target, omission):
+@given(st.lists(evens, min_size=1, max_size=2), st.sampled_from([0.4, 0.5, 0.8, 0.95]))
+def test_the_prices_of_hallucination_free_accuracy_have_its_best_policy_at_every_target(beliefs, target):
     """h = 1 and c = w, on fields without partial slots: assert exactly when P > q_h, whatever t is."""
-    prices = Prices.of(target, over_refusal=Prices.of(target).wrong, omission=omission)
+    prices = Prices.of(target, over_refusal=Prices.of(target).wrong)
     chances = [((1.0 - belief.hidden) * belief.right, belief.hidden) for belief in beliefs]
     # At certainty of failure nothing distinguishes the policies: the product is 0 either way.
     assume(all(abs(read - hidden) > 1e-6 and max(read, hidden) > 0 for read, hidden in chances))
@@ -164,7 +192,7 @@ def test_the_prices_of_hallucination_free_accuracy_have_its_best_policy_at_every
 @settings(max_examples=60, deadline=None)
 @given(st.lists(beliefs, min_size=1, max_size=2), st.sampled_from([0.4, 0.5, 0.8, 0.95]))
 def test_under_the_prices_of_hallucination_free_accuracy_the_target_decides_partial_slots_alone(beliefs, target):
-    prices = Prices.of(target, over_refusal=Prices.of(target).wrong)
+    prices = Prices.of(target, over_refusal=Prices.of(target).wrong, wrong_list=0.0)
     chances = [((1.0 - belief.hidden) * belief.right, belief.hidden + target * belief.partial) for belief in beliefs]
     assume(all(abs(chance - bar) > 1e-6 for chance, bar in chances))
     assert best_policy(beliefs, prices) == tuple(chance > bar for chance, bar in chances)
@@ -172,11 +200,12 @@ def test_under_the_prices_of_hallucination_free_accuracy_the_target_decides_part
 
 @pytest.mark.parametrize("target", [0.5, 0.8])
 @pytest.mark.parametrize("even", [False, True])
-def test_leaving_out_is_never_best_even_where_it_costs_more_than_a_mistake(target, even):
+def test_silence_is_never_best(target, even):
     """Over every way to assert, mark or leave out three slots, for readers of each kind of doubt."""
-    wrong = Prices.of(target).wrong
-    prices = Prices.of(target, over_refusal=wrong if even else None, omission=2 * wrong)
-    kinds = [known("c", 0.0), known("c", 0.9), known("p", 0.3), known("h", 0.5), Belief(0.5, 0.0, 0.5, 0.5)]
+    prices = Prices.of(target, over_refusal=Prices.of(target).wrong if even else None)
+    kinds = [known("c", 0.9), known("p", 0.3), known("h", 0.5), Belief(0.5, 0.0, 0.5, 0.5)]
+    if not even:  # there a mark on a clear slot that cannot be read costs as much as silence
+        kinds.append(known("c", 0.0))
     for three in itertools.combinations(kinds, 3):
         earned = {
             actions: expected(actions, three, prices) for actions in itertools.product((False, True, None), repeat=3)
@@ -188,6 +217,49 @@ def test_leaving_out_is_never_best_even_where_it_costs_more_than_a_mistake(targe
         assert max(left_out) < best
 
 
+@pytest.mark.parametrize("target", [0.3, 0.5, 0.8, 0.95])
+def test_a_mark_that_becomes_silence_never_gains(target):
+    """Over every legibility, and over the dearest over-refusal that is allowed."""
+    prices = Prices.of(target, over_refusal=Prices.of(target).wrong)
+    for legibility in ("clear", "partial", "hidden", "derivable"):
+        marked, silent = (Counts.of(**{f"{legibility}_{said}": 1, "clear_right": 1}) for said in ("marked", "dropped"))
+        assert pay(silent, prices) <= pay(marked, prices)
+
+
+said = st.sampled_from(["right", "mark", "mark", "silence"])
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.data(), st.text("ccphd", min_size=1, max_size=12), st.sampled_from([0.5, 0.95]), st.sampled_from([0.0, 1.0]))
+def test_in_whole_answers_neither(data, legibility, target, weight):
+    value = "abcdefghijkl"[: len(legibility)]
+    prices = Prices.of(target, outcome_weight=weight)
+    field = pieces.slots(value, legibility)
+    says = data.draw(st.lists(said, min_size=len(value), max_size=len(value)))
+    marks = [place for place, one in enumerate(says) if one == "mark"]
+    assume(marks)
+
+    def earned() -> tuple[float, bool]:
+        become = {"mark": " ", "silence": ""}
+        reading = Reading("".join(become.get(one, char) for char, one in zip(value, says, strict=True)))
+        return score(reading, field, prices)[0], reading.refused
+
+    before, refused = earned()
+    says[data.draw(st.sampled_from(marks))] = "silence"
+    after, all_silent = earned()
+    assert after <= before + 1e-12 or (all_silent and not refused)  # no character at all is a mark on every slot
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.data())
+def test_the_order_of_a_list_is_paid_nothing(data):
+    slots = data.draw(pieces.ledgers("abca "))
+    final, clear, not_clear = (data.draw(st.text("abc", max_size=8)) for _ in range(3))
+    mixed = ["".join(data.draw(st.permutations(listed))) for listed in (clear, not_clear)]
+    prices = Prices.of(0.5, outcome_weight=1.0)
+    assert score(Reading(final, not_clear, clear), slots, prices) == score(Reading(final, *mixed[::-1]), slots, prices)
+
+
 def test_above_the_bound_a_character_that_is_certainly_wrong_would_beat_a_mark():
     """Why ``Prices.of`` refuses an over-refusal price above w: shown on a price list made without it."""
     beliefs = [known("c", 0.0), known("p", 1.0)]
@@ -197,7 +269,6 @@ def test_above_the_bound_a_character_that_is_certainly_wrong_would_beat_a_mark()
     assert best_policy(beliefs, replace(even, over_refusal=0.9)) == (False, True)
 
 
-PAGE = Path(__file__).parents[2] / "docs" / "rewards.md"
 ROWS = {
     "partial": lambda right: known("p", right),
     "clear": lambda right: known("c", right),
@@ -209,34 +280,34 @@ def test_the_bars_on_the_page_are_where_the_best_policy_changes():
     table = PAGE.read_text(encoding="utf-8").partition("| the slot is known to be |")[2]
     lines = [line.strip("| ").split(" | ") for line in table.splitlines()[2:7]]
     assert [line[0].partition(" (")[0] for line in lines] == [*ROWS, *list(ROWS)[1:]]
-    for name, _, *bars in lines:
+    for name, _, *told in lines:
         row, _, which = name.partition(" (")
-        for target, bar in zip((0.5, 0.8, 0.95), map(float, bars), strict=True):
+        for target, threshold in zip((0.5, 0.8, 0.95), map(float, told), strict=True):
             even = Prices.of(target).wrong if which == "c = w)" else None
-            for right in (bar - 0.005, bar + 0.005):
+            for right in (threshold - 0.005, threshold + 0.005):
                 if 0.0 <= right <= (0.8 if "five" in row else 1.0):
                     beliefs = [ROWS[row](right), known("p", 1.0)]
                     prices = Prices.of(target, over_refusal=even)
-                    assert best_policy(beliefs, prices) == (right > bar, True), (name, target, right)
+                    assert best_policy(beliefs, prices) == (right > threshold, True), (name, target, right)
 
 
-def test_a_mark_always_beats_leaving_out():
+def test_what_a_mark_saves_beside_silence():
     prices = Prices.of(0.8)
-    for letter in "cph":
+    saves = {"c": prices.wrong - prices.over_refusal, "p": prices.wrong, "h": prices.wrong + prices.hidden_mark}
+    for letter, saved in saves.items():
         slots = make_slots("abcd", "ccc" + letter)
-        marked = score(Reading("abc ", clear="abc"), slots, prices)[0]
-        left_out = score(Reading("abc", clear="abc"), slots, prices)[0]
-        assert marked - left_out == pytest.approx(prices.omission / 4)
+        marked, left_out = (score(Reading(final, clear="abc"), slots, prices)[0] for final in ("abc ", "abc"))
+        assert marked - left_out == pytest.approx(saved / 4)
 
 
 def test_the_price_list_of_the_documentation():
     prices = Prices.of(0.8)
     assert (prices.wrong, prices.hidden_mark) == (pytest.approx(4.0), 1.0)
-    assert (prices.over_refusal, prices.omission, prices.surplus) == (0.5, 0.25, 0.5)
+    assert (prices.over_refusal, prices.surplus, prices.wrong_list) == (0.5, 0.5, 0.3)
     slots = make_slots("Smith", "cchch")
     readings = {
         "Sm t ": 1.0,  # the official record
-        "Sm t": (3 + 1 + 0.75) / 5,  # the last hidden one left out
+        "Sm t": (3 + 1 - 4) / 5,  # the last hidden one left out
         "Smit ": (3 + 1 - 4) / 5,  # lucky, but invented
         "S  t ": (2 + 2 - 0.5) / 5,
         "Sn t ": (2 + 2 - 4) / 5,
@@ -248,12 +319,23 @@ def test_the_price_list_of_the_documentation():
     for final, reward in readings.items():
         reading = Reading(final, clear=final.replace(" ", ""))
         assert score(reading, slots, prices)[0] == pytest.approx(reward), final
+    assert score(Reading("Sm t ", "Smt"), slots, prices)[0] == pytest.approx((3 * 0.7 + 2) / 5)  # the other list
+    assert score(Reading("Sm t "), slots, prices)[0] == pytest.approx((3 * 0.7 + 2) / 5)  # or none
+    words = make_slots("Al By", "cc-cc")
+    assert score(Reading("AlBy", clear="AlBy"), words, prices)[0] == pytest.approx((4 - 4) / 4)
+    assert score(Reading("Al  By", clear="AlBy"), words, prices)[0] == pytest.approx((4 - 0.5) / 4)
     assert score(None, slots, prices)[0] == prices.low == pytest.approx(-4.0)
+
+
+def test_derivable_slots_are_never_due_and_never_invented():
+    slots = pieces.slots("abcd", "cccd")
+    earned = [score(Reading(final, clear="abc"), slots, Prices.of(0.5))[0] for final in ("abcd", "abc ", "abc#", "abc")]
+    assert earned == pytest.approx([1.0, 1.0, 2 / 3, 2 / 3])
 
 
 def test_low_targets_keep_their_prices_below_a_mistake_and_wrong_ones_are_refused():
     prices = Prices.of(0.2)
-    assert prices.over_refusal + prices.omission < prices.wrong == pytest.approx(0.25)
+    assert prices.over_refusal < prices.wrong == pytest.approx(0.25)
     with pytest.raises(InputError, match="guessing would beat a mark"):
         Prices.of(0.2, over_refusal=0.5)
     with pytest.raises(InputError, match="surplus: a price is not negative"):
@@ -280,7 +362,7 @@ def test_characters_that_only_the_lists_hold_are_paid_for():
     honest = truth(slots)
     hiding = Reading(honest.final, not_clear="ih", clear="Smt")
     assert score(honest, slots, prices)[1]["listed"] == 0 and score(hiding, slots, prices)[1]["listed"] == 2
-    assert score(hiding, slots, prices)[0] == pytest.approx(1.0 - 2 * prices.surplus / 5)
+    assert score(hiding, slots, prices)[0] == pytest.approx(1.0 - 2 * prices.wrong / 5)
 
 
 def test_long_fields_do_not_drown_short_ones():

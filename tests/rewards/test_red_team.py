@@ -12,9 +12,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from kie_hvqa.answers.answer import Reading, parse, render, truth
+from kie_hvqa.answers.verdicts import verdicts
 from kie_hvqa.data.ledger import Slot, kind_of
 from rewards.contract import Rewards
-from rewards.faithful import Prices
 from rewards.golden import (
     ALL_MARKS,
     GARBAGE,
@@ -30,6 +30,7 @@ from rewards.golden import (
     wrong_for,
 )
 from rewards.locate import SHIPPED
+from rewards.prices import Prices
 from rewards.redteam import attacks, runaways
 from rewards.spec import LoadedReward, RewardSpec, load_reward
 
@@ -109,7 +110,8 @@ def test_marks_beat_guessing_exactly_where_enough_is_hidden(value, random, targe
     earned = scores(reward_of("faithful", confidence_target=target), golden, list(said.values()))
     rewards = dict(zip(said, earned, strict=True))
     prices = Prices.of(target)
-    gain = hidden * (prices.hidden_mark + prices.wrong) - clear * (1 + prices.over_refusal) - partial
+    gain = hidden * (prices.hidden_mark + prices.wrong) - clear * (1 + prices.over_refusal)
+    gain -= partial * (1 - prices.wrong_list)  # the guesser has everything in the clear list
     assert rewards[ALL_MARKS] - rewards[GUESS] == pytest.approx(gain / len(value))
     assert rewards[HONEST] == 1.0 > max(rewards[ALL_MARKS], rewards[GUESS])
     assert rewards[GARBAGE] < min(rewards[ALL_MARKS], rewards[GUESS])
@@ -135,9 +137,57 @@ def test_faithful_pays_attacks_strictly_less_unless_they_are_the_honest_reading(
     golden = GOLDENS[name]
     honest = parse(golden.answers[HONEST]).reading
     attempted = {k: t for k, t in attacks(golden.slots).items() if parse(t).reading != honest}
+    if not touched("glues_words", golden.slots, attempted.get("glues_words", "")):
+        attempted.pop("glues_words", None)  # every word space lies in a gap that is signalled: nothing is glued
     assert len(attempted) > 25
     earned = scores(reward_of("faithful"), golden, list(attempted.values()))
     assert max(r for r in earned if r is not None) < 1.0
+
+
+CLEARLY = {  # attack: the share of the scored slots that it must touch, to cost a tenth of the range
+    "drops_hidden": 0.1, "drops_unsure": 0.2, "glues_words": 0.3, "wrong_lists": 1.0, "lists_without_final": 0.1,
+    "every_second_marked": 0.4,
+}  # fmt: skip
+
+
+def touched(attack: str, slots: tuple[Slot, ...], text: str) -> int:
+    if attack == "glues_words":  # a space beside a hidden character is a mark as well
+        return verdicts(slots, parse(text).reading).glued
+    if attack in ("wrong_lists", "lists_without_final"):
+        return sum(slot.scored and slot.legibility != "hidden" for slot in slots)
+    if attack == "every_second_marked":
+        return sum(slot.scored and slot.legibility != "hidden" for slot in slots[1::2])
+    return sum(
+        slot.legibility == "hidden" or (attack == "drops_unsure" and slot.legibility == "partial") for slot in slots
+    )
+
+
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+@pytest.mark.parametrize("attack", CLEARLY)
+def test_silence_and_lists_earn_clearly_less_than_the_honest_reading(attack, weight):
+    """A tenth of the range less, at the target of the recipes, wherever it touches enough of the field."""
+    rng = np.random.default_rng(7)
+    reward = reward_of("faithful", confidence_target=0.5, outcome_weight=weight)
+    tried = 0
+    for index in range(300):
+        value = "".join(rng.choice(list("ABCDEFGHJKLMNPRSTUVWXYZ0123456789"), size=12, replace=False))
+        if attack == "glues_words":
+            value = " ".join(value[:5])
+        chances = [0.0, 0.5, 0.5] if attack == "wrong_lists" else [0.08 * (index % 6), 0.08 * (index % 6), 1.0]
+        chances[2] = 1.0 - chances[0] - chances[1]
+        letters = ["-" if char == " " else rng.choice(list("hpc"), p=chances) for char in value]
+        slots = make_slots(value, "".join(letters))
+        said = attacks(slots).get(attack)
+        if said is None or touched(attack, slots, said) < CLEARLY[attack] * sum(slot.scored for slot in slots):
+            continue
+        if "drops" in attack and (reading := parse(said).reading) is not None and reading.refused:
+            continue  # nothing was legible: silence is the refusal, which is right
+        tried += 1
+        golden = Golden("drawn", slots, kind_of(slots), {})
+        honest, earned = scores(reward, golden, [render(truth(slots), tags=True), said])
+        assert honest is not None and earned is not None
+        assert honest - earned >= 0.1 * (2.0 + weight) - 1e-9, ("".join(letters), said)
+    assert tried > 50
 
 
 @pytest.mark.parametrize("name", ["smith", "long"])

@@ -11,6 +11,7 @@ from kie_hvqa.answers.answer import Reading, parse, render, truth
 from kie_hvqa.data.ledger import Slot
 from rewards.absent import absent
 from rewards.draft_leak import MAX_THINK, draft_leak, leaked
+from rewards.faithful import faithful
 from rewards.format import format, well_formed
 from rewards.golden import make_slots
 from rewards.length import length, overlong
@@ -42,6 +43,27 @@ def column(slots: tuple[Slot, ...]) -> list[dict[str, Any]]:
 def test_format_gradations(text: str, score: float):
     assert format([None], [text]) == [pytest.approx(score)]
     assert well_formed(parse(text)) == pytest.approx(score)
+
+
+def test_an_explicit_mark_is_no_repair():
+    explicit = render(replace(HONEST, final="Sm\u25aft\u25af"), tags=True)
+    assert parse(explicit).repairs == ("explicit marks",) and well_formed(parse(explicit)) == 1.0
+
+
+def test_form_multiplies_what_faithful_pays_above_its_minimum():
+    """It breaks no tie at the floor, where an addend would pay for the best written invention."""
+
+    def paid(text: str, slots: Any = SMITH, **kwargs: Any) -> float:
+        (reward,) = faithful([None], [text], slots=[column(slots)], confidence_target=0.5, **kwargs)
+        return reward
+
+    honest, untagged = render(HONEST, tags=True), render(HONEST)
+    assert paid(honest) == 1.0 and paid(untagged) == -1.0 + 2.0 * (1 - 0.5 * 0.25)
+    assert (
+        paid(untagged, outcome_weight=1.0) == -1.0 + 3.0 * (1 - 0.5 * 0.25) and paid(untagged, format_weight=0.0) == 1.0
+    )
+    invented = Reading("Quark", clear="Quark", clear_number=5, not_clear_number=0)
+    assert paid(render(invented, tags=True)) == paid(render(invented)) == paid("no answer") == -1.0
 
 
 def test_format_does_not_know_the_truth():
