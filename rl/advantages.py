@@ -13,26 +13,28 @@ the token that decides this one. Answers that cannot be taken apart keep the who
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 
 from kie_hvqa.answers.answer import parse
-from kie_hvqa.answers.verdicts import OUTCOMES, Counts, Ledger, verdicts
-from rewards.contract import ledger
+from kie_hvqa.answers.verdicts import Ledger
+from rewards.derived import ledger_of
+from rewards.spec import LoadedReward
 from rl.credit.deciding import deciding
-from rl.credit.token_text import token_text
+from rl.credit.token_text import TokenText, token_text
 
 _SMALL = 1e-4  # TRL's own, added to a deviation before something is divided by it
 
 
 @dataclass(frozen=True)
 class SlotCredit:
-    """``prices`` gives the price of each outcome at a step of the optimiser: a reward's target may rise."""
+    """``rewards`` are those of the run that can be taken apart by slot (``rewards.contract.paying_slots``)."""
 
-    prices: Callable[[int], dict[str, float]]
+    rewards: Sequence[LoadedReward]
     scale: str = "group"
 
     def by_token(
@@ -44,19 +46,24 @@ class SlotCredit:
         group: int,
         step: int,
     ) -> torch.Tensor:
-        """``token_advantages`` at ``step``."""
-        return token_advantages(whole, rows, ids, tokenizer, self.prices(step), group=group, scale=self.scale)
+        """``token_advantages`` at ``step`` of the optimiser: prices may rise."""
+        texts = [token_text(tokenizer, tokens) for tokens in ids]
+        pays = self._pays(rows, [each.text for each in texts], step)
+        return token_advantages(whole, rows, texts, pays, group=group, scale=self.scale)
 
-
-def slot_pays(outcomes: str, prices: dict[str, float]) -> list[float]:
-    """What each slot earned: ``outcomes`` are the codes of ``kie_hvqa.answers.verdicts``, ``prices`` one for each code."""
-    return [prices.get(code, 0.0) for code in outcomes]
-
-
-def slot_prices(pay: Callable[[Counts], float]) -> dict[str, float]:
-    """The price of each outcome, from what ``pay`` gives a field of that one slot."""
-    cells = [outcome for outcome in OUTCOMES if outcome.legibility in ("clear", "partial", "hidden")]
-    return {outcome.code: pay(Counts.of(**{outcome.name: 1})) for outcome in cells}
+    def _pays(self, rows: Sequence[dict[str, Any]], texts: list[str], step: int) -> list[list[float] | None]:
+        """By completion, what each slot earned by all rewards together, weights applied; None where none applies."""
+        names = ("slots", "question_kind", "answer")
+        columns: dict[str, Any] = {name: [row.get(name) for row in rows] for name in names}
+        state = SimpleNamespace(global_step=step)
+        together: list[list[float] | None] = [None] * len(texts)
+        for reward in self.rewards:
+            found = reward.slot_pay([row.get("prompt") for row in rows], texts, trainer_state=state, **columns)
+            for place, one in enumerate(found):
+                if one is not None:
+                    before = together[place] or [0.0] * len(one.slots)
+                    together[place] = [sum_ + reward.weight * pay for sum_, pay in zip(before, one.slots, strict=True)]
+        return together
 
 
 def slot_advantages(pays: torch.Tensor, scale: str = "group") -> torch.Tensor:
@@ -79,9 +86,8 @@ def slot_advantages(pays: torch.Tensor, scale: str = "group") -> torch.Tensor:
 def token_advantages(
     whole: torch.Tensor,
     rows: Sequence[dict[str, Any]],
-    ids: Sequence[Sequence[int]],
-    tokenizer: Any,
-    prices: dict[str, float],
+    texts: Sequence[TokenText],
+    pays: Sequence[list[float] | None],
     *,
     group: int,
     scale: str = "group",
@@ -89,26 +95,25 @@ def token_advantages(
     """Advantages by token, float [B, T] with T the longest completion's tokens, 0 behind the end of each.
 
     ``whole`` [B] are the answers' own, ``rows`` the dataset's (neighbours ``group`` by ``group`` are completions of one),
-    ``ids`` the completions' tokens. An answer that no reward applied to (0 in ``whole`` and no ledger) keeps its 0.
+    ``texts`` the completions by token, ``pays`` what each slot earned. An answer that no reward applied to (0 in ``whole`` and no
+    pay) keeps its 0.
     """
-    result = whole.new_zeros(len(ids), max(map(len, ids), default=0))
-    for index, tokens in enumerate(ids):
-        result[index, : len(tokens)] = whole[index]
-    for start in range(0, len(ids), group):
-        slots = ledger(rows[start].get("slots"))
-        if not slots:
+    lengths = [len(each.ranges) for each in texts]
+    result = whole.new_zeros(len(texts), max(lengths, default=0))
+    for index, length in enumerate(lengths):
+        result[index, :length] = whole[index]
+    for start in range(0, len(texts), group):
+        row, own = rows[start], range(start, start + group)
+        slots = ledger_of(row.get("slots"), row.get("answer"))
+        if not slots or pays[start] is None:
             continue
-        about = Ledger.of(slots, rows[start].get("question_kind"))
-        texts = [token_text(tokenizer, tokens) for tokens in ids[start : start + group]]
-        parsed = [parse(each.text) for each in texts]
-        pays = [
-            slot_pays(verdicts(about, one.reading).outcomes, prices)
-            if one.reading is not None
-            else [float("nan")] * len(slots)
-            for one in parsed
-        ]
-        shares = slot_advantages(torch.tensor(pays, dtype=whole.dtype), scale).to(whole.device)
-        for place, (each, one) in enumerate(zip(texts, parsed, strict=True)):
+        about = Ledger.of(slots, None if row.get("slots") is None else row.get("question_kind"))
+        parsed = [parse(texts[index].text) for index in own]
+        unread = [float("nan")] * len(slots)
+        paid = [unread if one.reading is None else pays[index] for index, one in zip(own, parsed, strict=True)]
+        shares = slot_advantages(torch.tensor(paid, dtype=whole.dtype), scale).to(whole.device)
+        for place, one in enumerate(parsed):
+            each = texts[start + place]
             decided = deciding(each.text, one, about)
             if decided is None:
                 continue

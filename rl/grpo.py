@@ -5,8 +5,7 @@ Run: kie-hvqa grpo --config configs/grpo/tiny.yaml [key=value …], or ./launch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,9 @@ from trl import GRPOConfig, GRPOTrainer
 
 from kie_hvqa.config import load
 from kie_hvqa.errors import InputError
-from rewards.faithful import Prices, pay, risen
 from rewards.sandbox import Sandbox
 from rewards.spec import load_rewards
-from rl.advantages import SlotCredit, slot_prices
+from rl.advantages import SlotCredit
 from rl.callbacks.completion_table import CompletionTable
 from rl.callbacks.evaluation import Evaluation
 from rl.callbacks.reward_counters import RewardCounters
@@ -64,7 +62,7 @@ def arguments_of(
     )
     check_sampling(arguments, file)
     if recipe.advantages.credit == "slot":
-        check_credit(recipe, arguments, file)
+        check_credit(rewards, arguments, file)
     return arguments
 
 
@@ -118,11 +116,11 @@ def _common(
     }
 
 
-def check_credit(recipe: GrpoRecipe, arguments: GRPOConfig, file: str | Path) -> None:
+def check_credit(rewards: Sequence[Any], arguments: GRPOConfig, file: str | Path) -> None:
     """Raises InputError where a slot's advantage would be none."""
-    if not any(is_faithful(spec.function) for spec in recipe.rewards):
+    if not any(reward.pays_slots for reward in rewards):
         raise InputError(
-            "only the reward `faithful` has a price for each slot",
+            "no reward of the recipe can be taken apart by slot",
             file=file,
             field="advantages.credit",
             remedy="Add rewards.faithful:faithful, or set it to answer.",
@@ -143,28 +141,11 @@ def check_credit(recipe: GrpoRecipe, arguments: GRPOConfig, file: str | Path) ->
         )
 
 
-def is_faithful(function: str) -> bool:
-    return function in ("faithful", "rewards.faithful:faithful")
-
-
 def slot_credit(recipe: GrpoRecipe, rewards: Sequence[Any]) -> SlotCredit | None:
-    """Credit by slot at the prices of the recipe's `faithful`; None where the whole answer shares its pay."""
+    """Credit by slot for the rewards that give it; None where the whole answer shares its pay."""
     if recipe.advantages.credit == "answer":
         return None
-    chosen = next(reward for reward in rewards if is_faithful(reward.spec.function))
-    return SlotCredit(partial(prices_at, chosen.spec.kwargs), recipe.advantages.scale)
-
-
-def prices_at(kwargs: Mapping[str, Any], step: int) -> dict[str, float]:
-    """What `faithful` with ``kwargs`` pays for each outcome of a slot at ``step``."""
-    prices = dict(kwargs)
-    prices.pop("outcome_weight", None)
-    target, rise = prices.pop("confidence_target", 0.8), prices.pop("rise_steps", 0)
-    now = risen(target, step, rise)
-    if now < target and prices.get("over_refusal") is not None:
-        prices["over_refusal"] = min(prices["over_refusal"], now / (1.0 - now))
-    listed = Prices.of(now, **prices)
-    return slot_prices(lambda counts: pay(counts, listed))
+    return SlotCredit([reward for reward in rewards if reward.pays_slots], recipe.advantages.scale)
 
 
 def tower_service(recipe: GrpoRecipe, checkpoint: Checkpoint) -> TowerService | None:

@@ -15,12 +15,11 @@ from kie_hvqa.answers.verdicts import Ledger
 from kie_hvqa.data.files import read_json
 from kie_hvqa.data.ledger import Slot
 from kie_hvqa.errors import InputError
-from rewards.faithful import Prices, pay
+from rewards.spec import RewardSpec, load_reward
 from rl import grpo
-from rl.advantages import slot_advantages, slot_prices, token_advantages
+from rl.advantages import SlotCredit, slot_advantages
 from rl.credit.deciding import deciding
 from rl.credit.token_text import token_text
-from rl.grpo import prices_at
 from rl.tiny.tokenizer import build_tokenizer
 
 KIND = {"c": "clear", "p": "partial", "h": "hidden"}
@@ -156,9 +155,10 @@ def test_a_row_that_could_not_be_read_moves_no_baseline():
     assert slot_advantages(pays, "none").flatten().tolist() == [1.0, -1.0, 0.0]
 
 
-def test_prices_of_outcomes_are_those_of_the_reward():
-    prices = slot_prices(lambda counts: pay(counts, Prices.of(0.5)))
-    assert (prices["r"], prices["w"], prices["m"], prices["i"]) == (1.0, -1.0, 1.0, -1.0) and prices["x"] < 0
+def _credit(scale: str, **kwargs: object) -> SlotCredit:
+    return SlotCredit(
+        [load_reward(RewardSpec(function="faithful", kwargs={"confidence_target": 0.5, **kwargs}))], scale
+    )
 
 
 @pytest.mark.parametrize("tokenizer", [TINY, MERGED], ids=["bytes", "merges"])
@@ -174,7 +174,7 @@ def test_tokens_get_the_sum_over_what_they_decide_and_the_rest_the_whole_answers
     ]
     ids = [tokenizer(text)["input_ids"] for text in texts]
     whole = torch.tensor([0.5, -0.5])
-    found = token_advantages(whole, rows, ids, tokenizer, {"r": 1.0, "m": 1.0, "i": -1.0}, group=2, scale="none")
+    found = _credit("none").by_token(whole, rows, ids, tokenizer, 2, 0)
     assert found.shape == (2, max(map(len, ids)))
     for row, (text, tokens) in enumerate(zip(texts, ids, strict=True)):
         decided = deciding(text, parse(text), Ledger.of(_slots("Smith", "cchcc")))
@@ -196,7 +196,7 @@ def test_an_answer_that_cannot_be_read_keeps_the_whole_answers_advantage():
     slots = [{"char": "a", "legibility": "clear", "evidence": None, "box": None}]
     rows = [{"slots": slots, "question_kind": "answerable"}] * 2
     ids = [TINY(text)["input_ids"] for text in ("nonsense", render(Reading("a", "", "a", 1, 0), tags=True))]
-    found = token_advantages(torch.tensor([-1.0, 1.0]), rows, ids, TINY, {"r": 1.0}, group=2)
+    found = _credit("group").by_token(torch.tensor([-1.0, 1.0]), rows, ids, TINY, 2, 0)
     assert (found[0, : len(ids[0])] == -1).all() and not found[0, len(ids[0]) :].any()
 
 
@@ -217,7 +217,7 @@ def test_a_run_by_slot_trains_and_keeps_its_rollouts(small, tmp_path):
 @pytest.mark.parametrize(
     ("text", "training", "said"),
     [
-        ("rewards: [{function: format}]", "", "only the reward `faithful`"),
+        ("rewards: [{function: format}]", "", "taken apart by slot"),
         (FAITHFUL, "off_policy_mask_threshold: 0.5", "weighs whole answers"),
     ],
 )
@@ -228,5 +228,21 @@ def test_slots_without_a_price_are_refused(small, tmp_path, text, training, said
 
 
 def test_prices_follow_a_target_that_rises():
-    early, late = (prices_at({"confidence_target": 0.8, "rise_steps": 10}, step) for step in (0, 10))
-    assert early["w"] == -1.0 and late["w"] == pytest.approx(-4.0)
+    """One of two answers is wrong about a slot: the distance of their pay is 1 + w."""
+    rows = [{"slots": [{"char": "a", "legibility": "clear"}], "question_kind": "answerable"}] * 2
+    ids = [TINY(render(Reading(char, "", char, 1, 0), tags=True))["input_ids"] for char in "ab"]
+    credit = _credit("none", confidence_target=0.8, rise_steps=10)
+    for step, wrong in ((0, 1.0), (10, 4.0)):
+        found = credit.by_token(torch.zeros(2), rows, ids, TINY, 2, step)
+        assert sorted({round(value, 5) for value in found.flatten().tolist()}) == [-(1 + wrong) / 2, 0, (1 + wrong) / 2]
+
+
+def test_official_rows_have_slots_too():
+    answer = render(Reading("a b", "", "ab", 2, 0))  # something hidden between two clear characters
+    rows = [{"slots": None, "answer": answer, "question_kind": "answerable"}] * 2
+    ids = [
+        TINY(render(Reading(final, "", final.replace(" ", ""), 2, 0), tags=True))["input_ids"]
+        for final in ("a b", "axb")
+    ]
+    found = _credit("none").by_token(torch.zeros(2), rows, ids, TINY, 2, 0)
+    assert found.max() == 1.0 and found.min() == -1.0
