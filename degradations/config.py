@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from degradations.capture import Kind
 from degradations.operators import OPERATORS
 from kie_hvqa.config import Config, nearest
 from kie_hvqa.data.ledger import MAX_SEVERITY, QuestionKind
@@ -76,8 +77,9 @@ class SimulateConfig(DamageConfig):
     was planned. ``questions_per_document`` samples come from each document; every ``questions_per_image`` of them
     share one damaged image. ``false_premises`` is the share of absent questions that take for granted what the page
     does not say (a second holder, a discount). ``hide_other_prints`` is the share of the fields planned to be unreadable
-    of which everything else on the page that gives their characters is covered too. ``twins`` makes pairs instead of single questions: what is changed
-    (``degradations/twins.py``) to its weight.
+    of which everything else on the page that gives their characters is covered too. ``twins`` makes pairs instead of single
+    questions: what is changed (``degradations/twins.py``) to its weight. ``captures`` weighs how documents are seen
+    (``photo``, ``flatbed``, ``feeder``, ``fax``, ``screenshot``); left out, each as often as its material is.
     """
 
     count: Annotated[int, Field(ge=1)]
@@ -93,6 +95,7 @@ class SimulateConfig(DamageConfig):
     false_premises: Annotated[float, Field(ge=0, le=1)] = 0.0
     hide_other_prints: Annotated[float, Field(ge=0, le=1)] = 0.0
     twins: dict[TwinChange, Weight] = {}
+    captures: dict[Kind, Weight] = {}
 
     @field_validator("templates")
     @classmethod
@@ -112,9 +115,9 @@ class SimulateConfig(DamageConfig):
     def _weights(cls, value: dict) -> dict:
         return _some_weight(value)
 
-    @field_validator("twins")
+    @field_validator("twins", "captures")
     @classmethod
-    def _twins(cls, value: dict) -> dict:
+    def _some_or_none(cls, value: dict) -> dict:
         return _some_weight(value) if value else value
 
     @model_validator(mode="after")
@@ -135,12 +138,24 @@ class SimulateConfig(DamageConfig):
             known(names, list(OPERATORS), "operator")
             if self.splits.get(split, 0) > 0 and not self.operators_for(split):
                 raise ValueError(f"held_out_operators leaves split {split} without any operator")
+        for name in [n for n, w in self.templates.items() if w > 0] or templates(self.scale):
+            material = template(name).material
+            for split in [s for s, share in self.splits.items() if share > 0]:
+                if any(w > 0 for s, w in self.severities.items() if s) and not self.operators_for(split, material):
+                    raise ValueError(
+                        f"no operator of split {split} can happen to {name!r}, which is of {material}: "
+                        "give one that can a weight, or leave the template out"
+                    )
         return self
 
-    def operators_for(self, split: str) -> dict[str, float]:
-        """Operator weights of a split, those held out from it left out."""
+    def operators_for(self, split: str, material: str | None = None) -> dict[str, float]:
+        """Operator weights of a split, those held out from it left out, and those that cannot happen to a ``material``."""
         held = self.held_out_operators.get(split, [])  # type: ignore[call-overload]
-        return {name: weight for name, weight in self.operators.items() if weight > 0 and name not in held}
+        return {
+            name: weight
+            for name, weight in self.operators.items()
+            if weight > 0 and name not in held and (material is None or material in OPERATORS[name].applies_to)
+        }
 
     @property
     def rows(self) -> int:

@@ -12,6 +12,7 @@ from dataclasses import field as member
 from functools import partial
 from typing import Any
 
+from degradations.capture import Capture
 from degradations.documents.model import Derivation
 from degradations.legibility import LegibilityModel, Print, compared, ledger
 from degradations.operators import OPERATORS, Context, Image, OpaqueOccluder, Rng
@@ -48,12 +49,16 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Damaged:
-    """A damaged page: ``image`` uint8 [H, W, 3] RGB, and per question the slots (none for an absent field)."""
+    """A damaged page: ``image`` uint8 [H, W, 3] RGB, and per question the slots (none for an absent field).
+
+    ``file`` is the JPEG that the camera wrote, whose pixels ``image`` has; None where no file holds exactly them yet.
+    """
 
     image: Image
     recipe: Recipe
     severity: int
     slots: tuple[tuple[Slot, ...], ...]
+    file: bytes | None = member(default=None, repr=False)
 
 
 def draw_severity(rng: Rng, severities: Mapping[int, float], questions: Sequence[Question]) -> int:
@@ -76,28 +81,34 @@ def damage(
     *,
     elsewhere: Sequence[Box] = (),
     hide_other_prints: float = 0.0,
+    capture: Capture | None = None,
+    density: float = 0.0,
 ) -> Damaged:
-    """Draw a recipe of ``severity`` for ``page``, apply it and judge every asked slot.
+    """Draw a recipe of ``severity`` for ``page`` inside ``capture``, apply it and judge every asked slot.
 
     Local effects (patches, glare) are drawn once for each asked field, the others once for the page. A page that is
     asked about absent fields only is damaged around ``elsewhere``, some other printed boxes. Of the fields that are to be
-    unreadable, the share ``hide_other_prints`` also loses what else on the page gives their characters.
+    unreadable, the share ``hide_other_prints`` also loses what else on the page gives their characters. ``density`` is the
+    page's pixels to a millimetre, 0 where nobody knows it.
     """
-    contexts = [Context.of(page, q.boxes, q.copies) for q in questions if q.boxes]
+    desk = None if capture is None else capture.scene.desk
+    contexts = [Context.of(page, q.boxes, q.copies, density, desk) for q in questions if q.boxes]
     if not contexts:
-        contexts = [Context.of(page, elsewhere or [_middle(page)])]
-    recipe = draw_recipe(severity, rng, contexts[0], operators, counts)
+        contexts = [Context.of(page, elsewhere or [_middle(page)], (), density, desk)]
+    recipe = draw_recipe(severity, rng, contexts[0], operators, counts, capture)
     for context in contexts[1:]:
-        local = [type(o).draw(o.severity, rng, context) for o in recipe.operators if o.local]
+        local = [type(o).draw(o.severity, rng, recipe.aimed(context, o.stage)) for o in recipe.operators if o.local]
         recipe = recipe.then(*local)
     looked = _Looked(page, model)
     for question in questions:
         if question.planned == "unreadable" and severity > 0:
-            recipe = _hide(looked, question, recipe, rng, operators)
+            context = Context.of(page, question.boxes, question.copies, density, desk)
+            recipe = _hide(looked, question, context, recipe, rng, operators)
             if hide_other_prints > 0 and rng.random() < hide_other_prints:
                 recipe = _hide_others(looked, question, recipe, rng)
     slots = tuple(looked.explained(question, recipe) for question in questions)
-    return Damaged(looked.image(recipe), recipe, severity, slots)
+    image, file = looked.shot(recipe)
+    return Damaged(image, recipe, severity, slots, file)
 
 
 def make_row(question: Question, damaged: Damaged, index: int, **identity: Any) -> Row:
@@ -114,6 +125,7 @@ def make_row(question: Question, damaged: Damaged, index: int, **identity: Any) 
         slots=slots,
         severity=damaged.severity,
         recipe=damaged.recipe.to_json(),
+        capture=None if damaged.recipe.capture is None else damaged.recipe.capture.to_json(),
         **identity,
     )
 
@@ -140,52 +152,55 @@ class _Looked:
 
     def __init__(self, page: Image, model: LegibilityModel) -> None:
         self.page, self._model = page, model
-        self._images: dict[Recipe, Image] = {}
+        self._shots: dict[Recipe, tuple[Image, bytes | None]] = {}
         self._slots: dict[tuple[Question, Recipe], tuple[Slot, ...]] = {}
 
-    def image(self, recipe: Recipe) -> Image:
-        if recipe not in self._images:
-            self._images[recipe] = recipe.apply(self.page)
-        return self._images[recipe]
+    def shot(self, recipe: Recipe) -> tuple[Image, bytes | None]:
+        if recipe not in self._shots:
+            self._shots[recipe] = recipe.shot(self.page)
+        return self._shots[recipe]
 
     def slots(self, question: Question, recipe: Recipe) -> tuple[Slot, ...]:
         if not question.boxes:
             return ()
         if (question, recipe) not in self._slots:
-            value, boxes, copies, image = question.value, question.boxes, question.copies, self.image(recipe)
+            value, boxes, copies, image = question.value, question.boxes, question.copies, self.shot(recipe)[0]
             found = ledger(self._model, value, self.page, image, boxes, copies, recipe=recipe, how=question.how)
             self._slots[question, recipe] = found
         return self._slots[question, recipe]
 
     def told(self, question: Question, recipe: Recipe) -> list[Derivation]:
         slots = self.slots(question, recipe)
-        return told(question, slots, self.page, self.image(recipe), recipe, self._model)
+        return told(question, slots, self.page, self.shot(recipe)[0], recipe, self._model)
 
     def explained(self, question: Question, recipe: Recipe) -> tuple[Slot, ...]:
         slots = self.slots(question, recipe)
-        return explained(question, slots, self.page, self.image(recipe), recipe, self._model)
+        return explained(question, slots, self.page, self.shot(recipe)[0], recipe, self._model)
 
     def hidden(self, question: Question, recipe: Recipe) -> bool:
         return all(slot.legibility == "hidden" for slot in self.slots(question, recipe) if slot.scored)
 
 
-def _hide(looked: _Looked, question: Question, recipe: Recipe, rng: Rng, operators: Mapping[str, float]) -> Recipe:
+def _hide(
+    looked: _Looked, question: Question, page: Context, recipe: Recipe, rng: Rng, operators: Mapping[str, float]
+) -> Recipe:
     """``recipe`` with what it takes to hide all of the question's field, by operators that may be drawn here.
 
     If four attempts leave something to be read, the best recipe stays and the ledger says so.
     """
     if looked.hidden(question, recipe):
         return recipe
-    context = Context.of(looked.page, question.boxes, question.copies)
     names = sorted(name for name, weight in operators.items() if weight > 0)
     cover = OpaqueOccluder.name in names
-    bare = Recipe(tuple(o for o in recipe.operators if not o.local))
+    bare = Recipe(tuple(o for o in recipe.operators if not o.local), recipe.capture)
     for attempt in range(4):
         if cover and (attempt >= 2 or rng.random() < _COVERED):
-            tried = recipe.then(OpaqueOccluder.covering(rng, context))
+            tried = recipe.then(OpaqueOccluder.covering(rng, recipe.aimed(page, OpaqueOccluder.stage)))
         else:
             name = pick(rng, names, [operators[n] for n in names])
-            tried = bare.then(OPERATORS[name].draw(MAX_SEVERITY, rng, context))
+            cls = OPERATORS[name]
+            kept = Recipe(tuple(o for o in bare.operators if not (o.moves and cls.moves)), recipe.capture)
+            tried = kept.then(cls.draw(MAX_SEVERITY, rng, kept.aimed(page, cls.stage)))
         if looked.hidden(question, tried):
             return tried
     return tried
@@ -203,7 +218,8 @@ def _hide_others(looked: _Looked, question: Question, recipe: Recipe, rng: Rng) 
         line = max(lines, key=lambda number: (lines.count(number), -number))
         places = sorted({place for source in sources if source.line == line for place in source.places})
         boxes = tuple(question.others.lines[line].boxes[place] for place in places)
-        recipe = recipe.then(OpaqueOccluder.covering(rng, Context.of(looked.page, boxes)))
+        context = recipe.aimed(Context.of(looked.page, boxes), OpaqueOccluder.stage)
+        recipe = recipe.then(OpaqueOccluder.covering(rng, context))
         again = {source for found in looked.told(question, recipe) for source in found.sources}
         if any(source.line == line for source in again):  # what a patch cannot hide stays, and the ledger says so
             break

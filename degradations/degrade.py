@@ -23,7 +23,7 @@ from degradations.damage import Question, damage, draw_severity, make_row
 from degradations.legibility import LegibilityModel
 from degradations.operators import Image
 from degradations.storing.manifest import DatasetSummary
-from degradations.storing.writer import Piece, write_pieces
+from degradations.storing.writer import Piece, Sample, write_pieces
 from kie_hvqa.data.files import sha256
 from kie_hvqa.data.image_paths import Inside
 from kie_hvqa.data.ledger import Box, QuestionKind
@@ -158,7 +158,7 @@ def page_samples(config: DegradeConfig, page: AnnotatedPage) -> Piece:
                 split=config.split,
                 template=TEMPLATE,
             )
-            piece.append((row, damaged.image))
+            piece.append(Sample(row, damaged.image))
     return piece
 
 

@@ -12,10 +12,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from degradations.capture.draw import draw_capture
 from degradations.config import SimulateConfig
 from degradations.damage import Question, damage
 from degradations.documents import render
 from degradations.legibility import LegibilityModel, Print
+from degradations.operators import OPERATORS
 from kie_hvqa.data.files import replacing
 from kie_hvqa.data.ledger import Slot
 
@@ -55,7 +57,19 @@ def picture(template: str, severity: int, seed: int, operators: dict[str, float]
         for name, field in document.fields.items()
     ]
     counts = SimulateConfig(count=1).operators_per_image
-    damaged = damage(document.image, questions, severity, rng, operators, counts, LegibilityModel())
+    capture = draw_capture(document, rng)
+    operators = {name: w for name, w in operators.items() if document.material in OPERATORS[name].applies_to}
+    damaged = damage(
+        document.image,
+        questions,
+        severity,
+        rng,
+        operators,
+        counts,
+        LegibilityModel(),
+        capture=capture,
+        density=document.density,
+    )
     return damaged.image, draw_ledger(damaged.image, [slot for slots in damaged.slots for slot in slots])
 
 

@@ -1,21 +1,38 @@
-"""A recipe: the ordered operators that damaged one image, with every drawn parameter.
+"""A recipe: the ordered operators that damaged one page inside its capture, with every drawn parameter.
 
-The recipe in a row is all that is needed to make the damaged image again from the clean page: applying a
-recipe read back from JSON is bit-exact.
+Recipe and capture in a row are all that is needed to make the damaged picture again from the clean page: applying them
+read back from JSON is bit-exact.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Self, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from degradations.capture import Capture
+from degradations.capture import from_json as capture_from_json
+from degradations.capture.camera import Camera
+from degradations.capture.scene import Scene, plain
 from degradations.operators import OPERATORS, Context, Image, Operator, Rng, from_json
-from degradations.operators.base import Origin, Points
+from degradations.operators.base import (
+    BEND,
+    COMPRESSION,
+    COVER,
+    GEOMETRY,
+    LIGHT,
+    OPTICS,
+    SENSOR,
+    WEAR,
+    Mask,
+    Origin,
+    Points,
+    boxes_around,
+)
+from degradations.operators.geometry import Posed
 from kie_hvqa.data.ledger import Box
 from kie_hvqa.errors import InputError
 
@@ -25,60 +42,148 @@ Draw = Callable[[Rng, Context], Operator]
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Operators in the order in which they are applied; empty leaves the page as it is."""
+    """``operators`` in the order in which they are applied, within the ``capture`` that made a picture of the page.
+
+    Without a capture (a real photograph, which has been through one) the page is the picture. Damage happens where it
+    physically does: to the document, in the scene, in the camera, in the sensor, after its file. That keeps the ledger true (what
+    lies over the print goes through the same lens) and the severities comparable (every one is on top of the same
+    benign picture).
+    """
 
     operators: tuple[Operator, ...] = ()
+    capture: Capture | None = None
 
-    def apply(self, image: Image, origin: tuple[int, int] = (0, 0)) -> Image:
-        """Damage ``image`` (uint8 [H, W, 3] RGB) into a new array; ``origin`` as in ``Operator.apply``."""
-        result = image.copy()
-        for operator in self.operators:
-            result = operator.apply(result, origin)
-        return result
+    def apply(self, image: Image) -> Image:
+        """Damage the page ``image`` (uint8 [H, W, 3] RGB) into a new picture."""
+        return self.shot(image)[0]
 
-    def apply_window(self, window: Image, origin: Origin) -> tuple[Image, Origin, NDArray[np.bool_]]:
+    def shot(self, image: Image) -> tuple[Image, bytes | None]:
+        """As ``apply``; and the picture's file where a camera's JPEG is the last that happened to it, else None."""
+        self._check(image)
+        picture, data = self._seen(image, None, (0, 0))[0], None
+        picture = self._exposed(picture, (0, 0), noise=True)
+        if self.capture is not None:
+            picture, data = self.capture.filed(picture)
+        coders = self._at(COMPRESSION)
+        for operator in coders:
+            picture = operator.apply(picture)
+        return picture, None if coders else data
+
+    def apply_window(self, window: Image, origin: Origin) -> tuple[Image, Origin, Mask]:
         """Damage a part of the clean page whose top left pixel is at ``origin`` = (x, y).
 
-        Returns a part of the damaged page (uint8 [h, w, 3]), the origin of that part there, and bool [h, w]: False where
+        Returns a part of the damaged picture (uint8 [h, w, 3]), the origin of that part there, and bool [h, w]: False where
         the part depends on pixels of the page outside the window. Parts made from windows of one shape at one origin
-        have one shape and one origin, whatever is in them.
+        have one shape and one origin, whatever is in them. The capture's own noise and JPEG are left out: they are benign, and
+        the same whatever is printed.
         """
-        result, known = window.copy(), np.ones(window.shape[:2], bool)
-        for operator in self.operators:
-            if operator.moves and operator.severity > 0:
-                result, known, origin = operator.view(result, known, origin)
+        picture, origin, known = self.seen(window, origin)
+        return self.developed(picture, origin), origin, known
+
+    def seen(self, window: Image, origin: Origin) -> tuple[Image, Origin, Mask]:
+        """The first half of ``apply_window``: document, scene, pose and lens, up to the light that falls on the sensor."""
+        self._check(window)
+        picture, known, origin = self._seen(window, np.ones(window.shape[:2], bool), origin)
+        assert known is not None
+        return picture, origin, known
+
+    def developed(self, picture: Image, origin: Origin) -> Image:
+        """The second half: the sensor and what was done to its file."""
+        picture = self._exposed(picture, origin, noise=False)
+        for operator in self._at(COMPRESSION):
+            picture = operator.apply(picture, origin)
+        return picture
+
+    def _seen(self, image: Image, known: Mask | None, origin: Origin) -> tuple[Image, Mask | None, Origin]:
+        """``known`` None is a whole page: nothing has to be said about what depends on what."""
+        image = np.ascontiguousarray(image)
+        for operator in self._at(WEAR, BEND):
+            if operator.moves and known is not None:
+                image, known, origin = operator.view(image, known, origin)
             else:
-                result = operator.apply(result, origin)
-        return result, origin, known
+                image = operator.apply(image, origin)
+        camera, scene = self._camera(image, known is None), self._scene()
+        if camera is not None and scene is not None:
+            mask = np.ones(image.shape[:2], bool) if known is None else known
+            image, mask, origin = scene.laid(image, mask, origin, camera.page, camera.sides())
+            known = None if known is None else mask
+        for operator in self._at(COVER, LIGHT):
+            image = operator.apply(image, origin)
+        if camera is not None:
+            if known is None:
+                image, origin = camera.seen(image, origin, (0, 0, *camera.size)), (0, 0)
+            else:
+                image, known, origin = camera.view(image, known, origin)
+        if self.capture is not None:
+            image = self.capture.lit(image, origin)
+        for operator in self._at(OPTICS):
+            image = operator.apply(image, origin)
+        return image, known, origin
+
+    def _exposed(self, picture: Image, origin: Origin, *, noise: bool) -> Image:
+        if self.capture is not None:
+            picture = self.capture.sensor.exposed(picture, origin, noise=noise)
+        for operator in self._at(SENSOR):
+            picture = operator.apply(picture, origin)
+        return picture
+
+    def _at(self, *stages: int) -> list[Operator]:
+        return [operator for operator in self.operators if operator.stage in stages and operator.severity > 0]
+
+    def _check(self, image: Image) -> None:
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise ValueError(f"an image is uint8 [H, W, 3], not {image.dtype} {list(image.shape)}")
+
+    def _posed(self) -> Posed | None:
+        return next((o for o in self.operators if isinstance(o, Posed) and o.severity > 0), None)
+
+    def _camera(self, image: Image | None = None, whole: bool = False) -> Camera | None:
+        """The one camera: the capture's, moved by the recipe; None where the page is the picture and stays in its place."""
+        posed = self._posed()
+        if self.capture is not None:
+            if whole and image is not None and image.shape[1::-1] != self.capture.page:
+                raise ValueError(f"the capture is of a page of {self.capture.page} pixels, not {image.shape[1::-1]}")
+            return replace(self.capture.camera, posed=posed)
+        return None if posed is None else Camera(posed.page, posed.page, posed=posed)
+
+    def _scene(self) -> Scene | None:
+        if self.capture is not None:
+            return self.capture.scene
+        posed = self._posed()
+        return None if posed is None else plain(0.5 * posed.unit, posed.seed)
 
     @property
     def moves(self) -> bool:
         """Whether anything printed lies elsewhere afterwards."""
+        return self.capture is not None or self.bends
+
+    @property
+    def bends(self) -> bool:
+        """Whether the damage itself moves what is printed."""
         return any(operator.moves and operator.severity > 0 for operator in self.operators)
 
     @property
-    def geometry(self) -> Recipe:
-        """The moving operators alone: what they make of the clean page is what the damaged one compares with."""
-        return Recipe(tuple(operator for operator in self.operators if operator.moves))
+    def undamaged(self) -> Recipe:
+        """The capture alone: the picture that the damaged one compares with."""
+        return Recipe((), self.capture)
 
     def map_points(self, points: Points) -> Points:
-        """Where points of the clean page (float64 [n, 2] of x, y in pixels) lie on the damaged one."""
-        for operator in self.operators:
-            if operator.severity > 0:
-                points = operator.map_points(points)
-        return points
+        """Where points of the clean page (float64 [n, 2] of x, y in pixels) lie in the damaged picture."""
+        for operator in self._at(WEAR, BEND):
+            points = operator.map_points(points)
+        camera = self._camera()
+        return points if camera is None else camera.map_points(points)
 
     def map_boxes(self, boxes: Sequence[Box]) -> tuple[Box, ...]:
-        """The upright boxes around where the corners of ``boxes`` lie on the damaged page."""
-        for operator in self.operators:
-            boxes = operator.map_boxes(boxes)
-        return tuple(boxes)
+        """The upright boxes around where the corners of ``boxes`` lie in the damaged picture."""
+        return boxes_around(self.map_points, boxes) if self.moves else tuple(boxes)
 
     def to_json(self) -> list[dict[str, str]]:
+        """The operators; the capture has a column of its own (``Capture.to_json``)."""
         return [operator.to_json() for operator in self.operators]
 
     @classmethod
-    def from_json(cls, steps: Iterable[Mapping[str, Any]]) -> Self:
+    def from_json(cls, steps: Iterable[Mapping[str, Any]], capture: Mapping[str, Any] | None = None) -> Self:
         """Raises InputError naming the step for anything that is not a recipe."""
         operators = []
         for index, step in enumerate(steps):
@@ -87,7 +192,7 @@ class Recipe:
             except InputError as error:
                 field = f"recipe[{index}]" + (f".{error.field}" if error.field else "")
                 raise InputError(error.what, field=field, remedy=error.remedy) from None
-        return cls(tuple(operators))
+        return cls(tuple(operators), None if capture is None else capture_from_json(capture))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -95,12 +200,35 @@ class Recipe:
 
     def then(self, *more: Operator) -> Recipe:
         """This recipe with ``more`` put in at the stage where each belongs."""
-        return in_order((*self.operators, *more))
+        return in_order((*self.operators, *more), self.capture)
+
+    def aimed(self, context: Context, stage: int) -> Context:
+        """What an operator of ``stage`` may know of the page ``context``: what moved before it has moved the slots."""
+        for operator in self._at(BEND):
+            if stage > BEND:
+                context = context.moved(operator)
+        if stage >= GEOMETRY and self.capture is not None:
+            context = through(context, self.capture)
+        posed = self._posed()
+        return context.moved(posed) if posed is not None and stage > GEOMETRY else context
 
 
-def in_order(operators: Sequence[Operator]) -> Recipe:
-    """Sort by stage (wear, cover, light, geometry, optics, sensor, compression): the order in which they happen."""
-    return Recipe(tuple(sorted(operators, key=lambda operator: operator.stage)))
+def through(context: Context, capture: Capture) -> Context:
+    """``context`` in the pixels of the capture's picture."""
+    map_points, scale = capture.camera.map_points, capture.scale
+    return replace(
+        context,
+        size=capture.size[::-1],
+        boxes=boxes_around(map_points, context.boxes),
+        text_height=context.text_height * scale,
+        copies=tuple(boxes_around(map_points, copy) for copy in context.copies),
+        density=context.density * scale,
+    )
+
+
+def in_order(operators: Sequence[Operator], capture: Capture | None = None) -> Recipe:
+    """Sort by stage (wear, bend, cover, light, geometry, optics, sensor, compression): the order in which they happen."""
+    return Recipe(tuple(sorted(operators, key=lambda operator: operator.stage)), capture)
 
 
 def draw_recipe(
@@ -109,8 +237,9 @@ def draw_recipe(
     context: Context,
     operators: Mapping[str, float],
     counts: Mapping[int, float] | None = None,
+    capture: Capture | None = None,
 ) -> Recipe:
-    """Draw a recipe of ``severity`` (0..6).
+    """Draw a recipe of ``severity`` (0..6) for a page that was taken by ``capture``.
 
     ``operators`` maps names to weights, ``counts`` a number of operators to its weight (one, if not given).
     The first operator picked has the full severity, any further one at most half of it: two effects at
@@ -118,7 +247,7 @@ def draw_recipe(
     after it is drawn for where the field lies then.
     """
     if severity == 0:
-        return Recipe()
+        return Recipe((), capture)
     names = sorted(name for name, weight in operators.items() if weight > 0)
     if not names:
         raise ValueError("no operator has a positive weight")
@@ -130,7 +259,7 @@ def draw_recipe(
         level = severity if not chosen else int(rng.integers(1, max(1, severity // 2) + 1))
         chosen.append((OPERATORS[name], level))
         names = beside(name, names)
-    return draw_in_order([(cls, partial(cls.draw, level)) for cls, level in chosen], rng, context)
+    return draw_in_order([(cls, partial(cls.draw, level)) for cls, level in chosen], rng, context, capture)
 
 
 def beside(name: str, names: Iterable[str]) -> list[str]:
@@ -138,13 +267,14 @@ def beside(name: str, names: Iterable[str]) -> list[str]:
     return [n for n in names if n != name and not (OPERATORS[name].moves and OPERATORS[n].moves)]
 
 
-def draw_in_order(chosen: Iterable[tuple[type[Operator], Draw]], rng: Rng, context: Context) -> Recipe:
+def draw_in_order(
+    chosen: Iterable[tuple[type[Operator], Draw]], rng: Rng, context: Context, capture: Capture | None = None
+) -> Recipe:
     """Draw each operator at its stage, for the page as those before it leave it."""
-    drawn: list[Operator] = []
-    for _, draw in sorted(chosen, key=lambda choice: choice[0].stage):
-        drawn.append(draw(rng, context))
-        context = context.moved(drawn[-1])
-    return Recipe(tuple(drawn))
+    recipe = Recipe((), capture)
+    for cls, draw in sorted(chosen, key=lambda choice: choice[0].stage):
+        recipe = recipe.then(draw(rng, recipe.aimed(context, cls.stage)))
+    return recipe
 
 
 def pick(rng: Rng, options: Sequence[T], weights: Sequence[float]) -> T:

@@ -46,7 +46,7 @@ def replay(row: Row) -> Image:
     """The damaged image of ``row``, uint8 [H, W, 3] RGB. Raises InputError naming the field that is not a row's."""
     if row.recipe is None:
         raise InputError("this row has no recipe", field="recipe", remedy="Only damaged rows can be replayed.")
-    return Recipe.from_json(row.recipe).apply(PageKey.of(row).render().image)
+    return Recipe.from_json(row.recipe, row.capture).apply(PageKey.of(row).render().image)
 
 
 def picture(row: Row) -> Picture | None:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from degradations.capture.draw import draw_capture
 from degradations.chance import generator
 from degradations.config import SimulateConfig
 from degradations.damage import damage, draw_severity, make_row
@@ -23,7 +24,7 @@ from degradations.pages import planned, split_of
 from degradations.questions import plan_questions
 from degradations.storing.manifest import DatasetSummary
 from degradations.storing.shards import WHOLE, Shard
-from degradations.storing.writer import Piece, write_pieces
+from degradations.storing.writer import Piece, Sample, extension, write_pieces
 from degradations.twins import twin_samples
 from kie_hvqa.data.ledger import Row
 from kie_hvqa.errors import InputError
@@ -57,7 +58,10 @@ def document_samples(
     draw = name if epoch is None else f"{name}-e{epoch}"
     if config.twins:
         twins = twin_samples(config, document, key.split, draw, name, only)
-        return [(replace(row, page=replace(key, printed=printed).to_json()), image) for row, image, printed in twins]
+        return [
+            sample._replace(row=replace(sample.row, page=replace(key, printed=printed).to_json()))
+            for sample, printed in twins
+        ]
     group = config.questions_per_image
     rng = generator(config.seed, draw, "questions")
     questions = plan_questions(
@@ -77,11 +81,13 @@ def document_samples(
             asked,
             draw_severity(rng, config.severities, asked),
             rng,
-            config.operators_for(key.split),
+            config.operators_for(key.split, document.material),
             config.operators_per_image,
             LegibilityModel(),
             elsewhere=other,
             hide_other_prints=config.hide_other_prints,
+            capture=draw_capture(document, generator(config.seed, name, image_id, "capture"), config.captures or None),
+            density=document.density,
         )
         for offset, question in enumerate(asked):
             row = make_row(
@@ -89,7 +95,7 @@ def document_samples(
                 damaged,
                 offset,
                 id=f"{draw}-q{start + offset}",
-                file_name=f"images/{image_id}.png",
+                file_name=f"images/{image_id}.{extension(damaged.file)}",
                 document_id=name,
                 document_type=document.document_type,
                 split=key.split,
@@ -97,7 +103,7 @@ def document_samples(
                 page=key.to_json(),
             )
             if only is None or only == start + offset:
-                piece.append((row, damaged.image))
+                piece.append(Sample(row, damaged.image, damaged.file))
     return piece
 
 
@@ -110,7 +116,7 @@ def sample(config: SimulateConfig, index: int) -> tuple[Row, Image]:
         raise InputError(
             f"there is no sample {index} among {config.rows}", field="index", remedy="Raise count, or lower the index."
         )
-    return document_samples(config, *divmod(index, config.questions_per_document))[0]
+    return document_samples(config, *divmod(index, config.questions_per_document))[0][:2]
 
 
 def write_dataset(

@@ -100,7 +100,7 @@ class Stream:
         which, question = divmod(place, self.config.questions_per_document)
         number = self._documents[which]
         document = self._pages.get(number, lambda: planned(self.config, number).render())
-        return document_samples(self.config, number, question, epoch=self.epoch + turn, document=document)[0]
+        return document_samples(self.config, number, question, epoch=self.epoch + turn, document=document)[0][:2]
 
 
 def _bytes(document: Document) -> int:

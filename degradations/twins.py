@@ -27,6 +27,7 @@ from pathlib import Path
 
 import numpy as np
 
+from degradations.capture.draw import draw_capture
 from degradations.chance import generator
 from degradations.config import SimulateConfig
 from degradations.damage import Damaged, Question, damage, draw_severity, explained, make_row
@@ -35,9 +36,10 @@ from degradations.documents.reprint import reprinted
 from degradations.documents.subjects.names import frequent_surnames, surnames
 from degradations.documents.typeset import measure
 from degradations.legibility import LegibilityModel, Print, ledger
-from degradations.operators import Image, Rng
+from degradations.operators import Rng
 from degradations.questions import other_prints
 from degradations.recipe import pick
+from degradations.storing.writer import Sample, extension
 from kie_hvqa.data.dataset import load_rows
 from kie_hvqa.data.ledger import Row, Slot
 from kie_hvqa.errors import InputError
@@ -185,8 +187,8 @@ def _totals(document: Document, field: str, split: str, rng: Rng) -> tuple[str, 
     return value, others
 
 
-# A row, its damaged image, and what its page prints instead of what was drawn for it: (field, value) pairs.
-Twin = tuple[Row, Image, tuple[tuple[str, str], ...]]
+# A sample, and what its page prints instead of what was drawn for it: (field, value) pairs.
+Twin = tuple[Sample, tuple[tuple[str, str], ...]]
 
 
 def twin_samples(
@@ -228,22 +230,26 @@ def _pair(
     first = reprinted(document, {change.field: change.plausible})
     given = document.fields[change.field]
     question = _question(first, given)
+    capture = draw_capture(first, generator(config.seed, pair, "capture"), config.captures or None)
     best: tuple[float, Damaged, str, Damaged] | None = None
     for _ in range(ATTEMPTS):
         severity = draw_severity(rng, config.severities, [question])
-        operators = config.operators_for(split)
-        one = damage(first.image, [question], severity, rng, operators, config.operators_per_image, model)
+        operators = config.operators_for(split, document.material)
+        counts = config.operators_per_image
+        one = damage(
+            first.image, [question], severity, rng, operators, counts, model, capture=capture, density=document.density
+        )
         for value in change.implausible[:CANDIDATES]:
             second = reprinted(document, {change.field: value})
             asked = _question(second, given)
-            image = one.recipe.apply(second.image)
+            image, file = one.recipe.shot(second.image)
             slots = ledger(
                 model, value, second.image, image, asked.boxes, asked.copies, recipe=one.recipe, how=asked.how
             )
             slots = explained(asked, slots, second.image, image, one.recipe, model)
             apart = mismatch(one.slots[0], slots)
             if best is None or apart < best[0]:
-                best = (apart, one, value, Damaged(image, one.recipe, severity, (slots,)))
+                best = (apart, one, value, Damaged(image, one.recipe, severity, (slots,), file))
         if best is not None and best[0] <= MISMATCH:
             break
     assert best is not None
@@ -256,13 +262,14 @@ def _pair(
             damaged,
             0,
             id=f"{pair}-{kind}",
-            file_name=f"images/{pair}-{kind}.png",
+            file_name=f"images/{pair}-{kind}.{extension(damaged.file)}",
             document_id=name,
             document_type=document.document_type,
             split=split,
             template=document.template,
         )
-        made.append((replace(row, twin={"pair": pair, "kind": kind}), damaged.image, ((change.field, printed),)))
+        row = replace(row, twin={"pair": pair, "kind": kind})
+        made.append((Sample(row, damaged.image, damaged.file), ((change.field, printed),)))
     return made
 
 

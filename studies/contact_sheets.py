@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from degradations.capture.draw import draw_capture
 from degradations.chance import generator
-from degradations.documents import Document, TextStyle, names, render, template
+from degradations.documents import Document, PrintedField, TextStyle, names, render, template
 from degradations.documents.typeset import ink, typeset
 from degradations.operators import FAMILIES, Context, Image, Operator
+from degradations.recipe import Recipe, draw_in_order
 from kie_hvqa.config import nearest
 from kie_hvqa.data.files import replacing
 from kie_hvqa.errors import InputError, WorkError
@@ -33,13 +36,14 @@ _PAPERS = ("invoice_classic", "till_receipt", "invoice_modern", "fapiao")
 
 
 def template_sheet(name: str, seed: int) -> Image:
-    """Three pages of ``name`` from training and three from the test, uint8 [H, W, 3] RGB."""
+    """Benign captures of three pages of ``name`` from training and three from the test, uint8 [H, W, 3] RGB."""
     scale = "full" if "full" in template(name).layouts else "tiny"
-    pages = [
-        render(name, generator(seed, name, split, str(index)), split=split, scale=scale).image
-        for split in ("train", "test")
-        for index in range(3)
-    ]
+    pages = []
+    for split in ("train", "test"):
+        for index in range(3):
+            page = render(name, generator(seed, name, split, str(index)), split=split, scale=scale)
+            capture = draw_capture(page, generator(seed, name, split, str(index), "capture"))
+            pages.append(Recipe((), capture).apply(page.image))
     across = 3 if pages[0].shape[1] > pages[0].shape[0] else 6
     return grid(
         [[fitted(page, (WIDTH - _GAP) // across - _GAP) for page in pages[i : i + across]] for i in range(0, 6, across)]
@@ -53,8 +57,10 @@ def family_sheet(name: str, seed: int) -> Image:
     for index, operator in enumerate(FAMILIES[name]):
         row = []
         for pool in (_CARDS, _PAPERS):
-            template = pool[(index + seed) % len(pool)]
-            page = render(template, generator(seed, name, template), split="train", scale="full")
+            able = [n for n in pool if template(n).material in operator.applies_to]
+            able = able or [n for n in (*_CARDS, *_PAPERS) if template(n).material in operator.applies_to]
+            chosen = able[(index + seed) % len(able)]
+            page = render(chosen, generator(seed, name, chosen), split="train", scale="full")
             for severity in SEVERITIES:
                 shown = shot(page, operator, severity, seed, moved=name == "geometry")
                 row.append(captioned(fitted(shown, wide), f"{operator.name} {severity}"))
@@ -68,24 +74,37 @@ def shot(page: Document, operator: type[Operator], severity: int, seed: int, *, 
         (n for n in page.fields if 5 <= len(page.fields[n].value) <= 20), key=lambda n: page.fields[n].boxes[0][1]
     )
     field = page.fields[names[len(names) // 2]]
-    context = Context.of(page.image, field.boxes)
     # The first of some draws that hits the field when it is worst: a sheet of near misses shows nothing.
-    key = next((k for k in range(seed, seed + 8) if _hits(operator, page.image, context, k)), seed)
-    drawn = operator.draw(severity, generator(key, operator.name), context)
-    damaged = drawn.apply(page.image)
-    x0, y0, x1, y1 = drawn.map_boxes([context.bounds])[0]
+    key = next((k for k in range(seed, seed + 8) if _hits(operator, page, field, k)), seed)
+    recipe = _drawn(operator, severity, page, field, key)
+    damaged = recipe.apply(page.image)
+    boxes = np.array(recipe.map_boxes(field.boxes))
+    (x0, y0), (x1, y1) = boxes[:, :2].min(0), boxes[:, 2:].max(0)
     height, width = damaged.shape[:2]
-    wide = width if moved else min(width, max(int(15 * context.text_height), int(x1 - x0) + 60))
+    wide = width if moved else min(width, max(int(18 * (y1 - y0)), int(x1 - x0) + 60))
     high = min(height, int(0.62 * wide))
     left = int(np.clip((x0 + x1) / 2 - wide / 2, 0, width - wide))
     top = int(np.clip((y0 + y1) / 2 - high / 2, 0, height - high))
     return damaged[top : top + high, left : left + wide]
 
 
-def _hits(operator: type[Operator], page: Image, context: Context, key: int) -> bool:
-    x0, y0, x1, y1 = (round(v) for v in context.bounds)
-    damaged = operator.draw(max(SEVERITIES), generator(key, operator.name), context).apply(page)
-    return float(np.abs(damaged[y0:y1, x0:x1].astype(int) - page[y0:y1, x0:x1]).mean()) > 4
+def _drawn(operator: type[Operator], severity: int, page: Document, field: PrintedField, key: int) -> Recipe:
+    capture = draw_capture(page, generator(key, page.template, "capture"))
+    context = Context.of(page.image, field.boxes, (), page.density, capture.scene.desk)
+    draw = partial(operator.draw, severity)
+    return draw_in_order([(operator, draw)], generator(key, operator.name), context, capture)
+
+
+def _hits(operator: type[Operator], page: Document, field: PrintedField, key: int) -> bool:
+    """Whether the worst of the operator changes the field, looked at in a window around it."""
+    recipe = _drawn(operator, max(SEVERITIES), page, field, key)
+    if operator.moves:
+        return True
+    boxes = np.array(field.boxes)
+    (x0, y0), (x1, y1) = np.floor(boxes[:, :2].min(0)).astype(int), np.ceil(boxes[:, 2:].max(0)).astype(int)
+    window = page.image[y0:y1, x0:x1]
+    hurt, calm = (each.apply_window(window, (int(x0), int(y0)))[0] for each in (recipe, recipe.undamaged))
+    return float(np.abs(hurt.astype(int) - calm).mean()) > 4
 
 
 def fitted(picture: Image, width: int) -> Image:

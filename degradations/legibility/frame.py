@@ -18,6 +18,7 @@ from degradations.recipe import Recipe
 from kie_hvqa.data.ledger import Box
 
 Region = tuple[int, int, int, int]
+_MARGIN = 6  # pixels: as far as a capture's lens reaches
 
 
 class Frame:
@@ -50,6 +51,16 @@ class Frame:
         column, row = (np.rint(part).astype(int) - o for part, o in zip(self._map, origin, strict=True))
         inside = (column >= -origin[0]) & (row >= -origin[1])
         return bool(known[np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)][inside].all())
+
+
+def undamaged(page: Image, region: Region, recipe: Recipe) -> Image:
+    """``region`` of the clean ``page`` as the recipe's capture alone would have shown it, pulled back to the page's pixels."""
+    x0, y0, x1, y1 = region
+    if recipe.capture is None:
+        return page[y0:y1, x0:x1]
+    left, top = max(0, x0 - _MARGIN), max(0, y0 - _MARGIN)
+    seen, origin, _ = recipe.undamaged.apply_window(page[top : y1 + _MARGIN, left : x1 + _MARGIN], (left, top))
+    return Frame(recipe.undamaged, region).take(seen, origin)
 
 
 def region_around(

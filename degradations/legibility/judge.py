@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from degradations.legibility.constants import LegibilityModel
-from degradations.legibility.frame import Frame, region_around
+from degradations.legibility.frame import Frame, region_around, undamaged
 from degradations.legibility.observer import Judgement, observe
 from degradations.legibility.rivals import Print
 from degradations.legibility.structure import structure_evidence
@@ -41,7 +41,7 @@ def ledger(
     """
     if len(value) != len(boxes):
         raise ValueError(f"{len(value)} characters need as many boxes, not {len(boxes)}")
-    if page.shape != damaged.shape:
+    if recipe.capture is None and page.shape != damaged.shape:
         raise ValueError(f"the clean page {list(page.shape)} and the damaged one {list(damaged.shape)} differ in shape")
     if how is not None and len(split_lines(boxes)) == 1:
         found = observe(model, value, boxes, how, page, damaged, recipe)
@@ -77,8 +77,8 @@ def compared(model: LegibilityModel, page: Image, damaged: Image, boxes: Sequenc
     if x0 >= x1 or y0 >= y1:  # the whole field lies off the page
         return [0.0] * len(boxes)
     local = [(box[0] - x0, box[1] - y0, box[2] - x0, box[3] - y0) for box in boxes]
-    after = Frame(recipe, region).take(damaged)
-    found = np.nan_to_num(structure_evidence(model, page[y0:y1, x0:x1], after, local))
+    before, after = undamaged(page, region, recipe), Frame(recipe, region).take(damaged)
+    found = np.nan_to_num(structure_evidence(model, before, after, local))
     return [float(v) for v in np.where(_gets_through(page, boxes, recipe), found, 0.0)]
 
 

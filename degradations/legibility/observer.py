@@ -37,6 +37,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from degradations.legibility.constants import LegibilityModel
+from degradations.legibility.frame import Frame, region_around, undamaged
 from degradations.legibility.rivals import Print, character_class
 from degradations.legibility.view import View
 from degradations.operators.base import Image
@@ -47,6 +48,7 @@ _CANDIDATES = 26  # of a larger class only as many as the alphabet has can be me
 # Odds below which a character is sure: it is not compared with the rest of its rivals. Over all operators that changes
 # evidence by 0.001 at most and no label.
 _SETTLED = 1e-3
+_LOOK = 10.0  # margins around a line in which what reaches it is looked for
 _EIGHT_BIT = 1  # grey levels: a slot changed by no more than this is as it was
 
 
@@ -122,19 +124,21 @@ def trace(
     recipe: Recipe,
     *,
     settled: Callable[[Trace], bool] | None = None,
+    every: bool = False,
 ) -> list[Trace | None]:
     """As ``observe``, before the reader's constants: None for a slot that the damage left as it was, and for a space.
 
-    A slot whose trace is ``settled`` by its nearest rivals is not compared with the others.
+    A slot whose trace is ``settled`` by its nearest rivals is not compared with the others. ``every`` slot is looked at even
+    where there is no damage: what the capture alone leaves of it.
     """
     result: list[Trace | None] = [None] * len(value)
-    if not recipe.operators:
+    if not recipe.operators and not every:
         return result
     array = np.asarray(boxes, np.float64)
     height = max(4.0, float(np.percentile(array[:, 3] - array[:, 1], 80)))
     wanted = [i for i, char in enumerate(value) if not char.isspace()]
-    if not recipe.moves:
-        wanted = [i for i in wanted if _touched(page, damaged, boxes[i], 0.15 * height)]
+    if not recipe.bends and not every:
+        wanted = _touched(page, damaged, array, wanted, 0.15 * height, recipe)
     if not wanted:
         return result
 
@@ -165,8 +169,24 @@ def odds(distance: float) -> float:
     return miss / (1 - miss)
 
 
-def _touched(page: Image, damaged: Image, box: Box, margin: float) -> bool:
-    x0, y0 = max(0, math.floor(box[0] - margin)), max(0, math.floor(box[1] - margin))
-    x1, y1 = math.ceil(box[2] + margin), math.ceil(box[3] + margin)
-    before, after = page[y0:y1, x0:x1], damaged[y0:y1, x0:x1]
-    return before.size == 0 or int(cv2.absdiff(before, after).max()) > _EIGHT_BIT
+def _touched(
+    page: Image, damaged: Image, boxes: NDArray[np.float64], wanted: list[int], margin: float, recipe: Recipe
+) -> list[int]:
+    """Which of the ``wanted`` slots look other than the capture alone would have shown them; on every one it is benign."""
+    region = region_around(boxes, margin, margin, page.shape)
+    before = undamaged(page, region, recipe)
+    if recipe.capture is None:
+        after = Frame(recipe, region).take(damaged)
+    else:  # the same window with the same draws, and not the picture itself: that has the capture's noise as well
+        around = region_around(boxes, _LOOK * margin, _LOOK * margin, page.shape)
+        seen, origin, _ = recipe.apply_window(page[around[1] : around[3], around[0] : around[2]], around[:2])
+        after = Frame(recipe, region).take(seen, origin)
+    away = cv2.absdiff(before, after).max(axis=2)
+    found = []
+    for index in wanted:
+        x0, y0 = (max(0, math.floor(boxes[index][k] - margin) - region[k]) for k in (0, 1))
+        x1, y1 = (math.ceil(boxes[index][k + 2] + margin) - region[k] for k in (0, 1))
+        part = away[y0:y1, x0:x1]
+        if part.size == 0 or int(part.max()) > _EIGHT_BIT + (recipe.capture is not None):
+            found.append(index)
+    return found

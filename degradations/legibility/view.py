@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from degradations.legibility.constants import LegibilityModel
-from degradations.legibility.frame import Frame, region_around
+from degradations.legibility.frame import Frame, region_around, undamaged
 from degradations.legibility.rivals import Print, Setting, rivals
 from degradations.operators.base import COVER, LIGHT, OPTICS, SENSOR, Image, Operator, Origin
 from degradations.recipe import Recipe
@@ -30,6 +30,7 @@ Settled = Callable[[int, str, NDArray[np.float64]], bool]
 # Text heights around the slots: enough where nothing spreads, for a coder, for blur, and for slots that move away.
 _MARGINS = (0.25, 0.5, 1.2, 4.0, 12.0, math.inf)
 _BLUR = 1.2
+_EDGE = 4.0  # pixels more, where lens and pose of a capture reach over a window's border
 _REACH = (0.05, 0.4)  # text heights beside a slot in which its difference is looked for; more where the damage spreads
 _SPACING = (2, 3)  # every second slot is replaced at a time, and every third where the damage spreads
 # Where the page is laid under the sensor instead, in text heights: two of many phases.
@@ -63,13 +64,7 @@ class View:
         reach = _REACH[self.spreads] * height
         self.margin = max(reach, _MARGINS[0] * height)  # blurring the template must not meet the frame's edge
         self.frame = Frame(recipe, region_around(hit, self.margin, self.margin, page.shape))
-        for margin in _MARGINS[1:] if self.spreads else _MARGINS[:1]:
-            self.origin, self.clean = _window(page, hit, margin * height, recipe)
-            seen, origin, known = recipe.apply_window(self.clean, self.origin)
-            if self.clean.shape == page.shape or (
-                self.frame.known(known, origin) and (margin >= _BLUR or self._as_damaged(seen, origin))
-            ):
-                break
+        self.origin, self.clean, seen, origin = self._opened(height)
         self.setting = Setting(value, self.clean, self.origin, how)
         # Everything is compared at a text height that a reader would reduce the line to anyhow.
         self.scale = min(1.0, model.working_height / height)
@@ -82,9 +77,27 @@ class View:
         ends = np.clip(np.ceil(across[:, 1]), starts + 1, width).astype(int)
         self.spans = np.stack([starts, ends])
 
-    def _as_damaged(self, seen: Image, origin: Origin) -> bool:
-        """Whether the window is wide enough: its part of the picture is that of the damaged page."""
-        return int(cv2.absdiff(self.frame.take(seen, origin), self.frame.take(self.damaged)).max(initial=0)) <= 1
+    def _opened(self, height: float) -> tuple[Origin, Image, Image, Origin]:
+        """The smallest window of the clean page that decides the frame: where it lies, its pixels, what becomes of it and where.
+
+        A window is wide enough when it knows the frame, and when the next wider one has nothing else to say about it, or
+        it is wider than anything but a shift spreads.
+        """
+        smaller: tuple[Origin, Image, Image, Origin] | None = None
+        for margin in _MARGINS[1:] if self.spreads else _MARGINS[:1]:
+            corner, clean = _window(self.page, self.hit, margin * height + _EDGE * self.recipe.moves, self.recipe)
+            seen, origin, known = self.recipe.apply_window(clean, corner)
+            found = (corner, clean, seen, origin)
+            whole = clean.shape == self.page.shape
+            if not whole and not self.frame.known(known, origin):
+                continue
+            if smaller is not None:
+                away = cv2.absdiff(self.frame.take(seen, origin), self.frame.take(*smaller[2:]))
+                return smaller if int(away.max(initial=0)) <= 1 else found
+            if whole or margin >= _BLUR or not self.spreads:
+                break
+            smaller = found
+        return found
 
     def compare(self, settled: Settled | None = None) -> list[tuple[str, NDArray[np.float64]]]:
         """For each wanted slot its rivals, and float64 [4, rivals]: what ``TRACED`` names (``observer.Trace``).
@@ -181,9 +194,9 @@ class View:
         detail, window = self.model.detail * self.text, self.model.window * self.text
         margin = self.margin + _APRON * self.height
         frame = Frame(self.recipe, region_around(self.hit, margin, margin, self.page.shape))
-        x0, y0, x1, y1 = frame.region
+        x0, y0, _, _ = frame.region
         seen = _detail(_moved(self._small(frame.take(self.damaged)), -shift[0], -shift[1]), detail)
-        printed = _detail(self._small(self.page[y0:y1, x0:x1]), detail)
+        printed = _detail(self._small(undamaged(self.page, frame.region, self.recipe)), detail)
         common = cv2.GaussianBlur(seen * printed, (0, 0), window)
         gain = common / (cv2.GaussianBlur(printed * printed, (0, 0), window) + 1)
         rest = seen - gain * printed
@@ -197,18 +210,19 @@ class View:
 
     def _noise(self) -> Floats | None:
         """Variance of what other draws and other sampling phases change, grey levels² [h, w]; None if nothing does."""
-        before = Recipe(tuple(o for o in self.recipe.operators if o.stage < SENSOR))
-        after = Recipe(tuple(o for o in self.recipe.operators if o.stage >= SENSOR))
+        capture = self.recipe.capture
+        before = Recipe(tuple(o for o in self.recipe.operators if o.stage < SENSOR), capture)
+        after = Recipe(tuple(o for o in self.recipe.operators if o.stage >= SENSOR), capture)
         square = np.zeros_like(self.base)
         for turn, (right, down) in enumerate(_PHASES, 1):
-            earlier = Recipe(tuple(_redrawn(o, turn) for o in before.operators))
-            later = Recipe(tuple(_redrawn(o, turn) for o in after.operators))
-            if earlier == before and not after.operators:
+            earlier = Recipe(tuple(_redrawn(o, turn) for o in before.operators), capture)
+            later = Recipe(tuple(_redrawn(o, turn) for o in after.operators), capture)
+            if earlier.operators == before.operators and not after.operators:
                 return None
-            image, origin, _ = earlier.apply_window(self.clean, self.origin)
-            if later.operators:
-                x, y = (round(v * self.height) or int(math.copysign(1, v)) for v in (right, down))
-                image = _moved(later.apply_window(_moved(image, x, y), origin)[0], -x, -y)
+            image, origin, _ = earlier.seen(self.clean, self.origin)
+            x, y = (round(v * self.height) or int(math.copysign(1, v)) for v in (right, down))
+            x, y = (x, y) if later.operators else (0, 0)
+            image = _moved(later.developed(_moved(image, x, y), origin), -x, -y)
             change = self._small(self.frame.take(image, origin)) - self.base
             square += change * change
         return cv2.GaussianBlur(square / (2 * len(_PHASES)), (0, 0), _POOL * self.text)
@@ -216,7 +230,7 @@ class View:
 
 def _window(page: Image, boxes: NDArray[np.float64], margin: float, recipe: Recipe) -> tuple[Origin, Image]:
     """The part of ``page`` around ``boxes`` and its origin, which every operator of ``recipe`` can start from."""
-    grid = max(operator.grid for operator in recipe.operators)
+    grid = max((operator.grid for operator in recipe.operators), default=1)
     left, top, right, bottom = region_around(boxes, margin, margin, page.shape)
     left, top = left - left % grid, top - top % grid
     return (left, top), page[top:bottom, left:right]

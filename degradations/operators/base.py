@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, ClassVar, Self, TypeVar
@@ -45,8 +45,13 @@ OUT_OF_CLEAR = (0.08, 0.20, 0.36, 0.54, 0.72, 0.90)
 # without this the worst severity of a cover would be worse than theirs.
 HIDDEN_AT_TOP = 0.50
 
-# Where in the life of a photograph an effect happens; a recipe is applied in this order.
-WEAR, COVER, LIGHT, GEOMETRY, OPTICS, SENSOR, COMPRESSION = range(7)
+# Where in the life of a photograph an effect happens; a recipe is applied in this order. What is worn or bends (WEAR, BEND)
+# happens to the document alone, what covers or lights it (COVER, LIGHT) in the scene that the capture lays it in, a pose
+# (GEOMETRY) moves the capture's camera, and the rest happens to the picture, in its pixels.
+WEAR, BEND, COVER, LIGHT, GEOMETRY, OPTICS, SENSOR, COMPRESSION = range(8)
+
+ANYTHING = frozenset(("paper", "plastic", "thermal", "screen"))
+SHEETS = frozenset(("paper", "thermal"))
 
 Points = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -58,16 +63,32 @@ class Context:
 
     ``size`` is (height, width) in pixels; ``boxes`` one (x0, y0, x1, y1) a slot, in reading order; ``copies``
     the slots of further prints of the same value on the page, each with as many boxes as ``boxes``, which an
-    occluder has to cover alike (otherwise the page still tells what the ledger says is gone).
+    occluder has to cover alike (otherwise the page still tells what the ledger says is gone). ``density`` is the pixels to
+    a millimetre of the document, by which things have their size (0: not known, and then a line of print is 3 mm high);
+    ``desk`` is what shows where the document ends.
     """
 
     size: tuple[int, int]
     boxes: tuple[Box, ...]
     text_height: float
     copies: tuple[tuple[Box, ...], ...] = ()
+    density: float = 0.0
+    desk: Any = None
+
+    @property
+    def millimetre(self) -> float:
+        """Pixels."""
+        return self.density or self.text_height / 3
 
     @classmethod
-    def of(cls, image: Image, boxes: Sequence[Box], copies: Sequence[Sequence[Box]] = ()) -> Context:
+    def of(
+        cls,
+        image: Image,
+        boxes: Sequence[Box],
+        copies: Sequence[Sequence[Box]] = (),
+        density: float = 0.0,
+        desk: Any = None,
+    ) -> Context:
         """``text_height`` is the 80th percentile of the box heights: commas and dots do not shrink it."""
         if not boxes:
             raise ValueError("a context needs the boxes of at least one slot")
@@ -77,6 +98,8 @@ class Context:
             tuple(boxes),
             max(4.0, float(np.percentile(heights, 80))),
             tuple(tuple(copy) for copy in copies),
+            density,
+            desk,
         )
 
     @property
@@ -97,7 +120,7 @@ class Context:
     def moved(self, operator: Operator) -> Context:
         """The same slots where ``operator`` puts them; the text height stays what it was printed at."""
         copies = tuple(operator.map_boxes(copy) for copy in self.copies)
-        return Context(self.size, operator.map_boxes(self.boxes), self.text_height, copies)
+        return dataclasses.replace(self, boxes=operator.map_boxes(self.boxes), copies=copies)
 
 
 def split_lines(boxes: Sequence[Box]) -> list[list[int]]:
@@ -130,6 +153,9 @@ class Operator(ABC):
     # ends). ``studies.ladders.rungs`` finds them, so that severity k does the same under every operator (``OUT_OF_CLEAR``).
     rungs: ClassVar[tuple[float, ...]] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
+
+    # What a document has to be made of for this to happen to it.
+    applies_to: ClassVar[frozenset[str]] = ANYTHING
 
     severity: Severity
 
@@ -176,16 +202,23 @@ class Operator(ABC):
 
     def map_boxes(self, boxes: Sequence[Box]) -> tuple[Box, ...]:
         """The upright boxes around where the corners of ``boxes`` lie after this operator."""
-        if not self.moves or self.severity == 0 or not boxes:
+        if not self.moves or self.severity == 0:
             return tuple(boxes)
-        corners = np.asarray(boxes, np.float64)[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 2)
-        found = self.map_points(corners).reshape(-1, 4, 2)
-        return tuple((*low, *high) for low, high in zip(found.min(1).tolist(), found.max(1).tolist(), strict=True))
+        return boxes_around(self.map_points, boxes)
 
     def to_json(self) -> dict[str, str]:
         """``{"operator": name, "parameters": JSON text}``: one shape for all, so that rows load as a table."""
         parameters = dataclasses.asdict(self)
         return {"operator": self.name, "parameters": json.dumps(parameters, separators=(",", ":"), allow_nan=False)}
+
+
+def boxes_around(map_points: Callable[[Points], Points], boxes: Sequence[Box]) -> tuple[Box, ...]:
+    """The upright boxes around where ``map_points`` puts the corners of ``boxes``."""
+    if not boxes:
+        return ()
+    corners = np.asarray(boxes, np.float64)[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 2)
+    found = map_points(corners).reshape(-1, 4, 2)
+    return tuple((*low, *high) for low, high in zip(found.min(1).tolist(), found.max(1).tolist(), strict=True))
 
 
 T = TypeVar("T", bound=type[Operator])

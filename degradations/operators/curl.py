@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Self
 
 import cv2
@@ -11,11 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from degradations.capture.scene import Desk
 from degradations.operators.base import (
+    BEND,
     Context,
     Finite,
     Image,
+    Mask,
     NotNegative,
+    Operator,
     Origin,
     Points,
     Positive,
@@ -25,16 +30,31 @@ from degradations.operators.base import (
     register,
 )
 from degradations.operators.blend import scaled
-from degradations.operators.geometry import Floats, Moving, Part, Rect, grid, spot_blurred
-from degradations.operators.surface import surface
+from degradations.operators.geometry import Floats, Part, Rect, Size, spot_blurred
 
+_OTHER = Desk("paper", (234, 230, 220), 8.0, False, 7)  # the page on the other side of the gutter
 _FLAT = 4.5  # bends from the gutter at which the page is flat
+
+
+def bounds_of(points: Points, limit: Size) -> Rect | None:
+    """The whole pixels (x0, y0, x1, y1) around ``points`` within a picture of ``limit``; None if they miss it."""
+    low, high = np.floor(points.min(0)).astype(int), np.ceil(points.max(0)).astype(int)
+    x0, y0 = (int(v) for v in np.maximum(low, 0))
+    x1, y1 = (int(v) for v in np.minimum(high, limit))
+    return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
+
+
+def grid(box: Rect) -> tuple[Floats, Floats]:
+    """Picture coordinates of the pixel centres in ``box``: x as [1, w], y as [h, 1]."""
+    x = np.arange(box[0], box[2], dtype=np.float32)[None, :] + np.float32(0.5)
+    y = np.arange(box[1], box[3], dtype=np.float32)[:, None] + np.float32(0.5)
+    return x, y
 
 
 @register
 @dataclass(frozen=True, slots=True)
-class PageCurl(Moving):
-    """An open book or a curled sheet: towards ``gutter`` (x in pixels) the page bends away over ``bend`` pixels.
+class PageCurl(Operator):
+    """An open book or a curled sheet: towards ``gutter`` (x in pixels) the page bends away over ``bend`` pixels; ``page`` is its width and height.
 
     The page is a cylinder along y: a point at s along it stands ``depth`` · exp(-d / bend) pixels behind the plane of the
     rest, d its distance from the gutter along the page, so that lines bow and letters narrow. ``side`` is 1 if the
@@ -44,8 +64,13 @@ class PageCurl(Moving):
     """
 
     name = "page_curl"
+    applies_to = frozenset(("paper",))
+    stage = BEND
     rungs = (0.5, 0.606, 0.701, 0.785, 0.865, 0.931)
 
+    moves = True
+
+    page: Size
     gutter: Finite
     side: Annotated[int, Field(ge=-1, le=1)]
     bend: Positive
@@ -77,6 +102,23 @@ class PageCurl(Moving):
             dark=number(rng.uniform(0.1, 0.35)),
             aperture=number(height * rng.uniform(0.05, 0.2)),
         )
+
+    def _apply(self, image: Image, origin: Origin) -> Image:
+        return self.rendered(image, origin, (*origin, origin[0] + image.shape[1], origin[1] + image.shape[0]))
+
+    def view(self, image: Image, known: Mask, origin: Origin) -> tuple[Image, Mask, Origin]:
+        height, width = image.shape[:2]
+        found = _seen_of(self, (width, height), origin)
+        if found is None:
+            # Nothing of the window is in the picture: one pixel that says so.
+            return np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1), bool), (0, 0)
+        box, inside = found
+        if not known.all():
+            x, y = self.source(box)
+            column = np.clip((x - np.float32(origin[0])).astype(int), 0, width - 1)
+            row = np.clip((y - np.float32(origin[1])).astype(int), 0, height - 1)
+            inside = inside & known[row, column]
+        return self.rendered(image, origin, box), inside, (box[0], box[1])
 
     def _profile(self) -> tuple[NDArray[np.float64], ...]:
         """Along the page, from the gutter outwards: s (page), X (picture), magnification, depth (0..1), slope."""
@@ -150,8 +192,24 @@ class PageCurl(Moving):
         light = (1 - 0.35 * slope**2) * (1 - (1 - self.dark) * deep**1.4)
         other = off > 0
         if other.any():
-            sheet = surface("lid", (234, 230, 220), picture.shape[:2], (box[0], box[1]), 7, self.bend)
+            sheet = _OTHER.over(picture.shape[:2], (box[0], box[1]))
             picture[:, other] = sheet[:, other]
             rise = 1 - np.exp(-off / (0.5 * self.bend))
             light = np.where(other, 0.6 * self.dark + (0.93 - 0.6 * self.dark) * rise, light)
         return scaled(picture, np.broadcast_to(light.astype(np.float32), picture.shape[:2]))
+
+
+# An observer damages the same window again and again, with other characters in it: what does not depend on them is kept.
+@lru_cache(maxsize=2)
+def _seen_of(operator: PageCurl, size: Size, origin: Origin) -> tuple[Rect, Mask] | None:
+    """The part of the picture around what a window of ``size`` (width, height) at ``origin`` becomes, and where in it the
+    window is seen; None if it is not in the picture."""
+    # The border of the window, not its corners alone: a straight edge may come out bent.
+    t = np.linspace(0, 1, 17)
+    edge = np.concatenate([np.stack(p, 1) for p in ((t, 0 * t), (t, 0 * t + 1), (0 * t, t), (0 * t + 1, t))])
+    box = bounds_of(operator.map_points(edge * size + origin), operator.page)
+    if box is None:
+        return None
+    x, y = operator.source(box)
+    left, top = x - np.float32(origin[0]), y - np.float32(origin[1])
+    return box, (left >= 0) & (left < size[0]) & (top >= 0) & (top < size[1])

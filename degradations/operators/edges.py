@@ -14,8 +14,10 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from degradations.capture.scene import Desk, plain
 from degradations.operators.base import (
     COVER,
+    SHEETS,
     Colour,
     Context,
     Finite,
@@ -33,7 +35,6 @@ from degradations.operators.blend import mixed, scaled, smooth_step, solid
 from degradations.operators.grain import clouds
 from degradations.operators.light import ahead
 from degradations.operators.parts import Part, change_part
-from degradations.operators.surface import Material, draw_surface, surface
 
 Floats = NDArray[np.float32]
 Page = tuple[Positive, Positive]
@@ -76,17 +77,24 @@ def outside_distance(x: Floats, y: Floats, page: tuple[float, float]) -> Floats:
     return np.maximum(np.maximum(-x, x - np.float32(page[0])), np.maximum(-y, y - np.float32(page[1])))
 
 
+def _below(context: Context, rng: Rng) -> Desk:
+    """What the document lies on; for a real photograph something grey."""
+    seed = draw_seed(rng)
+    return context.desk if context.desk is not None else plain(context.millimetre, seed).desk
+
+
 @register
 @dataclass(frozen=True, slots=True)
 class FoldedEdge(Operator):
     """An edge or a corner folded over: the line through (``x``, ``y``) square to ``angle`` is the fold.
 
-    What lies beyond it shows the table (``material``); on this side the mirror image of what was there covers the page with its
+    What lies beyond it shows the ``desk`` below, the scene's own; on this side the mirror image of what was there covers the page with its
     ``back``. Source: paper is inextensible, so a fold is a reflection at its line (the first axiom of developable
     surfaces); the bend at the fold has a radius of some sheet thicknesses and shades like a cylinder.
     """
 
     name = "folded_edge"
+    applies_to = SHEETS
     rungs = (-0.208, 0.248, 0.564, 0.752, 0.884, 0.987)
     stage = COVER
     local = True
@@ -96,8 +104,7 @@ class FoldedEdge(Operator):
     page: Page
     unit: Positive
     back: Colour
-    material: Material
-    colour: Colour
+    desk: Desk
     seed: Seed
 
     @classmethod
@@ -118,7 +125,6 @@ class FoldedEdge(Operator):
             return (beyond > 0) | (outside_distance(mirror[:, 0], mirror[:, 1], (columns, rows)) < 0)
 
         x, y = cut_line(context, angle, min(1.0, share), taken)
-        material, colour = draw_surface(rng, ("wood", "cloth", "stone", "dark"))
         return cls(
             severity,
             x=number(x),
@@ -127,8 +133,7 @@ class FoldedEdge(Operator):
             page=(float(columns), float(rows)),
             unit=number(context.text_height),
             back=tuple(int(v) for v in np.add((238, 236, 230), rng.integers(-10, 9, 3))),  # type: ignore[arg-type]
-            material=material,
-            colour=colour,
+            desk=_below(context, rng),
             seed=draw_seed(rng),
         )
 
@@ -164,7 +169,7 @@ class FoldedEdge(Operator):
         result = mixed(result, sheet, np.clip(np.float32(0.5) - reach, 0, 1))
         if float(beyond.max()) < -1:
             return result
-        table = surface(self.material, self.colour, shape, origin, self.seed ^ 77, 0.7 * self.unit)
+        table = self.desk.over(shape, origin)
         table = scaled(table, 1 - np.float32(0.5) * np.exp(np.clip(beyond, 0, None) / (np.float32(-0.5) * unit)))
         return mixed(result, table, np.clip(beyond + np.float32(0.5), 0, 1))
 
@@ -172,13 +177,15 @@ class FoldedEdge(Operator):
 @register
 @dataclass(frozen=True, slots=True)
 class CroppedEdge(Operator):
-    """The page lay partly off the glass: beyond the line through (``x``, ``y``), square to ``angle``, the scan shows its lid.
+    """The page is cut off, or lay partly off the glass: beyond the line through (``x``, ``y``), square to ``angle``, shows
+    the ``desk`` or lid below.
 
     Source: a flatbed scanner images what touches its platen; at its rim the sheet lifts over ``soft`` pixels, and
     darkens and blurs before it is gone.
     """
 
     name = "cropped_edge"
+    applies_to = SHEETS
     rungs = (0.056, 0.445, 0.7, 0.857, 0.966, 1.06)
     stage = COVER
     local = True
@@ -187,9 +194,7 @@ class CroppedEdge(Operator):
     angle: Finite
     soft: Positive
     unit: Positive
-    material: Material
-    colour: Colour
-    seed: Seed
+    desk: Desk
 
     @classmethod
     def draw(cls, severity: int, rng: Rng, context: Context) -> Self:
@@ -203,7 +208,6 @@ class CroppedEdge(Operator):
             return points @ np.array([cos, sin], np.float32) > offset
 
         x, y = cut_line(context, angle, min(1.0, share), taken)
-        material, colour = draw_surface(rng, ("lid", "dark", "dark", "lid", "stone"))
         return cls(
             severity,
             x=number(x),
@@ -211,9 +215,7 @@ class CroppedEdge(Operator):
             angle=number(angle),
             soft=number(context.text_height * rng.uniform(0.1, 0.9)),
             unit=number(context.text_height),
-            material=material,
-            colour=colour,
-            seed=draw_seed(rng),
+            desk=_below(context, rng),
         )
 
     def _apply(self, image: Image, origin: Origin) -> Image:
@@ -225,7 +227,6 @@ class CroppedEdge(Operator):
         beyond = ahead(shape, corner, self.x, self.y, self.angle)
         fall = smooth_step(beyond / np.float32(self.soft) + np.float32(1.2))
         region = scaled(region, 1 - np.float32(0.45) * fall)
-        lid = surface(self.material, self.colour, shape, corner, self.seed, self.unit)
-        if self.material != "dark":
-            lid = scaled(lid, 1 - np.float32(0.4) * np.exp(np.clip(beyond, 0, None) / np.float32(-0.35 * self.unit)))
+        lid = self.desk.over(shape, corner)
+        lid = scaled(lid, 1 - np.float32(0.4) * np.exp(np.clip(beyond, 0, None) / np.float32(-0.35 * self.unit)))
         return mixed(region, lid, np.clip(beyond + np.float32(0.5), 0, 1))

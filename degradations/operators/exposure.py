@@ -121,6 +121,7 @@ class HologramSheen(Operator):
     """
 
     name = "hologram_sheen"
+    applies_to = frozenset(("plastic",))
     rungs = (0.542, 0.68, 0.801, 0.877, 0.979, 1.212)
     stage = LIGHT
     local = True

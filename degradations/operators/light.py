@@ -66,6 +66,7 @@ class Glare(Operator):
     """
 
     name = "glare"
+    applies_to = frozenset(("plastic", "screen", "thermal"))
     rungs = (-0.033, 0.062, 0.193, 0.42, 0.6, 1.135)
     stage = LIGHT
     local = True

@@ -270,6 +270,7 @@ class Tape(Operator):
     """
 
     name = "tape"
+    applies_to = frozenset(("paper", "plastic", "thermal"))
     rungs = (0.204, 0.611, 0.844, 0.998, 1.136, 1.325)
     stage = COVER
     local = True

@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from degradations.operators.base import (
+    SHEETS,
     WEAR,
     Colour,
     Context,
@@ -48,6 +49,7 @@ class WaterStain(Operator):
     """
 
     name = "water_stain"
+    applies_to = SHEETS
     rungs = (0.244, 0.279, 0.315, 0.381, 0.507, 0.686)
     stage = WEAR
     local = True
@@ -114,6 +116,7 @@ class InkBleed(Operator):
     """
 
     name = "ink_bleed"
+    applies_to = frozenset(("paper",))
     rungs = (0.376, 0.436, 0.487, 0.558, 0.798, 1.172)
     stage = WEAR
     spread: Positive
@@ -156,6 +159,7 @@ class FadedThermal(Operator):
     """
 
     name = "faded_thermal"
+    applies_to = frozenset(("thermal",))
     rungs = (-0.297, 0.153, 0.424, 0.547, 0.666, 1.03)
     stage = WEAR
     left: Share
@@ -209,6 +213,7 @@ class DotMatrix(Operator):
     """
 
     name = "dot_matrix"
+    applies_to = frozenset(("paper",))
     rungs = (-0.076, 0.309, 0.379, 0.413, 0.635, 0.892)
     stage = WEAR
     pitch: Positive

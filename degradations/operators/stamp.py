@@ -112,6 +112,7 @@ class Stamp(Operator):
     """
 
     name = "stamp"
+    applies_to = frozenset(("paper",))
     rungs = (0.548, 0.666, 0.765, 0.862, 0.952, 1.2)
     stage = COVER
     local = True

@@ -17,6 +17,7 @@ from pydantic import ConfigDict, Field
 
 from degradations.operators.aim import around
 from degradations.operators.base import (
+    SHEETS,
     WEAR,
     Context,
     Finite,
@@ -104,6 +105,7 @@ class Scratches(Operator):
     """
 
     name = "scratches"
+    applies_to = frozenset(("plastic", "screen"))
     rungs = (0.436, 0.563, 0.759, 0.928, 1.115, 1.375)
     stage = WEAR
     local = True
@@ -181,6 +183,7 @@ class WornPrint(Operator):
     """
 
     name = "worn_print"
+    applies_to = frozenset(("plastic", "paper"))
     rungs = (-0.551, -0.135, 0.158, 0.394, 0.607, 0.838)
     stage = WEAR
     local = True
@@ -236,6 +239,7 @@ class Crease(Operator):
     """
 
     name = "crease"
+    applies_to = SHEETS
     rungs = (0.488, 0.591, 0.694, 0.81, 0.925, 1.3)
     stage = WEAR
     local = True

@@ -19,7 +19,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 from tqdm import tqdm
@@ -33,7 +33,16 @@ from kie_hvqa.data.files import replacing
 from kie_hvqa.data.ledger import Row
 from kie_hvqa.errors import InputError, WorkError
 
-Piece = list[tuple[Row, Image]]
+
+class Sample(NamedTuple):
+    """A row, its image (uint8 [H, W, 3] RGB), and the JPEG file that holds exactly these pixels, if there is one."""
+
+    row: Row
+    image: Image
+    file: bytes | None = None
+
+
+Piece = list[Sample]
 Make = Callable[[int], Piece]
 
 _CHUNK = 8  # documents a worker makes between two messages, at most
@@ -82,14 +91,19 @@ def write_document(make: Make, out: Path, index: int) -> str:
     """Write the images of one piece under ``out``; give back its line for the journal."""
     rows: list[dict[str, Any]] = []
     images: dict[str, str] = {}
-    for row, image in make(index):
+    for row, image, file in make(index):
         if row.file_name not in images:
-            data = encode_png(image)
+            data = file or encode_png(image)
             with replacing(out / row.file_name, "wb", durable=False) as stream:  # ``finish`` brings all to the disk
                 stream.write(data)
             images[row.file_name] = hashlib.sha256(data).hexdigest()
         rows.append(row.to_json())
     return record(index, rows, images)
+
+
+def extension(file: bytes | None) -> str:
+    """Of the name under which a sample's image is written: the camera's own JPEG where there is one, else lossless."""
+    return "png" if file is None else "jpg"
 
 
 def _made(make: Make, out: Path, documents: range, workers: int) -> Iterator[str]:

@@ -211,6 +211,7 @@ def parse_row(data: Mapping[str, Any]) -> Row:
         slots=slots,
         severity=severity,
         recipe=data.get("recipe"),
+        capture=data.get("capture"),
         template=template,
         page=data.get("page"),
         twin=_twin(data.get("twin")),

@@ -88,7 +88,7 @@ class Row:
 
     ``slots`` is None where the source has no ledger (the official benchmark file), and empty for an absent
     field. ``severity`` (0..6) and ``recipe`` (the serialised operators, any JSON) are None where nobody
-    damaged the image here. ``page`` is what the clean page was drawn from beside the other columns (seed, scale,
+    damaged the image here; ``capture`` is how the page came to be a picture, None for one that nobody took here. ``page`` is what the clean page was drawn from beside the other columns (seed, scale,
     kind of values), None for a page that nobody drew. ``twin`` is ``{"pair": name, "kind": "plausible" | "implausible"}``
     for a row whose partner differs from it in the printed value only (degradations/twins.py); it is written only then.
     """
@@ -105,6 +105,7 @@ class Row:
     slots: tuple[Slot, ...] | None = None
     severity: int | None = None
     recipe: Any = None
+    capture: Any = None
     template: str | None = None
     page: Any = None
     twin: Mapping[str, str] | None = None

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -22,12 +23,11 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from degradations.chance import generator
-from degradations.legibility import LegibilityModel, ledger
-from degradations.operators import OPERATORS, Context, Operator, operator_class
+from degradations.legibility import LegibilityModel
+from degradations.operators import OPERATORS, Operator, operator_class
 from degradations.operators.base import HIDDEN_AT_TOP, OUT_OF_CLEAR, draw_at
-from degradations.recipe import Recipe
 from kie_hvqa.data.ledger import MAX_SEVERITY
-from studies.ladders.table import Field, fields
+from studies.ladders.table import Field, fields, suiting
 
 _FARTHER = 5  # further places, where nothing is hidden yet
 
@@ -50,12 +50,10 @@ class Lost:
 def lost(model: LegibilityModel, cls: type[Operator], place: float, sample: Sequence[Field], seed: int) -> Lost:
     """What the operator does to ``sample`` with its whole ladder at ``place``."""
     labels: list[str] = []
-    for field in sample:
+    for field in suiting(cls, sample):
         rng = generator(seed, field.name, cls.name)  # the same numbers at every place
-        recipe = Recipe((draw_at(cls, place, rng, Context.of(field.page, field.boxes, field.copies)),))
-        damaged = recipe.apply(field.page)
-        slots = ledger(model, field.value, field.page, damaged, field.boxes, field.copies, recipe=recipe, how=field.how)
-        labels += [slot.legibility for slot in slots if slot.scored]
+        recipe = field.recipe(cls, partial(draw_at, cls, place), rng)
+        labels += [slot.legibility for slot in field.judged(model, recipe)]
     count = max(1, len(labels))
     return Lost(1 - labels.count("clear") / count, labels.count("hidden") / count)
 

@@ -13,17 +13,20 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
+from degradations.capture import Capture
+from degradations.capture.draw import draw_capture
 from degradations.chance import generator
 from degradations.config import SimulateConfig
 from degradations.legibility import LegibilityModel, Print, ledger
-from degradations.operators import OPERATORS, Context, Image, operator_class
+from degradations.operators import OPERATORS, Context, Image, Operator, operator_class
 from degradations.questions import find_copies
-from degradations.recipe import Recipe
+from degradations.recipe import Draw, Recipe, draw_in_order
 from degradations.simulate import clean_document
 from kie_hvqa.data.files import write_json
 from kie_hvqa.data.ledger import MAX_SEVERITY, Box, Slot
@@ -31,7 +34,7 @@ from kie_hvqa.data.ledger import MAX_SEVERITY, Box, Slot
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A printed field of a clean page, with all that judging it needs."""
+    """A printed field of a clean page in its capture, with all that judging it needs."""
 
     name: str
     page: Image
@@ -39,6 +42,25 @@ class Field:
     boxes: tuple[Box, ...]
     copies: tuple[tuple[Box, ...], ...]
     how: Print
+    capture: Capture
+    material: str
+    density: float
+
+    def recipe(self, cls: type[Operator], draw: Draw, rng: np.random.Generator) -> Recipe:
+        """What ``draw`` makes of the operator on this field."""
+        context = Context.of(self.page, self.boxes, self.copies, self.density, self.capture.scene.desk)
+        return draw_in_order([(cls, draw)], rng, context, self.capture)
+
+    def judged(self, model: LegibilityModel, recipe: Recipe) -> list[Slot]:
+        """The scored slots after ``recipe``."""
+        damaged = recipe.apply(self.page)
+        found = ledger(model, self.value, self.page, damaged, self.boxes, self.copies, recipe=recipe, how=self.how)
+        return [slot for slot in found if slot.scored]
+
+
+def suiting(cls: type[Operator], sample: Sequence[Field]) -> list[Field]:
+    """The fields of documents to which the operator can happen; all, where that is none."""
+    return [field for field in sample if field.material in cls.applies_to] or list(sample)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +87,29 @@ def fields(scale: str, count: int, seed: int) -> list[Field]:
         printed = document.fields[names[int(rng.integers(len(names)))]]
         how = Print(document.ground, printed.style)
         copies = find_copies(printed)
-        found.append(Field(f"{index}/{printed.name}", document.image, printed.value, printed.boxes, copies, how))
+        capture = draw_capture(document, generator(seed, str(index), "capture"))
+        found.append(
+            Field(
+                f"{index}/{printed.name}",
+                document.image,
+                printed.value,
+                printed.boxes,
+                copies,
+                how,
+                capture,
+                document.material,
+                document.density,
+            )
+        )
     return found
 
 
 def rung(model: LegibilityModel, operator: str, severity: int, sample: Iterable[Field], seed: int) -> Rung:
     cls = operator_class(operator)
     slots: list[Slot] = []
-    for field in sample:
+    for field in suiting(cls, list(sample)):
         rng = generator(seed, field.name, operator, str(severity))
-        recipe = Recipe((cls.draw(severity, rng, Context.of(field.page, field.boxes, field.copies)),))
-        damaged = recipe.apply(field.page)
-        found = ledger(model, field.value, field.page, damaged, field.boxes, field.copies, recipe=recipe, how=field.how)
-        slots += [slot for slot in found if slot.scored]
+        slots += field.judged(model, field.recipe(cls, partial(cls.draw, severity), rng))
     labels = [slot.legibility for slot in slots]
     return Rung(
         len(slots),

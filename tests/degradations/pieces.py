@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from degradations.storing.writer import Sample
 from kie_hvqa.data.ledger import Row, Slot
 
 
@@ -24,7 +25,7 @@ def piece(index: int, *, size: int = 24):
     image = rng.integers(0, 256, (size, size + index, 3), dtype=np.uint8)
     slots = (Slot("A", "clear", 0.9, (0.0, 0.0, 4.0, 8.0)), Slot("é", "hidden", 0.1, (4.0, 0.0, 8.0, 8.0)))
     return [
-        (
+        Sample(
             Row(
                 id=f"d{index}-q{question}",
                 file_name=f"images/d{index}.png",

@@ -1,0 +1,121 @@
+"""From light to a file as a phone or a scanner makes it: lens, white balance and tone, denoised noise, sharpening, JPEG.
+
+What is left of noise after a camera's denoiser is not white: soft grain in brightness and blotches in colour. It is cut
+from one sheet, made once a process, at a place that the capture says, so a window of the picture meets the same noise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Annotated
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ConfigDict, Field
+
+from degradations.operators.base import Finite, Image, NotNegative, Origin, Positive, Seed
+
+_SIDE = 1024
+Triple = tuple[Positive, Positive, Positive]
+
+
+@dataclass(frozen=True, slots=True)
+class Sensor:
+    """``soft``: standard deviation of the lens' spot (pixels). ``sharpen``: amount of the unsharp mask, one pixel wide.
+
+    ``black`` and ``white`` are the grey levels of an ideal black and of white paper in full light, ``gamma`` bends the curve
+    between, ``balance`` are the gains of red, green and blue. ``grain`` is the noise in grey levels, ``chroma`` that of
+    colour. ``threshold``: above 0 every pixel becomes black or white there (a fax, which has more and smaller pixels than
+    this picture: what lies between stays a little grey), then ``soft`` follows.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
+
+    soft: NotNegative
+    sharpen: NotNegative
+    black: Finite
+    white: Finite
+    gamma: Positive
+    balance: Triple
+    grain: NotNegative
+    chroma: NotNegative
+    threshold: Annotated[int, Field(ge=0, le=255)]
+    seed: Seed
+
+    def exposed(self, image: Image, origin: Origin, *, noise: bool = True) -> Image:
+        """A window of the picture at ``origin`` as the sensor and its processor give it."""
+        if self.threshold:
+            grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+            image = cv2.merge((cv2.LUT(grey, _binary(self.threshold)),) * 3)
+        image = self._focused(image)
+        image = np.asarray(cv2.LUT(image, self._curve()), np.uint8)
+        if noise and self.grain:
+            sheet = _noise(round(self.chroma / self.grain, 2))
+            y, x = ((self.seed * factor + o) % _SIDE for factor, o in zip((7919, 104729), origin[::-1], strict=True))
+            part = _window(sheet, y, x, image.shape)
+            strength = self.grain / 8.0
+            image = np.asarray(cv2.addWeighted(image, 1.0, part, strength, -128.0 * strength), np.uint8)
+        return image
+
+    def _focused(self, image: Image) -> Image:
+        """Lens and unsharp mask in one: a difference of two Gaussians."""
+        narrow = _gauss(image, self.soft)
+        if not self.sharpen:
+            return narrow
+        wide = _gauss(image, float(np.hypot(self.soft, 1.0)))
+        return np.asarray(cv2.addWeighted(narrow, 1 + self.sharpen, wide, -self.sharpen, 0), np.uint8)
+
+    def _curve(self) -> NDArray[np.uint8]:
+        v = (np.arange(256) / 255) ** self.gamma
+        level = self.black + (self.white - self.black) * v[:, None] * np.asarray(self.balance)
+        return np.clip(np.rint(level), 0, 255).astype(np.uint8)[None]
+
+
+def _binary(threshold: int) -> NDArray[np.uint8]:
+    """Black below ``threshold``, white above, with a ramp of a third of the scale: black pixels finer than these."""
+    return np.clip(np.rint((np.arange(256) - threshold) * 3.0 + 128), 0, 255).astype(np.uint8)
+
+
+def _gauss(image: Image, sigma: float) -> Image:
+    if sigma < 0.2:
+        return image
+    side = 2 * int(np.ceil(2.6 * sigma)) + 1
+    return np.asarray(cv2.GaussianBlur(image, (side, side), sigma, borderType=cv2.BORDER_REFLECT), np.uint8)
+
+
+@lru_cache(maxsize=8)
+def _noise(chroma: float) -> Image:
+    """Noise of 8 grey levels around 128, uint8 [n, n, 3], periodic; ``chroma`` is how much of it is colour."""
+    rng = np.random.default_rng(5407)
+    fy, fx = np.fft.fftfreq(_SIDE)[:, None], np.fft.rfftfreq(_SIDE)[None, :]
+    radius = np.square(fx) + np.square(fy)
+
+    def field(size: float) -> NDArray[np.floating]:
+        spectrum = np.fft.rfft2(rng.standard_normal((_SIDE, _SIDE)))
+        made = np.fft.irfft2(spectrum * np.exp(-6 * radius * size * size), (_SIDE, _SIDE))
+        return made / made.std()
+
+    luma = 0.85 * field(1.1) + 0.5 * field(3.0)
+    tint = [field(4.0) * 0.7 + 0.7 * field(9.0) for _ in range(2)]
+    colours = np.stack([tint[0], -0.4 * tint[0] - 0.4 * tint[1], tint[1]], axis=-1)
+    sheet = np.clip(np.rint(128 + 8 * (luma[:, :, None] + chroma * colours)), 0, 255).astype(np.uint8)
+    sheet.setflags(write=False)
+    return sheet
+
+
+def _window(sheet: Image, y: int, x: int, shape: tuple[int, ...]) -> Image:
+    rows, columns = np.arange(y, y + shape[0]) % _SIDE, np.arange(x, x + shape[1]) % _SIDE
+    return np.ascontiguousarray(sheet[rows][:, columns])
+
+
+def jpeg_bytes(image: Image, quality: int) -> bytes:
+    """``image`` (uint8 [H, W, 3] RGB) as a JPEG file at ``quality`` with 4:2:0 chroma."""
+    flags = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420]
+    return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), flags)[1].tobytes()
+
+
+def decoded(data: bytes) -> Image:
+    """What is in such a file, uint8 [H, W, 3] RGB."""
+    return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB), np.uint8)
