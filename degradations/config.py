@@ -167,6 +167,8 @@ class DegradeConfig(DamageConfig):
 
     ``private`` keeps its values and pictures out of all that is written about it (docs/privacy.md).
     ``max_pixels``: larger scans are reduced to this area first. ``fields``: annotated key to what a question calls it.
+    ``exclude``: document to field to the reason why it is not asked for: a value that stands on the page a second time in
+    print or a hand that nobody annotated.
     ``min_similarity``: how near (1 is equal) a printed text must come to the annotated value to be taken for it.
     """
 
@@ -174,6 +176,7 @@ class DegradeConfig(DamageConfig):
     samples_per_field: Annotated[int, Field(ge=1, le=1000)] = 2
     max_pixels: Annotated[int, Field(ge=10_000)] = 1_500_000
     split: Split = "test"
+    exclude: dict[str, dict[str, str]] = {}
     fields: dict[str, str] = {"company": "company name", "date": "date", "address": "address", "total": "total"}
     min_similarity: Annotated[float, Field(gt=0, le=1)] = 0.75
     unreadable: Annotated[float, Field(ge=0, le=1)] = 0.08

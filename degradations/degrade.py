@@ -16,7 +16,9 @@ import cv2
 import numpy as np
 
 from degradations.annotated.charboxes import fit_characters
-from degradations.annotated.values import Annotation, Found, Part, document_name, find_value, read_annotations
+from degradations.annotated.text import right_to_left
+from degradations.annotated.turned import as_seen, swaps_sides
+from degradations.annotated.values import Annotation, Found, Part, document_names, find_value, read_annotations
 from degradations.chance import generator
 from degradations.config import DegradeConfig
 from degradations.damage import Question, damage, draw_severity, make_row
@@ -27,10 +29,12 @@ from degradations.storing.writer import Piece, Sample, write_pieces
 from kie_hvqa.data.files import sha256
 from kie_hvqa.data.image_paths import Inside
 from kie_hvqa.data.ledger import Box, QuestionKind
-from kie_hvqa.data.pixels import open_image
+from kie_hvqa.data.pixels import open_image, orientation_of
 from kie_hvqa.errors import InputError
 
 TEMPLATE = "scan"
+_NOT_PRINTED = "is not among the printed lines"
+_NOT_ANNOTATED = "is not annotated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +52,12 @@ class AnnotatedPage:
 
 
 def load_page(
-    config: DegradeConfig, annotations: Path, line: int, annotation: Annotation, images: Path
+    config: DegradeConfig, annotations: Path, line: int, annotation: Annotation, images: Path, name: str | None = None
 ) -> AnnotatedPage:
-    """Read the scan of ``annotation`` and find its fields. Raises InputError (file, line, remedy) for a bad image."""
+    """Read the scan of ``annotation`` and find its fields; ``name`` is what ids call the document, else its file's name.
+
+    Raises InputError (file, line, remedy) for a bad image.
+    """
     try:
         Inside(images, "image directory").check(annotation.file_name)
     except InputError as error:
@@ -60,6 +67,7 @@ def load_page(
     except InputError as error:
         what = f"{error.what}: {images / annotation.file_name}"
         raise InputError(what, file=annotations, line=line, field="file_name", remedy=error.remedy) from None
+    annotation = _as_seen(annotation, images, picture.size)
     if picture.size != annotation.size:
         raise InputError(
             f"size says {list(annotation.size)} and the image has {list(picture.size)} pixels",
@@ -75,12 +83,19 @@ def load_page(
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     shown = (lambda value: "a value") if config.private else repr
     questions, notes = [], []
-    name = document_name(annotation)
+    name = name or document_names([annotation.file_name])[0]
+    excluded = config.exclude.get(name, {})
     for key, asked in config.fields.items():
-        value = annotation.fields.get(key, "")
+        value = " ".join(annotation.fields.get(key, "").split())
+        if not value:
+            notes.append(f"{name} {key}: {_NOT_ANNOTATED}")
+            continue
+        if key in excluded:
+            notes.append(f"{name} {key}: left out by the recipe ({excluded[key]})")
+            continue
         found = find_value(key, value, annotation.lines, config.min_similarity)
         if found is None:
-            notes.append(f"{name} {key}: {shown(value)} is not among the printed lines")
+            notes.append(f"{name} {key}: {shown(value)} {_NOT_PRINTED}")
             continue
         question, why = _question(image, scale, annotation, key, asked, found)
         if question is None:
@@ -89,9 +104,21 @@ def load_page(
         questions.append(question)
         if found.completed:
             notes.append(f"{name} {key}: {found.completed} line(s) completed from the field's value")
-        if found.value != " ".join(value.split()):
+        if found.value != value:
             notes.append(f"{name} {key}: asked {shown(value)}, printed {shown(found.value)}")
     return AnnotatedPage(name, annotation.document_type, image, tuple(questions), tuple(notes))
+
+
+def _as_seen(annotation: Annotation, images: Path, upright: tuple[int, int]) -> Annotation:
+    """The annotation in upright pixels: somebody may have annotated the stored ones, which only EXIF data turn."""
+    width, height = annotation.size
+    orientation = orientation_of(images / annotation.file_name)
+    if annotation.size == upright or (height, width) != upright or not swaps_sides(orientation):
+        return annotation
+    lines = [
+        line.model_copy(update={"box": as_seen(line.box, orientation, annotation.size)}) for line in annotation.lines
+    ]
+    return annotation.model_copy(update={"size": upright, "lines": lines})
 
 
 def _question(
@@ -118,6 +145,8 @@ def _question(
 def _place(image: Image, scale: float, annotation: Annotation, part: Part) -> list[Box] | str:
     """The boxes of the part's characters, or why there are none."""
     x0, y0, x1, y1 = (value * scale for value in annotation.lines[part.line].box)
+    if right_to_left(part.text):
+        return f"line {part.text!r} is written from right to left, and which box is whose cannot be told"
     try:
         fit = fit_characters(image, (x0, y0, x1, y1), part.text)
     except ValueError as error:
@@ -173,21 +202,25 @@ def write_degraded(
     annotations, images = Path(annotations), Path(images)
     # Every image is opened before the first is damaged: a truncated one is found now, not after an hour.
     documents = list(read_annotations(annotations))
+    names = document_names([annotation.file_name for _, annotation in documents])
     notes: list[str] = []
     found = 0
-    for line, annotation in documents:
-        page = load_page(config, annotations, line, annotation, images)
+    for name, (line, annotation) in zip(names, documents, strict=True):
+        page = load_page(config, annotations, line, annotation, images, name)
         notes += page.notes
         found += len(page.questions)
     if not found:
+        # That a value stands nowhere is the least that can be said: another field's reason helps more.
+        idle = (_NOT_PRINTED, _NOT_ANNOTATED)
+        first = next((note for note in notes if not note.endswith(idle)), notes[0])
         raise InputError(
-            "none of the asked fields is among the printed lines",
+            f"there is nothing to ask about: {first}",
             file=annotations,
             field="fields",
             remedy=f"Check that fields has {', '.join(config.fields)} and lines their printed text.",
         )
     return write_pieces(
-        partial(_piece, config, annotations, documents, images),
+        partial(_piece, config, annotations, documents, names, images),
         len(documents),
         Path(out),
         kind="degrade",
@@ -199,7 +232,12 @@ def write_degraded(
 
 
 def _piece(
-    config: DegradeConfig, annotations: Path, documents: list[tuple[int, Annotation]], images: Path, index: int
+    config: DegradeConfig,
+    annotations: Path,
+    documents: list[tuple[int, Annotation]],
+    names: list[str],
+    images: Path,
+    index: int,
 ) -> Piece:
     line, annotation = documents[index]
-    return page_samples(config, load_page(config, annotations, line, annotation, images))
+    return page_samples(config, load_page(config, annotations, line, annotation, images, names[index]))

@@ -87,10 +87,16 @@ def fit_characters(page: Image, line: Box, text: str) -> Fit:
 
 
 def _ink(crop: Image) -> NDArray[np.float32]:
-    """Darkness against the local paper, float32 [h, w] in 0..1; specks below a quarter of the strongest ink are 0."""
+    """Difference from the local paper, float32 [h, w] in 0..1; specks below a quarter of the strongest ink are 0.
+
+    Paper is what there is most of: print on a dark ground is lighter than it.
+    """
     if crop.size == 0:
         raise ValueError("there is no ink in the line")
     grey = cv2.cvtColor(np.ascontiguousarray(crop), cv2.COLOR_RGB2GRAY)
+    low, middle, high = np.percentile(grey, (2, 50, 98))
+    if high - middle > middle - low:
+        grey = 255 - grey
     side = max(3, 2 * (crop.shape[0] // 2) + 1)
     paper = cv2.GaussianBlur(cv2.dilate(grey, np.ones((side, side), np.uint8)), (0, 0), side / 4)
     ink = np.clip(paper.astype(np.float32) - grey, 0, 255)

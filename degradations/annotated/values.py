@@ -8,18 +8,24 @@ print in a character here and there: it is found by edit distance, and the *prin
 takes. And published line texts often stop at their first comma, because the files are comma-separated: the box
 then holds more than the text. Such a line is completed from the value it belongs to, and every completion is
 counted.
+
+Text is composed and free of invisible characters before anything is compared. Only annotated lines can be copies of a
+value: that a total stands on the receipt in somebody's hand as well, nobody tells. Such questions are named in the recipe
+(``exclude``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from rapidfuzz.distance import Levenshtein
 
+from degradations.annotated.text import clean, fold
 from kie_hvqa.config import Config, validate
 from kie_hvqa.data.json_lines import objects
 from kie_hvqa.data.ledger import Box
@@ -28,9 +34,11 @@ from kie_hvqa.errors import InputError
 _ROW_OVERLAP = 0.5
 _MAX_LINES = 6
 
+Text = Annotated[str, AfterValidator(clean)]
+
 
 class AnnotatedLine(Config):
-    text: str
+    text: Text
     box: tuple[float, float, float, float]
 
 
@@ -40,7 +48,7 @@ class Annotation(Config):
     file_name: Annotated[str, Field(min_length=1)]
     document_type: Annotated[str, Field(min_length=1)]
     size: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
-    fields: dict[str, str]
+    fields: dict[str, Text]
     lines: list[AnnotatedLine]
 
 
@@ -80,23 +88,40 @@ def read_annotations(path: Path) -> Iterator[tuple[int, Annotation]]:
     seen: dict[str, int] = {}
     for number, data in objects(path, what="an annotation", remedy="Name a .jsonl file of annotations."):
         annotation = _annotation(path, number, data)
-        stem = document_name(annotation)
-        if stem in seen:
+        if annotation.file_name in seen:
             raise InputError(
-                f"the document {stem!r} is already on line {seen[stem]}",
+                f"the document {annotation.file_name!r} is already on line {seen[annotation.file_name]}",
                 file=path,
                 line=number,
                 field="file_name",
-                remedy="Annotate every document once, under a file name of its own.",
+                remedy="Annotate every document once.",
             )
-        seen[stem] = number
+        seen[annotation.file_name] = number
         yield number, annotation
     if not seen:
         raise InputError("there are no annotations", file=path, remedy="Give one JSON object a line.")
 
 
-def document_name(annotation: Annotation) -> str:
-    return PurePosixPath(annotation.file_name).stem
+def document_names(file_names: Sequence[str]) -> list[str]:
+    """What ids call each document: its file's name, with folders (and ending) where another one has the same.
+
+    ``train/0001.png`` and ``test/0001.png`` are ``train-0001`` and ``test-0001``.
+    """
+    paths = [PurePosixPath(name) for name in file_names]
+    ways: list[Callable[[PurePosixPath], str]] = [
+        lambda path: path.stem,
+        lambda path: "-".join(path.with_suffix("").parts),
+        lambda path: "-".join(path.parts),
+    ]
+    names: list[str] = [""] * len(paths)
+    for way in ways:
+        counts = Counter(name.casefold() for name in names)
+        names = [
+            name if name and counts[name.casefold()] == 1 else way(path)
+            for name, path in zip(names, paths, strict=True)
+        ]
+    counts = Counter(name.casefold() for name in names)
+    return [name if counts[name.casefold()] == 1 else f"{name}-{index}" for index, name in enumerate(names)]
 
 
 def _annotation(path: Path, number: int, data: dict) -> Annotation:
@@ -138,7 +163,7 @@ def find_value(key: str, value: str, lines: Sequence[AnnotatedLine], min_similar
     A value printed whole inside a line is looked for first; of several prints the one beside the word ``key`` (a
     total beside "TOTAL") is asked about and the others are its copies. Else the value is laid over runs of lines.
     """
-    value = " ".join(value.split())
+    value = " ".join(clean(value).split())
     if not value:
         return None
     prints = list(_prints(value, lines))
@@ -152,13 +177,14 @@ def find_value(key: str, value: str, lines: Sequence[AnnotatedLine], min_similar
 
 def _prints(value: str, lines: Sequence[AnnotatedLine]) -> Iterator[Part]:
     for index, line in enumerate(lines):
-        start = line.text.upper().find(value.upper())
+        text, wanted = fold(line.text), fold(value)
+        start = text.find(wanted)
         while start >= 0:
             stop = start + len(value)
             before, after = line.text[:start][-1:], line.text[stop:][:1]
             if not _continues(before, value[0]) and not _continues(after, value[-1]):
                 yield Part(index, line.text, start, stop)
-            start = line.text.upper().find(value.upper(), start + 1)
+            start = text.find(wanted, start + 1)
 
 
 def _continues(near: str, edge: str) -> bool:
@@ -201,16 +227,21 @@ def _lay(value: str, lines: Sequence[AnnotatedLine], first: int) -> Found | None
                 return None
             break
         start, stop, errors = matched
+        own = _own(value[start:stop] if parts else value[:stop], text)
+        if own is None:
+            return None
         if parts and start > position:
+            if parts[-1].text[parts[-1].stop :].strip(" ,."):
+                return None  # the line has other print where its text would go on
             parts[-1] = _complete(parts[-1], value[position:start])
             completed += 1
-        parts.append(Part(index, text, 0, len(text)))
-        wrong += errors
+        parts.append(Part(index, text, *own))
+        wrong += max(0, errors - (len(text) - (own[1] - own[0])))
         position = stop
         while position < len(value) and value[position] == " ":
             position += 1
     rest = value[position:].strip()
-    if parts and rest and rest[0] in ",.":
+    if parts and rest and rest[0] in ",." and parts[-1].stop == len(parts[-1].text):
         parts[-1] = _complete(parts[-1], rest)
         completed += rest not in (",", ".")
         rest = ""
@@ -220,13 +251,40 @@ def _lay(value: str, lines: Sequence[AnnotatedLine], first: int) -> Found | None
 
 def _complete(part: Part, more: str) -> Part:
     text = (part.text + ("" if more[0] in ",." else " ") + more).strip()
-    return Part(part.line, text, 0, len(text))
+    return Part(part.line, text, part.start, len(text))
+
+
+def _own(value: str, text: str) -> tuple[int, int] | None:
+    """Where in ``text`` the print of ``value`` begins and ends: what is glued to either end is not the value's.
+
+    One more letter on a word is print that the annotator left out. None where more letters or any digit go on: another word.
+    """
+    steps = Levenshtein.opcodes(fold(value), fold(text))
+    start = steps[0].dest_end if steps[0].tag == "insert" else 0
+    stop = steps[-1].dest_start if steps[-1].tag == "insert" else len(text)
+    if start >= stop:
+        return None
+    for glued, near, edge in (
+        (text[:start], text[start - 1 : start], text[start]),
+        (text[stop:], text[stop : stop + 1], text[stop - 1]),
+    ):
+        if _continues(near, edge) and (edge.isdigit() or len(glued) > 1):
+            return None
+    if _continues(text[start - 1 : start], text[start]):
+        start = 0
+    if _continues(text[stop : stop + 1], text[stop - 1]):
+        stop = len(text)
+    while text[start] == " ":
+        start += 1
+    while text[stop - 1] == " ":
+        stop -= 1
+    return start, stop
 
 
 def _best_prefix(value: str, text: str) -> tuple[int, int, int] | None:
     """(0, length, errors) of the prefix of ``value`` nearest to ``text``; None if a quarter of it is wrong."""
     lengths = range(max(1, len(text) - 4), min(len(value), len(text) + 4) + 1)
-    choices = [(Levenshtein.distance(value[:n].upper(), text.upper()), abs(n - len(text)), n) for n in lengths]
+    choices = [(Levenshtein.distance(fold(value[:n]), fold(text)), abs(n - len(text)), n) for n in lengths]
     if not choices or min(choices)[0] > 0.25 * len(text):
         return None
     errors, _, length = min(choices)

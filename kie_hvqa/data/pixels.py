@@ -113,6 +113,15 @@ def image_size(path: str | Path) -> tuple[int, int]:
         ) from None
 
 
+def orientation_of(path: str | Path) -> int:
+    """The EXIF orientation (1 to 8) that ``open_image`` heeds; 1, which is upright, where there is none. Raises OSError."""
+    from PIL import Image
+
+    with Image.open(path) as header:
+        turn = _turn(header)
+    return 1 if turn is None else next(value for value, known in _TURNS.items() if known == turn)
+
+
 _ORIENTATION = 0x0112
 _SIDEWAYS = {2, 4, 5, 6}  # Image.Transpose: ROTATE_90, ROTATE_270, TRANSPOSE, TRANSVERSE
 # EXIF orientation → Image.Transpose, its other values (1 is upright) mean nothing.

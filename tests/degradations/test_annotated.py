@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
-import fontpkg
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from degradations.annotated.charboxes import fit_characters
 from degradations.annotated.values import AnnotatedLine, Annotation, find_value, read_annotations
@@ -18,47 +16,15 @@ from degradations.degrade import load_page, write_degraded
 from kie_hvqa.config import load
 from kie_hvqa.data.dataset import load_rows
 from kie_hvqa.errors import InputError
+from tests.degradations.receipts import RECEIPT, typeset_lines
 
 CONFIG = DegradeConfig(seed=3, samples_per_field=2)
-RECEIPT = [
-    "KEDAI BUKU HANDAL SDN BHD",
-    "NO. 12, JALAN BESAR 4,",
-    "45600 BATANG, SELANGOR",
-    "DATE: 27/01/2018 10:14",
-    "PENSIL 2B    4.20",
-    "SUB TOTAL   14.20",
-    "TOTAL     RM 27.35",
-    "CASH         27.35",
-]
 FIELDS = {
     "company": "KEDAI BUKU HANDEL SDN BHD",  # the annotator's slip: the print has an A
     "date": "27/01/2018",
     "address": "NO. 12, JALAN BESAR 4, 45600 BATANG, SELANGOR",
     "total": "27.35",
 }
-
-
-def typeset_lines(texts: Sequence[str], family: str, size: int, tilt: float = 0.0):
-    """A page of ``texts``: the picture, the line boxes, and the true centre of every character of every line."""
-    font = ImageFont.truetype(str(fontpkg.path(family, 400, nearest=True)), size, layout_engine=ImageFont.Layout.BASIC)
-    width = round(max(font.getlength(text) for text in texts) + 6 * size)
-    height = round((len(texts) + 3) * 1.7 * size + tilt * width)
-    picture = Image.new("L", (width, height), 236)
-    pen = ImageDraw.Draw(picture)
-    boxes, centres = [], []
-    for row, text in enumerate(texts):
-        x, baseline = 2.5 * size, (row + 2) * 1.7 * size
-        top = baseline
-        middles = []
-        for char in text:
-            y = baseline + tilt * (x - 2.5 * size)
-            pen.text((x, y), char, font=font, fill=40, anchor="ls")
-            middles.append(x + font.getlength(char) / 2)
-            x += font.getlength(char)
-            top = min(top, y)
-        boxes.append([round(2.3 * size), round(top - 0.85 * size), round(x + 0.2 * size), round(y + 0.3 * size)])
-        centres.append(middles)
-    return np.repeat(np.asarray(picture)[:, :, None], 3, 2).copy(), boxes, centres
 
 
 @pytest.mark.parametrize("family", ["Arimo", "Roboto Mono", "PT Serif", "Inter"])
