@@ -53,6 +53,6 @@ def over(paid: Mapping[int, float], logged: Sequence[int]) -> list[float | None]
 
 def _earned(reward: LoadedReward, texts: Sequence[str], asked: Sequence[Row]) -> float:
     """By all completions together. One that the reward does not apply to earns nothing by it, as in TRL's own sum."""
-    columns = {"slots": [row.slots for row in asked], "question_kind": [row.question_kind for row in asked]}
+    columns = {name: [getattr(row, name) for row in asked] for name in ("slots", "question_kind", "answer")}
     paid = reward(prompts=[""] * len(texts), completions=texts, **columns)  # no trainer state: the last prices
     return sum(value for value in paid if value is not None)

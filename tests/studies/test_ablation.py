@@ -159,7 +159,7 @@ def test_resampled_rates_are_those_of_the_resampled_documents():
 def test_rollouts_are_paid_again_at_the_last_prices_so_the_same_answers_earn_the_same(tmp_path):
     slots = tuple(Slot(char, "clear", 1.0, (0, 0, 1, 1)) for char in "170")
     row = Row("r", "", "d", "card", "train", "height", "answerable", "?", "", slots)
-    answers = [render(Reading(value, "", value, 3, 0)) for value in ("170", "171")]
+    answers = [render(Reading(value, "", value, 3, 0), tags=True) for value in ("170", "171")]
     for step in (1, 2, 3, 4):
         said = answers if step < 4 else answers[:1]
         table = pa.table({"id": ["r"] * len(said), "completion": said})
