@@ -166,7 +166,8 @@ class DegradeConfig(DamageConfig):
     """A dataset of real documents, each annotated field damaged ``samples_per_field`` times.
 
     ``private`` keeps its values and pictures out of all that is written about it (docs/privacy.md).
-    ``max_pixels``: larger scans are reduced to this area first. ``fields``: annotated key to what a question calls it.
+    ``max_pixels``: larger scans are reduced to this area first. ``fields``: annotated key to what a question calls it;
+    null asks for everything that is annotated, under the name that its format gives it.
     ``exclude``: document to field to the reason why it is not asked for: a value that stands on the page a second time in
     print or a hand that nobody annotated.
     ``min_similarity``: how near (1 is equal) a printed text must come to the annotated value to be taken for it.
@@ -177,7 +178,7 @@ class DegradeConfig(DamageConfig):
     max_pixels: Annotated[int, Field(ge=10_000)] = 1_500_000
     split: Split = "test"
     exclude: dict[str, dict[str, str]] = {}
-    fields: dict[str, str] = {"company": "company name", "date": "date", "address": "address", "total": "total"}
+    fields: dict[str, str] | None = {"company": "company name", "date": "date", "address": "address", "total": "total"}
     min_similarity: Annotated[float, Field(gt=0, le=1)] = 0.75
     unreadable: Annotated[float, Field(ge=0, le=1)] = 0.08
 
@@ -185,7 +186,7 @@ class DegradeConfig(DamageConfig):
     def _possible(self) -> Self:
         if self.unreadable > 0 and not any(w > 0 for s, w in self.severities.items() if s):
             raise ValueError("unreadable questions need a severity above 0: give one a weight, or set unreadable to 0")
-        if not self.fields:
+        if self.fields is not None and not self.fields:
             raise ValueError("fields names nothing to ask about")
         return self
 

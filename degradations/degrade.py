@@ -1,6 +1,7 @@
 """Real annotated documents, damaged with the same operators and judged by the same legibility as rendered ones.
 
-Run: ``kie-hvqa degrade --annotations A.jsonl --images DIR --out DIR [--config configs/simulate/receipts.yaml]``.
+Run: ``kie-hvqa degrade --annotations A.jsonl --images DIR --out DIR [--config configs/simulate/receipts.yaml]``, or with
+``--format sroie`` (funsd, cord, wildreceipt, label-studio) a published set as it is.
 
 The clean page is the scan as it is, so ``clear`` means "as legible as in the scan". A field that cannot be found
 among the printed lines, or whose line does not hold its text, is left out and named in ``dataset.json`` (``notes``).
@@ -8,6 +9,8 @@ among the printed lines, or whose line does not hold its text, is left out and n
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,9 +19,10 @@ import cv2
 import numpy as np
 
 from degradations.annotated.charboxes import fit_characters
+from degradations.annotated.formats import FORMATS
 from degradations.annotated.text import right_to_left
 from degradations.annotated.turned import as_seen, swaps_sides
-from degradations.annotated.values import Annotation, Found, Part, document_names, find_value, read_annotations
+from degradations.annotated.values import Annotation, Found, Part, document_names, find_value
 from degradations.chance import generator
 from degradations.config import DegradeConfig
 from degradations.damage import Question, damage, draw_severity, make_row
@@ -52,7 +56,12 @@ class AnnotatedPage:
 
 
 def load_page(
-    config: DegradeConfig, annotations: Path, line: int, annotation: Annotation, images: Path, name: str | None = None
+    config: DegradeConfig,
+    annotations: Path,
+    line: int | None,
+    annotation: Annotation,
+    images: Path,
+    name: str | None = None,
 ) -> AnnotatedPage:
     """Read the scan of ``annotation`` and find its fields; ``name`` is what ids call the document, else its file's name.
 
@@ -85,7 +94,10 @@ def load_page(
     questions, notes = [], []
     name = name or document_names([annotation.file_name])[0]
     excluded = config.exclude.get(name, {})
-    for key, asked in config.fields.items():
+    wanted = config.fields
+    if wanted is None:
+        wanted = {key: annotation.names.get(key, key.replace("_", " ")) for key in annotation.fields}
+    for key, asked in wanted.items():
         value = " ".join(annotation.fields.get(key, "").split())
         if not value:
             notes.append(f"{name} {key}: {_NOT_ANNOTATED}")
@@ -93,7 +105,7 @@ def load_page(
         if key in excluded:
             notes.append(f"{name} {key}: left out by the recipe ({excluded[key]})")
             continue
-        found = find_value(key, value, annotation.lines, config.min_similarity)
+        found = find_value(key, value, annotation.lines, config.min_similarity, annotation.where.get(key, ()))
         if found is None:
             notes.append(f"{name} {key}: {shown(value)} {_NOT_PRINTED}")
             continue
@@ -192,52 +204,79 @@ def page_samples(config: DegradeConfig, page: AnnotatedPage) -> Piece:
 
 
 def write_degraded(
-    config: DegradeConfig, annotations: Path, images: Path, out: Path, *, progress: bool = False, workers: int = 1
+    config: DegradeConfig,
+    annotations: Path,
+    images: Path | None,
+    out: Path,
+    *,
+    layout: str = "jsonl",
+    progress: bool = False,
+    workers: int = 1,
 ) -> DatasetSummary:
     """Write the dataset directory of the annotated documents to ``out`` (DESIGN contract 1).
 
-    Raises InputError for anything wrong in the annotations or images (file, line, remedy), or if ``out`` holds anything
-    but this very dataset; WorkError if the disk is full. ``notes`` of the result name every field that was left out.
+    ``layout`` is one of ``annotated.formats.FORMATS``; without ``images`` they lie where the annotations do. Raises InputError
+    for anything wrong in the annotations or images (file, line, remedy), or if ``out`` holds anything but this very dataset;
+    WorkError if the disk is full. ``notes`` of the result name every field that was left out.
     """
-    annotations, images = Path(annotations), Path(images)
+    annotations = Path(annotations)
+    root = Path(images) if images is not None else annotations if annotations.is_dir() else annotations.parent
+    documents = list(FORMATS[layout](annotations, root))
+    if not documents:
+        raise InputError("there are no annotations", file=annotations, remedy="Is this the right file and --format?")
+    names = document_names([annotation.file_name for _, _, annotation in documents])
+    pages = [
+        partial(load_page, config, source, line, annotation, root, name)
+        for name, (source, line, annotation) in zip(names, documents, strict=True)
+    ]
+    files = [annotations] if layout == "jsonl" else sorted({source for source, _, _ in documents})
+    return write_pages(config, pages, files, annotations, out, progress=progress, workers=workers)
+
+
+def write_pages(
+    config: DegradeConfig,
+    pages: Sequence[Callable[[], AnnotatedPage]],
+    files: Sequence[Path],
+    named: Path,
+    out: Path,
+    *,
+    progress: bool,
+    workers: int,
+) -> DatasetSummary:
+    """Damage ``pages``, which ``files`` tell of, into ``out``; an error about all of them is about ``named``."""
     # Every image is opened before the first is damaged: a truncated one is found now, not after an hour.
-    documents = list(read_annotations(annotations))
-    names = document_names([annotation.file_name for _, annotation in documents])
     notes: list[str] = []
     found = 0
-    for name, (line, annotation) in zip(names, documents, strict=True):
-        page = load_page(config, annotations, line, annotation, images, name)
+    for load in pages:
+        page = load()
         notes += page.notes
         found += len(page.questions)
     if not found:
         # That a value stands nowhere is the least that can be said: another field's reason helps more.
         idle = (_NOT_PRINTED, _NOT_ANNOTATED)
-        first = next((note for note in notes if not note.endswith(idle)), notes[0])
+        first = next(
+            (note for note in notes if not note.endswith(idle)), notes[0] if notes else "no field is annotated"
+        )
+        wanted = "the fields that are asked for" if config.fields is None else ", ".join(config.fields)
         raise InputError(
             f"there is nothing to ask about: {first}",
-            file=annotations,
+            file=named,
             field="fields",
-            remedy=f"Check that fields has {', '.join(config.fields)} and lines their printed text.",
+            remedy=f"Check that fields has {wanted} and lines their printed text.",
         )
+    digests = [sha256(file) for file in files]
+    digest = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
     return write_pieces(
-        partial(_piece, config, annotations, documents, names, images),
-        len(documents),
+        partial(_piece, config, pages),
+        len(pages),
         Path(out),
         kind="degrade",
-        config={**config.model_dump(mode="json"), "annotations_sha256": sha256(annotations)},
+        config={**config.model_dump(mode="json"), "annotations_sha256": digest},
         workers=workers,
         progress=progress,
         notes=notes,
     )
 
 
-def _piece(
-    config: DegradeConfig,
-    annotations: Path,
-    documents: list[tuple[int, Annotation]],
-    names: list[str],
-    images: Path,
-    index: int,
-) -> Piece:
-    line, annotation = documents[index]
-    return page_samples(config, load_page(config, annotations, line, annotation, images, names[index]))
+def _piece(config: DegradeConfig, pages: Sequence[Callable[[], AnnotatedPage]], index: int) -> Piece:
+    return page_samples(config, pages[index]())

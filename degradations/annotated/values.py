@@ -43,13 +43,18 @@ class AnnotatedLine(Config):
 
 
 class Annotation(Config):
-    """One document: where its image is, what is printed on which line, and the values asked about."""
+    """One document: where its image is, what is printed on which line, and the values asked about.
+
+    ``where`` are the lines that hold a value whole, in order, for whoever knows; ``names`` what to call a field in a question.
+    """
 
     file_name: Annotated[str, Field(min_length=1)]
     document_type: Annotated[str, Field(min_length=1)]
     size: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
     fields: dict[str, Text]
     lines: list[AnnotatedLine]
+    where: dict[str, list[int]] = {}
+    names: dict[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +136,15 @@ def _annotation(path: Path, number: int, data: dict) -> Annotation:
     except InputError as error:
         raise InputError(error.what, file=path, line=number, field=error.field, remedy=error.remedy) from None
     width, height = annotation.size
+    for key, numbers in annotation.where.items():
+        if not numbers or not all(0 <= at < len(annotation.lines) for at in numbers) or key not in annotation.fields:
+            raise InputError(
+                "a field's lines are numbers from 0 on",
+                file=path,
+                line=number,
+                field=f"where.{key}",
+                remedy="Number the document's lines.",
+            )
     for index, line in enumerate(annotation.lines):
         x0, y0, x1, y1 = line.box
         if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
@@ -157,8 +171,10 @@ def _tuples(data: dict) -> dict:
     return data
 
 
-def find_value(key: str, value: str, lines: Sequence[AnnotatedLine], min_similarity: float) -> Found | None:
-    """Where ``value`` is printed, or None.
+def find_value(
+    key: str, value: str, lines: Sequence[AnnotatedLine], min_similarity: float, where: Sequence[int] = ()
+) -> Found | None:
+    """Where ``value`` is printed, or None. The annotator may have said: all of the lines ``where``.
 
     A value printed whole inside a line is looked for first; of several prints the one beside the word ``key`` (a
     total beside "TOTAL") is asked about and the others are its copies. Else the value is laid over runs of lines.
@@ -167,6 +183,9 @@ def find_value(key: str, value: str, lines: Sequence[AnnotatedLine], min_similar
     if not value:
         return None
     prints = list(_prints(value, lines))
+    if where:
+        parts = tuple(Part(index, lines[index].text, 0, len(lines[index].text)) for index in where)
+        return Found(parts, tuple(part for part in prints if part.line not in where), 1.0, 0)
     if prints:
         best = max(prints, key=lambda part: (_beside(key, part, lines), -part.line if key != "total" else part.line))
         return Found((best,), tuple(part for part in prints if part is not best), 1.0, 0)

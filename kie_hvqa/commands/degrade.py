@@ -13,10 +13,23 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "degrade", help="damage real annotated documents into a dataset directory", description=__doc__
     )
     parser.add_argument(
-        "--annotations", required=True, type=Path, metavar="JSONL", help="one document a line, with boxes"
+        "--annotations",
+        required=True,
+        type=Path,
+        metavar="PATH",
+        help="JSON Lines, one document a line with boxes; or the file or folder of --format",
     )
     parser.add_argument(
-        "--images", required=True, type=Path, metavar="DIR", help="folder that the annotations' file names start from"
+        "--format",
+        choices=("jsonl", "sroie", "funsd", "cord", "wildreceipt", "label-studio"),
+        default="jsonl",
+        help="how the annotations are kept: a published set's folder (WildReceipt: its train.txt), or an export, as it is",
+    )
+    parser.add_argument(
+        "--images",
+        type=Path,
+        metavar="DIR",
+        help="folder that the annotations' file names start from; where left out, where the annotations are",
     )
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="dataset directory to write")
     parser.add_argument("--config", type=Path, metavar="YAML", help="recipe; its defaults where left out")
@@ -33,4 +46,6 @@ def run(args: argparse.Namespace) -> None:
     if args.overrides and args.config is None:
         raise InputError("keys change a recipe, and none is named", field=args.overrides[0], remedy="Add --config.")
     config = DegradeConfig() if args.config is None else load(args.config, DegradeConfig, args.overrides)
-    print(describe(write_degraded(config, args.annotations, args.images, args.out, progress=True)))
+    if args.format not in ("jsonl", "sroie") and "fields" not in config.model_fields_set:
+        config = config.model_copy(update={"fields": None})  # each of these sets knows what it asks
+    print(describe(write_degraded(config, args.annotations, args.images, args.out, layout=args.format, progress=True)))
