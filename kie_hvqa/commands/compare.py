@@ -26,7 +26,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 def run(args: argparse.Namespace) -> None:
     from kie_hvqa.data.files import write_text
     from kie_hvqa.errors import InputError
-    from kie_hvqa.report import comparison
+    from kie_hvqa.report.exports import comparison
     from kie_hvqa.runs.run_directory import load_runs
 
     kinds = {".md": comparison.markdown, ".csv": comparison.csv}

@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> None:
 
     if args.out.suffix.lower() == ".csv":
         from kie_hvqa.data.files import write_text
-        from kie_hvqa.report.answers import answers_csv
+        from kie_hvqa.report.exports.answers import answers_csv
         from kie_hvqa.runs.run_directory import load_runs
 
         write_text(args.out, answers_csv(load_runs(args.runs)))

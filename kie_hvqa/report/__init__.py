@@ -4,8 +4,8 @@
 
 Scores with intervals, paired differences and what the data can tell apart; the same by severity, document type, question
 kind and operator; risk against coverage; suites; training curves; and every sample with its ledger over the picture. Its
-parts: ``sources`` (what is shown), ``headline`` (tables), ``where`` (charts), ``suites``, ``training``, ``rollouts``, ``gallery`` with ``pictures``
-and ``marking`` (samples), ``page`` (the document); ``charts`` draws. They say what is shown; the HTML is in ``templates``,
+parts: ``sources`` (what is shown), ``headline`` (tables), ``outcomes`` (strata), ``where`` (charts), ``suites``, ``training``, ``rollouts``, ``gallery`` with ``pictures``
+``marking`` and ``confidence`` (samples), ``page`` (the document); ``charts`` draws, ``exports`` is for other programs. They say what is shown; the HTML is in ``templates``,
 which escape whatever is put into them (``markup``), style and scripts are in ``assets``.
 """
 
@@ -20,6 +20,7 @@ from kie_hvqa.data.files import write_text
 from kie_hvqa.errors import InputError
 from kie_hvqa.report.gallery import gallery
 from kie_hvqa.report.headline import ledger_section, official_section, paired, tiles
+from kie_hvqa.report.outcomes import outcomes_section
 from kie_hvqa.report.page import assemble
 from kie_hvqa.report.rollouts import Replay, rollouts_section
 from kie_hvqa.report.sources import load_sources
@@ -66,6 +67,7 @@ def write_report(
             shown, data = gallery(runs, rows, samples, pictures, out.parent)
         sections = [
             ("ledger", "Ledger", ledger_section(runs, len(rows), differences)),
+            ("strata", "Strata", outcomes_section(runs, scores)),
             ("where", "Where", where_section(runs)),
             ("risk", "Risk", risk_section(runs, scores, differences)),
             ("official", "Official", official_section(runs, differences)),

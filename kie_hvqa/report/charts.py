@@ -1,8 +1,8 @@
 """Charts as plain SVG: no script, no library, readable without either. Colours come from the page's style sheet.
 
 ``lines`` for what has an order (severity), ``dots`` for what has none (document type, operator), ``curves`` for what is
-continuous (coverage, training steps). Every mark has a title with its numbers; the page repeats them as tables. What lies
-where is computed here; ``templates/chart.svg`` writes it down.
+continuous (coverage, training steps). Every mark has a title with its numbers, which the page's script shows to fingers and
+keyboards too (``assets/pointing.js``); the page repeats them as tables. What lies where is computed here; ``templates/chart.svg`` writes it down.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ class Bar:
     low: float | None
     high: float | None
     n: int
+    to: str = ""  # the samples behind it, as the query that the page's script understands
 
     def said(self) -> str:
         spread = "" if self.low is None or self.high is None else f" [{100 * self.low:.1f}, {100 * self.high:.1f}]"
@@ -39,6 +40,8 @@ class Bar:
 
 Groups = Sequence[tuple[str, Sequence[Bar | None]]]
 """A label, and one bar a run; None is a number that is missing."""
+References = Sequence[tuple[str, Sequence[float | None]]]
+"""A reader that needs no model, and its score in each group, as a fraction; None where it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ class _Mark:
     y: float
     said: str = ""
     whisker: Segment | None = None
+    to: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,17 @@ class _Series:
     points: Sequence[Point] = ()
     marks: Sequence[_Mark] = ()
     said: str = ""
+    values: Sequence[tuple[str, str]] = ()  # of each point, as a person reads them
+
+
+@dataclass(frozen=True, slots=True)
+class _Reference:
+    """A reader that needs no model: the dash of its number, a line through ``points``, or a ``tick``."""
+
+    number: int
+    said: str
+    points: Sequence[Point] = ()
+    tick: Segment | None = None
 
 
 def axis_top(groups: Groups) -> int:
@@ -83,8 +98,9 @@ def axis_top(groups: Groups) -> int:
     return next((top for top in _TOPS if top >= max(ends, default=0.0)), _TOPS[-1])
 
 
-def lines(groups: Groups, names: Sequence[str], title: str, top: int) -> Markup:
-    """One line a run over the ordered ``groups``; the axis runs from 0 to ``top`` percent."""
+def lines(groups: Groups, names: Sequence[str], title: str, top: int, references: References = ()) -> Markup:
+    """One line a run over the ordered ``groups``; the axis runs from 0 to ``top`` percent. A reference that leaves the axis is
+    left out."""
     height = 190.0
     base = height - _BOTTOM
     step = (_WIDTH - _LEFT - _RIGHT) / max(len(groups), 1)
@@ -106,13 +122,19 @@ def lines(groups: Groups, names: Sequence[str], title: str, top: int) -> Markup:
                 continue
             x = middle + dodge * (run - (len(names) - 1) / 2)
             whisker = None if bar.low is None or bar.high is None else (x, up(bar.low), x, up(bar.high))
-            marks.append(_Mark(x, up(bar.value), f"{name}, {label}: {bar.said()}", whisker))
+            marks.append(_Mark(x, up(bar.value), f"{name}, {label}: {bar.said()}", whisker, bar.to))
         series.append(_Series(run, [(mark.x, mark.y) for mark in marks], marks))
-    return _drawn(title, height, [(_LEFT, y, _WIDTH - _RIGHT, y) for _, y in levels], texts, series)
+    beside = []
+    for number, (name, values) in enumerate(references):
+        known = [(x, value) for x, value in zip(middles, values, strict=True) if value is not None]
+        if known and max(value for _, value in known) <= top / 100:
+            beside.append(_Reference(number, name, [(x, up(value)) for x, value in known]))
+    return _drawn(title, height, [(_LEFT, y, _WIDTH - _RIGHT, y) for _, y in levels], texts, series, beside=beside)
 
 
-def dots(groups: Groups, names: Sequence[str], title: str, top: int) -> Markup:
-    """One row a group, one dot with its interval a run; the axis runs from 0 to ``top`` percent."""
+def dots(groups: Groups, names: Sequence[str], title: str, top: int, references: References = ()) -> Markup:
+    """One row a group, one dot with its interval a run, and a tick across the row a reference; the axis runs from 0 to ``top``
+    percent, and what leaves it of the references is left out."""
     left, line = 114.0, 7.0
     row = line * len(names) + 6
     height = _TOP + row * len(groups) + 20
@@ -124,7 +146,7 @@ def dots(groups: Groups, names: Sequence[str], title: str, top: int) -> Markup:
     levels = [(top * quarter / 4, left + scale * top * quarter / 4) for quarter in range(5)]
     grid: list[Segment] = [(x, _TOP, x, height - 20) for _, x in levels]
     texts = [_Text(x, height - 6, f"{level:g}") for level, x in levels]
-    series = []
+    series, beside = [], []
     for number, (label, bars) in enumerate(groups):
         start = _TOP + row * number
         middle = start + row / 2
@@ -137,9 +159,14 @@ def dots(groups: Groups, names: Sequence[str], title: str, top: int) -> Markup:
                 texts.append(_Text(left + 4, y + 3, "–", "start"))
                 continue
             whisker = None if bar.low is None or bar.high is None else (along(bar.low), y, along(bar.high), y)
-            mark = _Mark(along(bar.value), y, f"{names[run]}, {label}: {bar.said()}", whisker)
+            mark = _Mark(along(bar.value), y, f"{names[run]}, {label}: {bar.said()}", whisker, bar.to)
             series.append(_Series(run, marks=[mark]))
-    return _drawn(title, height, grid, texts, series)
+        for which, (name, values) in enumerate(references):
+            value = values[number]
+            if value is not None and value <= top / 100:
+                tick = (along(value), start + 2, along(value), start + row - 2)
+                beside.append(_Reference(which, f"{name}, {label}: {100 * value:.1f}", tick=tick))
+    return _drawn(title, height, grid, texts, series, beside=beside)
 
 
 def curves(
@@ -176,8 +203,9 @@ def curves(
     for curve in drawn:
         points = [place(x, y) for x, y in curve.points]
         alone = [_Mark(*points[0])] if len(points) == 1 else []
-        series.append(_Series(curve.run, points, alone, curve.said))
-    return _drawn(title, height, grid, texts, series, width)
+        values = [(f"{x:.4g}", f"{y:.4g}") for x, y in curve.points]
+        series.append(_Series(curve.run, points, alone, curve.said, values))
+    return _drawn(title, height, grid, texts, series, width, guide=(_TOP, base))
 
 
 def short(number: float) -> str:
@@ -206,5 +234,9 @@ def _drawn(
     texts: Sequence[_Text],
     series: Sequence[_Series],
     width: float = _WIDTH,
+    *,
+    beside: Sequence[_Reference] = (),
+    guide: Point | None = None,
 ) -> Markup:
-    return fill("chart.svg", title=title, width=width, height=height, grid=grid, texts=texts, series=series)
+    drawn = {"grid": grid, "texts": texts, "series": series, "references": beside, "guide": guide}
+    return fill("chart.svg", title=title, width=width, height=height, **drawn)

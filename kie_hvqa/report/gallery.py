@@ -9,7 +9,6 @@ their pictures.
 from __future__ import annotations
 
 import itertools
-import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,14 +18,17 @@ from markupsafe import Markup
 
 from kie_hvqa.answers.answer import MARK, parse
 from kie_hvqa.answers.prompt import question
-from kie_hvqa.answers.verdicts import OUTCOMES
+from kie_hvqa.answers.verdicts import OUTCOMES, verdicts
 from kie_hvqa.data.ledger import Row, Slot
 from kie_hvqa.errors import InputError
+from kie_hvqa.report.confidence import Shown as Confidence
+from kie_hvqa.report.confidence import shown as shown_of
 from kie_hvqa.report.marking import ERRORS, Marked, mark_up
 from kie_hvqa.report.markup import fill
 from kie_hvqa.report.pictures import Album
 from kie_hvqa.runs.run_directory import Run
 from kie_hvqa.scoring.scores import operators
+from kie_hvqa.scoring.strata import STRATA, stratum_of
 from kie_hvqa.suites.rows import twin_of
 
 LONGEST, SHORT = 4000, 400  # characters of a response that the page keeps, with and without its picture inlined
@@ -47,16 +49,24 @@ def gallery(
     place = {row.id: number for number, row in enumerate(rows)}
     kinds = [kind for kind in (*ERRORS, "free") if any(kind in m.kinds for row in chosen for m in marked[row.id])]
     album = Album(beside)
+    sure = [
+        dict(zip((row.id for row in rows), shown_of([run.confidence(row) for row in rows]), strict=True))
+        for run in runs
+    ]
     samples = []
     for number, row in enumerate(chosen):
         samples.append(
-            _sample(runs, row, marked[row.id], kinds, album, inline=number < pictures) | {"n": place[row.id]}
+            _sample(
+                runs, row, marked[row.id], kinds, album, [of_run[row.id] for of_run in sure], inline=number < pictures
+            )
+            | {"n": place[row.id]}
         )
     labels = {**ERRORS, "free": "hallucination-free"}
     data = {
         "runs": [run.name for run in runs],
         "kinds": [[kind, labels[kind][0].upper() + labels[kind][1:]] for kind in kinds],
         "outcomes": {outcome.code: [outcome.word, outcome.title, outcome.fault] for outcome in OUTCOMES},
+        "strata": {name: title.partition(":")[0] for name, title in STRATA.items()},
         "pictures": album.pictures,
         "samples": samples,
     }
@@ -92,7 +102,14 @@ def _in_turn(queues: Sequence[Sequence[Row]]) -> list[Row]:
 
 
 def _sample(
-    runs: Sequence[Run], row: Row, marked: Sequence[Marked], kinds: Sequence[str], album: Album, *, inline: bool
+    runs: Sequence[Run],
+    row: Row,
+    marked: Sequence[Marked],
+    kinds: Sequence[str],
+    album: Album,
+    sure: Sequence[Confidence | None],
+    *,
+    inline: bool,
 ) -> dict[str, Any]:
     """One sample for the script; keys are short because there may be ten thousand."""
     slots = row.slots or ()
@@ -102,10 +119,11 @@ def _sample(
         "t": row.document_type.replace("_", " "),
         "k": row.question_kind,
         "f": row.field,
+        "m": row.template or "",
         "q": question(row),
         "R": [
-            _reading(run, row, reading, kinds, LONGEST if inline else SHORT)
-            for run, reading in zip(runs, marked, strict=True)
+            _reading(run, row, reading, kinds, confidence, LONGEST if inline else SHORT)
+            for run, reading, confidence in zip(runs, marked, sure, strict=True)
         ],
     }
     if row.severity is not None:
@@ -117,7 +135,7 @@ def _sample(
     if row.slots is None:
         sample["a"] = row.answer
     else:
-        sample |= _ledger(slots)
+        sample |= _ledger(slots) | {"j": stratum_of(verdicts(slots, None, row.question_kind).counts)}
     try:
         sample |= album.place(runs[0].image(row), slots, inline=inline)
     except InputError as error:
@@ -137,10 +155,12 @@ def _ledger(slots: Sequence[Slot]) -> dict[str, Any]:
     return found
 
 
-def _reading(run: Run, row: Row, marked: Marked, kinds: Sequence[str], longest: int) -> list[Any]:
-    """[symbols, outcomes (a code each), what was inserted, kinds of error, label, confidence, what was written], and where the reader
+def _reading(
+    run: Run, row: Row, marked: Marked, kinds: Sequence[str], confidence: Confidence | None, longest: int
+) -> list[Any]:
+    """[symbols, outcomes (a code each), what was inserted, kinds of error, label, [share less sure, words] of its confidence, what was written], and where the reader
     failed or drew several answers also [why it failed, [reading, how often it was drawn] …]."""
-    response, confidence = run.response(row), run.confidence(row)
+    response = run.response(row)
     written = None if response is None else response[:longest]
     if response is not None and len(response) > longest:
         written = f"{written}… ({len(response):,} characters)"
@@ -150,7 +170,7 @@ def _reading(run: Run, row: Row, marked: Marked, kinds: Sequence[str], longest: 
         marked.inserted[:80],
         [kinds.index(kind) for kind in marked.kinds],
         marked.label,
-        confidence if confidence is not None and math.isfinite(confidence) else None,
+        None if confidence is None else list(confidence),
         written,
     ]
     error, drawn = run.error(row), run.drawn(row)

@@ -11,10 +11,10 @@ from kie_hvqa.report.markup import ARROWS, fill
 from kie_hvqa.runs.run_directory import Run
 from kie_hvqa.scoring.metrics import compare
 from kie_hvqa.scoring.scores import SampleScore
-from kie_hvqa.scoring.tables import LABELS, LEDGER, OFFICIAL, ScoreLabel, difference, interval, number, verdict
+from kie_hvqa.scoring.tables import LABELS, LEDGER, OFFICIAL, READERS, ScoreLabel, difference, interval, number, verdict
 
-_STRONG = ("hallucination_free_accuracy", "average")
-_TILES = ("hallucination_free_accuracy", "invented_rate", "misread_rate", "over_refusal_rate", "average")
+_STRONG = ("balanced", "average")
+_TILES = ("balanced", "informedness", "invented_rate", "dropped_rate", "misread_rate", "over_refusal_rate")
 
 Differences = Sequence[Mapping[str, Any] | None]
 
@@ -48,7 +48,7 @@ def tiles(runs: Sequence[Run], differences: Differences) -> Markup:
 
 def ledger_section(runs: Sequence[Run], questions: int, differences: Differences) -> Markup:
     """The table of ledger scores; ``questions`` is how many all runs share."""
-    known = any(run.metrics["overall"].get(_STRONG[0], {}).get("value") is not None for run in runs)
+    known = any(run.metrics["overall"].get("hallucination_free_accuracy", {}).get("value") is not None for run in runs)
     return fill("ledger.html", table=_table(runs, differences, LEDGER), known=known, questions=questions)
 
 
@@ -59,6 +59,7 @@ def official_section(runs: Sequence[Run], differences: Differences) -> Markup:
 
 def _table(runs: Sequence[Run], differences: Differences, labels: Mapping[str, ScoreLabel]) -> dict[str, Any]:
     """What ``scores.html`` shows; a row about which no run says anything (no ledger, no such slot) is left out."""
+    references = runs[0].metrics.get("references", {})
     rows = [
         {
             "title": label.title + ARROWS[label.better],
@@ -66,11 +67,13 @@ def _table(runs: Sequence[Run], differences: Differences, labels: Mapping[str, S
             "strong": name in _STRONG,
             "cells": [_cell(run, found, name, label) for run, found in zip(runs, differences, strict=True)],
             "seen": _seen(runs, differences, name, label),
+            "references": [number(part["overall"].get(name), label) for part in references.values()],
         }
         for name, label in labels.items()
         if any(run.metrics["overall"].get(name, {}).get("value") is not None for run in runs)
     ]
-    return {"names": [run.name for run in runs], "rows": rows}
+    readers = [READERS[name] for name in references]
+    return {"names": [run.name for run in runs], "readers": readers, "rows": rows}
 
 
 def _cell(run: Run, found: Mapping[str, Any] | None, name: str, label: ScoreLabel) -> dict[str, Any]:

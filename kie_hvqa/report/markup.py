@@ -7,6 +7,7 @@ the page keeps its shape. A name that a template asks for and nobody gave is an 
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
@@ -34,6 +35,11 @@ def _shortened(text: str) -> str:
     return text if len(parts) <= 4 else f"{before}{space}…/{'/'.join(parts[-3:])}"
 
 
+def _path(points: Sequence[tuple[float, float]]) -> str:
+    """The ``d`` of a line through ``points``."""
+    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
+
+
 @functools.cache
 def _environment() -> Environment:
     folder = resources.files(__package__).joinpath("templates")
@@ -44,7 +50,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.globals["colour"] = colour
+    found.globals |= {"colour": colour, "path": _path}
     found.filters |= {"count": "{:,}".format, "px": "{:.1f}".format, "plain": "{:g}".format, "shortened": _shortened}
     # `tojson` is for the inside of <script>: no "<", ">", "&" or "'" is left in it.
     found.policies["json.dumps_kwargs"] = {"ensure_ascii": True, "allow_nan": False, "separators": (",", ":")}

@@ -14,7 +14,7 @@ from kie_hvqa import __version__
 from kie_hvqa.report.markup import fill
 from kie_hvqa.report.sources import Sources
 
-_SCRIPTS = ("theme.js", "samples.js", "gallery.js")
+_SCRIPTS = ("theme.js", "pointing.js", "samples.js", "gallery.js")
 
 
 def assemble(
@@ -22,7 +22,7 @@ def assemble(
 ) -> str:
     """One HTML file. ``sections`` are (id, short title, HTML) in order, ``tiles`` stands above them, and ``data`` is what the
     gallery's script draws from, None where there is no gallery."""
-    script = "\n".join(_asset(name) for name in (_SCRIPTS if data is not None else _SCRIPTS[:1]))
+    script = "\n".join(_asset(name) for name in (_SCRIPTS if data is not None else _SCRIPTS[:2]))
     return fill(
         "page.html",
         digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),

@@ -88,7 +88,7 @@ def _answers(entries: Entries) -> dict[str, Any]:
                 "times": len(same),
                 "paid": [_number(_mean(same, part)) for part in parts],
                 "advantage": _number(gain, sign=True),
-                "verdict": "" if not gain else "better" if gain > 0 else "worse",
+                "verdict": "" if gain is None or not round(gain, 2) else "better" if gain > 0 else "worse",
             }
         )
     return {
@@ -112,4 +112,8 @@ def _mean(entries: Entries, key: str) -> float | None:
 
 
 def _number(value: float | None, *, sign: bool = False) -> str:
-    return "" if value is None else f"{value:+.2f}" if sign else f"{value:.2f}"
+    """Two decimals; what rounds to zero has no sign."""
+    if value is None:
+        return ""
+    rounded = round(value, 2) or 0.0
+    return f"{rounded:+.2f}" if sign and rounded else f"{rounded:.2f}"

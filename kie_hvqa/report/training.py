@@ -62,8 +62,7 @@ def _chart(trainings: Sequence[Training], names: Sequence[str], key: str) -> Mar
     for training in trainings:
         points = [(float(entry["step"]), value) for entry in training.log if (value := _number(entry, key)) is not None]
         if points:
-            last = f"{training.name}: {points[-1][1]:.4g} at step {points[-1][0]:g}"
-            drawn.append(Curve(names.index(training.name), points, last))
+            drawn.append(Curve(names.index(training.name), points, training.name))
     if not drawn:
         return None
     xs = [x for curve in drawn for x, _ in curve.points]

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 from markupsafe import Markup
 
-from kie_hvqa.report.charts import Bar, Curve, axis_top, curves, dots, lines
+from kie_hvqa.report.charts import Bar, Curve, References, axis_top, curves, dots, lines
 from kie_hvqa.report.headline import Differences
 from kie_hvqa.report.markup import ARROWS, fill
 from kie_hvqa.runs.run_directory import Run
 from kie_hvqa.scoring import selective
 from kie_hvqa.scoring.scores import SampleScore
-from kie_hvqa.scoring.tables import LABELS, LEDGER, ScoreLabel, difference, number, with_interval
+from kie_hvqa.scoring.tables import LABELS, LEDGER, READERS, ScoreLabel, difference, number, with_interval
 from kie_hvqa.suites.tables import Table
 
-_CHARTED = ("hallucination_free_accuracy", "invented_rate", "misread_rate", "over_refusal_rate")
+_CHARTED: dict[str, str] = {
+    "hallucination_free_accuracy": "",
+    "invented_rate": "invented",
+    "dropped_rate": "dropped",
+    "misread_rate": "misread",
+    "over_refusal_rate": "over_refused",
+}
+"""Score → the kind of error that the gallery is filtered by when somebody asks for the samples behind it."""
 _WITHOUT_LEDGER = ("average", "final")
 _COLUMNS = {
     "severity": "severity",
@@ -24,6 +32,9 @@ _COLUMNS = {
     "question_kind": "question kind",
     "operator": "operator",
 }
+
+_SPACED = ("document_type", "operator")  # columns whose values the gallery shows with spaces
+_SELECTS = {"severity": "severity", "document_type": "type", "question_kind": "question", "operator": "operator"}
 
 Groups = list[tuple[str, list[Bar | None]]]
 
@@ -34,7 +45,8 @@ def where_section(runs: Sequence[Run]) -> Markup:
         name for name in _WITHOUT_LEDGER if _known(runs, name)
     ]
     shown = [found for name in known if (found := _score(runs, name))]
-    return fill("where.html", scores=shown) if shown else Markup()
+    readers = [READERS[name] for name in runs[0].metrics.get("references", {})]
+    return fill("where.html", scores=shown, readers=readers) if shown else Markup()
 
 
 def _known(runs: Sequence[Run], name: str) -> bool:
@@ -51,21 +63,17 @@ def _score(runs: Sequence[Run], name: str) -> dict[str, Any] | None:
     top = max(axis_top(groups) for groups in shown.values())  # one axis a score, so that its charts compare
     title = label.title if name in LEDGER else f"official: {label.title}"
 
+    beside = {column: _references(runs[0], column, name, groups, label) for column, groups in shown.items()}
+
     def chart(column: str) -> tuple[str, Markup]:
         draw = lines if column == "severity" else dots
-        return _COLUMNS[column], draw(shown[column], names, f"{title} by {_COLUMNS[column]}", top)
+        drawn = draw(shown[column], names, f"{title} by {_COLUMNS[column]}", top, beside[column])
+        return _COLUMNS[column], drawn
 
     # What has few rows shares a column of the grid.
     columns = (("severity",), ("document_type", "question_kind"), ("operator",))
     drawn = [[chart(column) for column in several if column in shown] for several in columns]
-    tables = [
-        Table(
-            f"{title} by {_COLUMNS[column]}",
-            (_COLUMNS[column], *names),
-            tuple((group, *("–" if bar is None else bar.said() for bar in bars)) for group, bars in groups),
-        )
-        for column, groups in shown.items()
-    ]
+    tables = [_table(title, column, names, groups, beside[column]) for column, groups in shown.items()]
     return {
         "title": title + ARROWS[label.better],
         "meaning": label.meaning,
@@ -74,24 +82,55 @@ def _score(runs: Sequence[Run], name: str) -> dict[str, Any] | None:
     }
 
 
+def _table(title: str, column: str, names: Sequence[str], groups: Groups, references: References) -> Table:
+    def said(value: float | None) -> str:
+        return "–" if value is None else f"{100 * value:.1f}"
+
+    rows = tuple(
+        (label, *("–" if bar is None else bar.said() for bar in bars), *(said(values[row]) for _, values in references))
+        for row, (label, bars) in enumerate(groups)
+    )
+    head = (_COLUMNS[column], *names, *(reader for reader, _ in references))
+    return Table(f"{title} by {_COLUMNS[column]}", head, rows)
+
+
 def _groups(runs: Sequence[Run], column: str, score: str, label: ScoreLabel) -> Groups:
     """Label → one bar a run, for the values of ``column`` in any run, in the order of ``metrics.json``."""
     values = dict.fromkeys(value for run in runs for value in run.metrics["by"].get(column, {}))
     groups: Groups = []
     for value in values:
-        bars = [_bar(run.metrics["by"].get(column, {}).get(value, {}).get(score), label) for run in runs]
+        where = {_SELECTS[column]: value.replace("_", " ") if column in _SPACED else value}
+        kind = {"kind": _CHARTED[score]} if _CHARTED.get(score) else {}
+        bars = [
+            _bar(
+                run.metrics["by"].get(column, {}).get(value, {}).get(score),
+                label,
+                urlencode({"run": place, **where, **kind}),
+            )
+            for place, run in enumerate(runs)
+        ]
         if any(bar is not None for bar in bars):
             groups.append((value.replace("_", " "), bars))
     return groups
 
 
-def _bar(score: Mapping[str, Any] | None, label: ScoreLabel) -> Bar | None:
+def _references(first: Run, column: str, score: str, groups: Groups, label: ScoreLabel) -> References:
+    """What the readers that need no model get in the same groups."""
+    found = []
+    for name, part in first.metrics.get("references", {}).items():
+        by = {value.replace("_", " "): scores.get(score) for value, scores in part["by"].get(column, {}).items()}
+        values = [None if (value := by.get(group)) is None else value * label.scale / 100 for group, _ in groups]
+        found.append((READERS[name], values))
+    return found
+
+
+def _bar(score: Mapping[str, Any] | None, label: ScoreLabel, to: str) -> Bar | None:
     if score is None or score["value"] is None:
         return None
     value, low, high = (
         None if end is None else end * label.scale / 100 for end in (score["value"], score["low"], score["high"])
     )
-    return Bar(value or 0.0, low, high, score["n"])
+    return Bar(value or 0.0, low, high, score["n"], to)
 
 
 def risk_section(runs: Sequence[Run], scores: Sequence[Sequence[SampleScore]], differences: Differences) -> Markup:
@@ -105,7 +144,7 @@ def risk_section(runs: Sequence[Run], scores: Sequence[Sequence[SampleScore]], d
         found = differences[index]
         delta = "–" if found is None else difference(found["aurc"], LABELS["aurc"])
         label = LABELS["aurc"]
-        drawn.append(Curve(index, [(100 * x, 100 * y) for x, y in beside["curve"]], f"{run.name}, risk over coverage"))
+        drawn.append(Curve(index, [(100 * x, 100 * y) for x, y in beside["curve"]], run.name))
         rows.append(
             (
                 run.name,

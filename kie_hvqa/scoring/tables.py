@@ -138,7 +138,7 @@ def strata_lines(runs: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]]
         if "ceiling" in metrics:
             rows["  with perfect marks" + " " * len(rows)] = metrics["ceiling"]  # a key of its own
     rows |= {READERS[name]: part for name, part in first.get("references", {}).items()}
-    head = ("hallucination-free (%)", "balanced", "plain", *(STRATA[name].partition(":")[0] for name in kept))
+    head = ("hallucination-free (%)", "balanced", "plain", *(STRATA.get(name, name).partition(":")[0] for name in kept))
     lines = [
         head,
         (

@@ -17,12 +17,18 @@
     return h("label", {}, `${label} `, select);
   };
   const any = (list) => (list.length > 1 ? [["any", "any"], ...list.map((value) => [String(value), String(value)])] : []);
+  const named = (names, there) => [["any", "any"], ...Object.entries(names).filter(([key]) => there.includes(key))];
   const sure = samples.some((sample) => sample.R.some((reading) => reading[5] !== null));
   at("selects").append(...[
     choice("run", "by", runs.length > 1 ? [["any", "any run"], ...runs.map((name, run) => [String(run), name])] : []),
     choice("severity", "severity", any(values((s) => [s.s]).sort((a, b) => a - b))),
     choice("type", "document", any(values((s) => [s.t]).sort())),
+    choice("template", "template", any(values((s) => [s.m || undefined]).sort())),
+    choice("field", "field", any(values((s) => [s.f]).sort())),
     choice("question", "question", any(values((s) => [s.k]).sort())),
+    choice("stratum", "stratum", named(data.strata, values((s) => [s.j]))),
+    choice("legibility", "with slots", named({ c: "clear", p: "partial", h: "hidden" }, values((s) => [...(s.l || "")]))),
+    choice("agreement", "runs", runs.length > 1 ? [["any", "any"], ["apart", "disagree"], ["same", "agree"]] : []),
     choice("operator", "operator", any(values((s) => s.o || []).sort())),
     choice("twin", "twin", samples.some((s) => s.w) ? [["any", "any"], ["plausible", "plausible"], ["implausible", "implausible"]] : []),
     choice("sort", "order", [["varied", "varied"], ["data", "as in the data"], ["worst", "most errors"], ...(runs.length > 1 ? [["apart", "runs apart"]] : []), ...(sure ? [["unsure", "least sure"], ["sure", "surest"]] : []), ["severe", "most severe"], ["mild", "least severe"]]),
@@ -38,7 +44,11 @@
   const texts = samples.map((s) => `${s.i}\n${s.d}\n${s.f}\n${s.q}\n${s.v || s.a || ""}\n${where(s)}\n${s.R.map((reading) => `${reading[0]}\n${reading[6] || ""}\n${reading[7] || ""}`).join("\n")}`.toLowerCase());
   const own = (sample, run) => (run === "any" ? sample.R : [sample.R[Number(run)]]);
   const has = (sample, kind, run) => kind === "all" || own(sample, run).some((reading) => reading[3].some((number) => kinds[number][0] === kind));
+  const agree = (sample) => sample.R.every((reading) => reading[0] === sample.R[0][0] && reading[1] === sample.R[0][1] && reading[2] === sample.R[0][2]);
   const fits = (sample, index, want) =>
+    (want.template === "any" || sample.m === want.template) && (want.field === "any" || sample.f === want.field) &&
+    (want.stratum === "any" || sample.j === want.stratum) && (want.legibility === "any" || (sample.l || "").includes(want.legibility)) &&
+    (want.agreement === "any" || agree(sample) === (want.agreement === "same")) &&
     (want.severity === "any" || String(sample.s) === want.severity) && (want.type === "any" || sample.t === want.type) &&
     (want.question === "any" || sample.k === want.question) && (want.operator === "any" || (sample.o || []).includes(want.operator)) &&
     (want.twin === "any" || (sample.w && sample.w[1] === want.twin)) && (!state.query || texts[index].includes(state.query));
@@ -47,14 +57,14 @@
     data: (s) => s.n,
     worst: (s, run) => -own(s, run).reduce((sum, reading) => sum + wrong(reading), 0),
     apart: (s) => -(Math.max(...s.R.map(wrong)) - Math.min(...s.R.map(wrong))),
-    sure: (s, run) => -Math.max(...own(s, run).map((reading) => reading[5] ?? -Infinity)),
-    unsure: (s, run) => Math.min(...own(s, run).map((reading) => reading[5] ?? Infinity)),
+    sure: (s, run) => -Math.max(...own(s, run).map((reading) => (reading[5] ? reading[5][0] : -1))),
+    unsure: (s, run) => Math.min(...own(s, run).map((reading) => (reading[5] ? reading[5][0] : 2))),
     severe: (s) => -(s.s ?? -1),
     mild: (s) => s.s ?? 99,
   };
 
   const apply = () => {
-    const want = Object.fromEntries(["severity", "type", "question", "operator", "twin"].map((id) => [id, chosen(id)]));
+    const want = Object.fromEntries(["severity", "type", "template", "field", "question", "stratum", "legibility", "agreement", "operator", "twin"].map((id) => [id, chosen(id)]));
     const run = chosen("run");
     const elsewhere = samples.filter((sample, index) => fits(sample, index, want));
     found = elsewhere.filter((sample) => has(sample, state.kind, run));
@@ -76,6 +86,7 @@
     at("previous").disabled = state.page === 0;
     at("next").disabled = state.page >= pages - 1;
     at("empty").hidden = found.length > 0;
+    at("all").hidden = found.length === samples.length;
   };
   const turn = (step) => {
     const before = state.page;
@@ -133,11 +144,22 @@
   at("filters").addEventListener("submit", (event) => event.preventDefault());
   at("boxes").addEventListener("change", () => document.body.classList.toggle("plain", !at("boxes").checked));
   at("help-button").addEventListener("click", () => at("help").showModal());
-  at("reset").addEventListener("click", () => {
+  const clear = () => {
     Object.assign(state, { kind: "all", query: "", page: 0 });
     at("search").value = "";
     for (const select of at("selects").querySelectorAll("select")) select.selectedIndex = 0;
+  };
+  for (const id of ["reset", "all"]) at(id).addEventListener("click", () => { clear(); apply(); });
+  // A mark of a chart asks for the samples behind it: "run=1&severity=3&kind=invented".
+  document.addEventListener("samples", (event) => {
+    clear();
+    for (const [name, value] of new URLSearchParams(event.detail)) {
+      if (name === "kind") state.kind = kinds.some(([kind]) => kind === value) ? value : "all";
+      else if (at(name) && [...at(name).options].some((option) => option.value === value)) at(name).value = value;
+    }
     apply();
+    at("filters").scrollIntoView({ block: "start" });
+    if (at("samples").firstChild) at("samples").firstChild.focus({ preventScroll: true });
   });
   const step = (by) => {
     const list = cards();

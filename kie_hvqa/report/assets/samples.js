@@ -14,7 +14,7 @@ const Samples = (() => {
     const made = document.createElement(tag);
     if (classes.length) made.className = classes.join(" ");
     for (const [name, value] of Object.entries(attributes || {})) made.setAttribute(name, value);
-    made.append(...children.flat().filter((child) => child !== null && child !== undefined));
+    made.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
     return made;
   };
 
@@ -83,7 +83,7 @@ const Samples = (() => {
   };
 
   const verdicts = (sample) => h("ul.says", {}, sample.R.map(([, , , , label, confidence], run) =>
-    h("li", {}, h(`i.dot.r${run % 8}`, { "aria-hidden": "true" }), `${data.runs[run]}: ${label || "no ledger"}${confidence === null ? "" : ` · confidence ${confidence.toPrecision(3).replace("-", "−")}`}`)));
+    h("li", {}, h(`i.dot.r${run % 8}`, { "aria-hidden": "true" }), `${data.runs[run]}: ${label || "no ledger"}${confidence === null ? "" : ` · ${confidence[1]}`}`)));
   // "3 × Marta Quist, 1 × Mar·a Quist": what several draws of the same question read.
   const draws = (drawn) => {
     const total = drawn.reduce((sum, [, count]) => sum + count, 0);
@@ -91,7 +91,7 @@ const Samples = (() => {
   };
   const written = (sample) => sample.R.map(([, , , , , , text, error, drawn], run) => h("div", {}, h("small", {}, data.runs[run]),
     error ? h("p.small.failed", {}, `The reader failed: ${error}`) : h("pre", {}, text === null ? "(no answer)" : text), drawn && drawn.length ? draws(drawn) : null));
-  const where = (sample) => [sample.t, sample.s === undefined ? null : `severity ${sample.s}`, sample.k, (sample.o || []).join(", ") || null, sample.w ? `${sample.w[1]} twin of pair ${sample.w[0]}` : null, sample.i].filter(Boolean).join(" · ");
+  const where = (sample) => [sample.t, sample.m ? sample.m.replaceAll("_", " ") : null, sample.s === undefined ? null : `severity ${sample.s}`, sample.k, sample.j ? data.strata[sample.j] : null, (sample.o || []).join(", ") || null, sample.w ? `${sample.w[1]} twin of pair ${sample.w[0]}` : null, sample.i].filter(Boolean).join(" · ");
 
   const card = (sample) => h("article.sample", { tabindex: "0", "data-id": sample.i, "aria-label": `${sample.f}, ${sample.i}` }, picture(sample), h("div.body", {},
     h("button.look", { type: "button" }, "Look closely"), h("p.where", {}, where(sample)), h("p.question", {}, sample.q), strips(sample), verdicts(sample),
@@ -106,7 +106,7 @@ const Samples = (() => {
       h("td", {}, h(`b.slot.${LEGIBILITY[sample.l[k]]}`, {}, char)), h("td", {}, LEGIBILITY[sample.l[k]]),
       h("td.num", {}, h("span.meter", { "aria-hidden": "true" }, h("i", { style: `width:${sample.e[k]}%` })), (sample.e[k] / 100).toFixed(2)),
       h("td", {}, [...((sample.r || {})[k] || "")].join(" ") || "–"),
-      sample.R.map((reading, run) => h("td", {}, cell(symbols[run][k], reading[1][k], null, "b"), ` ${data.outcomes[reading[1][k]][1]}`))));
+      sample.R.map((reading, run) => h("td", {}, cell(symbols[run][k], reading[1][k], null, "b"), h("span.word", {}, data.outcomes[reading[1][k]][0].replace("right", "").replace("_", "-"))))));
     const inserted = sample.R.map((reading, run) => reading[2] ? h("p.small", {}, `${data.runs[run]} also inserted ${reading[2]}`) : null);
     return [h("div.scroll", {}, h("table.slots", {}, h("thead", {}, head), h("tbody", {}, rows))), inserted];
   };
@@ -114,7 +114,7 @@ const Samples = (() => {
   const detail = (sample) => {
     const shown = picture(sample);
     if (sample.z && sample.z[0] <= 320) shown.classList.add("sharp"); // so small that the pixels themselves are the point
-    return [shown, slotTable(sample), verdicts(sample), h("h4", {}, "What was written"), written(sample)].flat(2);
+    return [h("div.beside", {}, h("div.shown", {}, shown, verdicts(sample)), h("div.read", {}, slotTable(sample))), h("h4", {}, "What was written"), written(sample)].flat();
   };
 
   return { data, h, card, detail, where };

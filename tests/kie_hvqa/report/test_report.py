@@ -18,8 +18,10 @@ from kie_hvqa.data.ledger import Row, Slot
 from kie_hvqa.errors import InputError
 from kie_hvqa.report import write_report
 from kie_hvqa.report.charts import Bar, Curve, axis_top, curves, dots, lines, round_ticks
+from kie_hvqa.report.confidence import shown as confidences
 from kie_hvqa.report.gallery import select
 from kie_hvqa.report.marking import mark_up
+from kie_hvqa.report.outcomes import shares
 from kie_hvqa.report.pictures import region
 from kie_hvqa.runs.evaluator import score_predictions
 from kie_hvqa.scoring.comparison import write_comparison
@@ -404,3 +406,60 @@ def test_the_terminal_table_says_percent_and_how_many(runs):
     assert set(rule) <= {"─", " "} and balanced.startswith("balanced hallucination-free accuracy")
     assert accuracy.split()[:3] == ["hallucination-free", "accuracy", "91.7"]
     assert "12 questions about 4 documents" in table
+
+
+@given(ledgers("ab c1", size=8), st.text("ab c1x", max_size=10))
+@settings(deadline=None)
+def test_the_pieces_of_a_bar_are_all_of_its_slots(ledger, final):
+    counts = score(piece("r_1", ledger), render(Reading(final, "", final.replace(" ", ""), 0, 0))).counts
+    found, total = shares(counts)
+    assert sum(found.values()) == total == sum(slot.scored for slot in ledger)
+    assert found["invented"] + found["lucky"] == counts["invented"]
+
+
+def test_outcomes_stand_by_stratum_with_references_and_ceiling(page, tmp_path):
+    text = (tmp_path / "report.html").read_text()
+    body = text[text.index('<section id="strata"') : text.index('<section id="where"')]
+    assert (
+        body.count('class="bar-row"') == 2 * 2 and "no slots" in body
+    )  # whole and mixed; nothing to read is absent here
+    assert all(f'<th scope="row">{name}</th>' in body for name in ("refuses all", "prints all", "drops all"))
+    assert body.count('class="below"') == 2 and "with perfect marks" in body
+    assert "guesser, mixed: invented" in body and "run=0&amp;stratum=mixed&amp;kind=invented" in body
+
+
+def test_reference_readers_stand_in_tables_and_charts(page, tmp_path):
+    text = (tmp_path / "report.html").read_text()
+    ledger = text[text.index('<section id="ledger"') : text.index('<section id="strata"')]
+    (free,) = [row for row in ledger.split("<tr") if ">hallucination-free accuracy" in row]
+    assert re.findall(r'class="num ref">([^<]*)<', free) == ["33.3", "33.3", "66.7"]
+    where = text[text.index('<section id="where"') : text.index('<section id="official"')]
+    assert all(f"<title>{name}</title>" in where for name in ("refuses all", "prints all", "drops all"))
+    assert "prints all, id card: " in where
+    assert 'data-to="run=1&amp;severity=3&amp;kind=invented"' in where
+
+
+def test_a_reference_that_leaves_the_axis_is_left_out():
+    references = [("in", [0.1, 0.6]), ("out", [0.1, 0.7]), ("unknown", [None, None])]
+    svg = lines(GROUPS, ["a", "b"], "title", 60, references)
+    assert "<title>in</title>" in svg and "out" not in svg and "unknown" not in svg
+    svg = dots(GROUPS, ["a", "b"], "title", 60, references)
+    assert "in, 1: 60.0" in svg and "out, 0: 10.0" in svg and "out, 1" not in svg and "unknown" not in svg
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([0.25, 1.0, None, 0.25], ["confidence 25 %", "confidence 100 %", None, "confidence 25 %"]),
+        ([-0.00912, -2.0, -1e-9], ["surer than 33 % of its answers", "surer than 0 % of its answers", "surer than 67 % of its answers"]),
+        ([3.0, float("nan")], ["surer than 0 % of its answers", None]),
+        ([None], [None]),
+    ],
+)  # fmt: skip
+def test_confidence_is_a_share_or_a_rank(given, said):
+    assert [None if one is None else one[1] for one in confidences(given)] == said
+
+
+def test_the_place_of_a_confidence_keeps_its_order():
+    places = [one[0] for one in confidences([-3.0, -1.0, -1.0, -0.5]) if one]
+    assert places == [0.125, 0.5, 0.5, 0.875]

@@ -23,7 +23,14 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (Debian's package chromium)")
 
 ATTACK = '<script>document.title="owned"</script><img src=x onerror="document.title=\'owned\'">'
-FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run")
+FLAGS = (
+    "--headless",
+    "--window-size=1280,900",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--no-first-run",
+)
 
 # What a reader of the page does, and what the page shows then.
 PROBE = """<script>
@@ -47,6 +54,7 @@ choose("sort", "worst"); seen.worst = cards()[0].dataset.id; choose("sort", "dat
 document.activeElement.blur(); press("j"); seen.first = document.activeElement.dataset.id;
 press("j"); press("k"); seen.again = document.activeElement.dataset.id;
 press("Enter"); seen.opened = [at("detail").open, at("detail").querySelectorAll("table.slots tbody tr").length];
+const side = (name) => at("detail").querySelector(name).getBoundingClientRect(); seen.beside = [side(".shown").right <= side(".read").left, at("detail").querySelector(".read").lastChild.textContent.includes(",,")];
 press("ArrowRight"); seen.following = at("detail").querySelector(".where").textContent;
 at("detail").close(); at("detail").dispatchEvent(new Event("close")); seen.focus = document.activeElement.dataset.id;
 const slot = cards()[0].querySelector("td[data-slot]"); slot.dispatchEvent(new MouseEvent("mouseover", { bubbles: true }));
@@ -54,7 +62,25 @@ seen.box = cards()[0].querySelectorAll("rect.on").length;
 press("b"); seen.plain = document.body.classList.contains("plain");
 at("theme").click(); at("theme").click(); seen.theme = [document.documentElement.dataset.theme, getComputedStyle(document.body).colorScheme];
 press("/"); seen.slash = document.activeElement.id;
-at("search").value = "onerror"; at("search").dispatchEvent(new Event("input"));
+at("all").click();
+const pick = (id, value) => { choose(id, value); const found = shown(); choose(id, "any"); return found; };
+seen.filters = [pick("field", "name"), pick("template", "card"), pick("stratum", "mixed"), pick("legibility", "h"), pick("agreement", "apart"), pick("agreement", "same")];
+seen.sure = [...cards()[0].querySelectorAll(".says li")].map((line) => line.textContent);
+const stack = document.querySelector("#strata .stack"), tip = at("tip");
+stack.focus(); press("ArrowRight"); press("ArrowRight"); press("ArrowLeft");
+seen.tip = [tip.hidden, tip.firstChild.textContent, stack.querySelector(".mark").title];
+press("Enter"); seen.behind = [shown(), at("run").value, at("stratum").value, tip.hidden, document.activeElement.dataset.id];
+const chart = document.querySelectorAll("#where .chart")[0], mark = [...chart.querySelectorAll(".mark")].find((one) => one.dataset.to && one.dataset.tip.startsWith("honest, 3:"));
+const box = mark.querySelector("circle").getBoundingClientRect(), middle = { clientX: (box.left + box.right) / 2, clientY: (box.top + box.bottom) / 2, bubbles: true };
+chart.dispatchEvent(new PointerEvent("pointermove", { ...middle, pointerType: "mouse" })); seen.hover = [tip.hidden, tip.firstChild.textContent === mark.dataset.tip];
+chart.dispatchEvent(new PointerEvent("click", { ...middle, clientX: middle.clientX + 12, pointerType: "touch" })); seen.touch = [tip.hidden, shown(), tip.querySelector("button").hidden];
+tip.querySelector("button").click(); seen.touched = [shown(), at("severity").value, at("run").value];
+const risk = document.querySelector("#risk .chart"); risk.focus(); press("ArrowRight"); press("ArrowRight");
+seen.curve = tip.firstChild.textContent.split("\\n"); press("Escape"); seen.escaped = tip.hidden;
+seen.wide = [...document.querySelectorAll(".scroll.runs-off")].length;
+document.querySelector("#ledger .scroll").style.width = "200px"; window.dispatchEvent(new Event("resize"));
+seen.narrow = document.querySelector("#ledger .scroll").classList.contains("runs-off");
+at("all").click(); at("search").value = "onerror"; at("search").dispatchEvent(new Event("input"));
 seen.attack = [shown(), [...cards()[0].querySelectorAll("pre")].map((pre) => pre.textContent), cards()[0].querySelectorAll("script, img:not(.picture img)").length];
 seen.title = document.title;
 document.body.dataset.probe = JSON.stringify(seen);
@@ -74,9 +100,13 @@ def honest(row: Row) -> str:
 def runs(make_cards: Callable[..., Path], tmp_path: Path) -> list[Path]:
     """Two runs over thirty samples, which are two pages of the gallery."""
     data = make_cards(tmp_path / "cards", 10)
+    metadata = data / "metadata.jsonl"
+    drawn = [json.loads(line) for line in metadata.read_text().splitlines()]
+    lines = [json.dumps(row | {"template": "card" if row["severity"] else "old_card"}) for row in drawn]
+    metadata.write_text("\n".join(lines) + "\n")
     for name, reader in (("guesser", guess), ("honest", honest)):
-        lines = [{"id": row.id, "response": reader(row), "confidence": 0.5} for row in load_rows(data)]
-        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        said = [{"id": row.id, "response": reader(row), "confidence": 0.5} for row in load_rows(data)]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in said))
         score_predictions(tmp_path / f"{name}.jsonl", tmp_path / name, data=data)
     return [tmp_path / "guesser", tmp_path / "honest"]
 
@@ -122,11 +152,26 @@ def test_filters_pages_keys_and_the_close_look(runs: list[Path], tmp_path: Path)
     assert seen["worst"] == "card_1_name"  # unparsable: every slot left out
     assert (seen["first"], seen["again"]) == ("card_0_name", "card_0_name")
     assert seen["opened"] == [True, 10]  # the slots of "Marta Quist" without its word space
+    assert seen["beside"] == [True, False]
     assert "card_0_number" in seen["following"] and seen["focus"] == "card_0_number"
     assert seen["box"] == 1
     assert seen["plain"] is True
     assert seen["theme"] == ["dark", "dark"]
     assert seen["slash"] == "search"
+    assert seen["filters"][:4] == ["10 of 30 samples", "24 of 30 samples", "10 of 30 samples", "10 of 30 samples"]
+    assert seen["filters"][4:] == ["20 of 30 samples", "10 of 30 samples"]  # all but the heights, which are read alike
+    assert seen["sure"] == ["guesser: invented · confidence 50 %", "honest: hallucination-free · confidence 50 %"]
+    assert seen["tip"] == [False, "guesser, whole: right 100.0, 50 of 50 slots", ""]
+    assert seen["behind"][:4] == ["10 of 30 samples", "0", "whole", True] and seen["behind"][4].startswith("card_")
+    assert seen["hover"] == [False, True]
+    assert seen["touch"] == [False, "10 of 30 samples", False]  # a finger sees the numbers first
+    assert seen["touched"] == ["3 of 30 samples", "3", "1"]
+    assert seen["curve"][0].startswith("at ") and [line.partition(":")[0] for line in seen["curve"][1:]] == [
+        "guesser",
+        "honest",
+    ]
+    assert seen["escaped"] is True
+    assert (seen["wide"], seen["narrow"]) == (0, True)
     assert seen["attack"] == ["1 of 30 samples", [guess(row_of(tmp_path, "card_1_name")), ATTACK], 0]
     assert seen["title"] == "KIE-HVQA: guesser, honest"
 

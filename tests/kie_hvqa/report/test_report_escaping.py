@@ -87,6 +87,7 @@ def test_nothing_foreign_is_markup(page):
 
 
 def test_a_template_escapes_by_default_and_wants_every_name():
-    assert "&lt;b&gt;" in fill("chart.svg", title="<b>", width=1.0, height=1.0, grid=[], texts=[], series=[])
+    empty = {"grid": [], "texts": [], "series": [], "references": [], "guide": None}
+    assert "&lt;b&gt;" in fill("chart.svg", title="<b>", width=1.0, height=1.0, **empty)
     with pytest.raises(UndefinedError):
         fill("chart.svg", title="without the rest", width=1.0, height=1.0)

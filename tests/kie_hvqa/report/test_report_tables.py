@@ -13,8 +13,8 @@ import pytest
 from kie_hvqa import cli
 from kie_hvqa.answers.answer import render, truth
 from kie_hvqa.data.dataset import load_rows
-from kie_hvqa.report import comparison
-from kie_hvqa.report.spreadsheet import spreadsheet
+from kie_hvqa.report.exports import comparison
+from kie_hvqa.report.exports.spreadsheet import spreadsheet
 from kie_hvqa.runs.evaluator import score_predictions
 from kie_hvqa.runs.run_directory import load_runs, names_of
 from kie_hvqa.scoring.comparison import compare_runs

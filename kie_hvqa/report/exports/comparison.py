@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kie_hvqa.report.spreadsheet import spreadsheet
+from kie_hvqa.report.exports.spreadsheet import spreadsheet
 from kie_hvqa.runs.run_directory import Run
 from kie_hvqa.scoring.comparison import compare_runs, pairs
 from kie_hvqa.scoring.tables import LABELS, comparison_lines, strata_lines

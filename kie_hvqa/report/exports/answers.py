@@ -12,8 +12,8 @@ from typing import Any
 from kie_hvqa.answers.answer import MARK, parse
 from kie_hvqa.answers.prompt import question
 from kie_hvqa.data.ledger import Row, value_of
+from kie_hvqa.report.exports.spreadsheet import spreadsheet
 from kie_hvqa.report.marking import mark_up
-from kie_hvqa.report.spreadsheet import spreadsheet
 from kie_hvqa.runs.run_directory import Run
 from kie_hvqa.scoring.scores import operators, score
 from kie_hvqa.scoring.strata import stratum_of
