@@ -3,7 +3,8 @@
     ./launch.sh sft CONFIG                      this machine: all its GPUs, or one process without any (NPROC=8: eight)
     ./launch.sh grpo CONFIG --hostfile FILE     machines that this one reaches by ssh (lines `HOST slots=8`)
     NNODES=2 NODE_RANK=0 MASTER_ADDR=10.0.0.1 MASTER_PORT=29500 NPROC=8 ./launch.sh grpo CONFIG
-                                                the same line on every machine, with its own NODE_RANK
+                                                the same line on every machine, with its own NODE_RANK and the same
+                                                KIE_HVQA_LAUNCH_SECRET (openssl rand -hex 32)
     ./launch.sh grpo CONFIG                     in a Slurm allocation: its machines, with or without `srun` in front
     ./launch.sh grpo CONFIG --rollouts HOST     a vLLM server generates there, not the training GPUs
     ./launch.sh rollouts CONFIG                 that server, started by hand
@@ -17,6 +18,7 @@ recipe. docs/launching.md tells more.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shlex
 import signal
@@ -33,6 +35,7 @@ from kie_hvqa.errors import InputError, WorkError
 from rl.launch import commands
 from rl.launch.gpus import visible_gpus
 from rl.launch.meeting import checked, meet, say_error, share
+from rl.launch.messages import SECRET, new_secret, secret_from, secret_of
 from rl.launch.node import Card, card
 from rl.launch.peers import SILENCE, Circle
 from rl.launch.placement import HANDED, Placement, placement
@@ -75,17 +78,19 @@ def main(argv: Sequence[str] | None = None) -> int:
             dry=arguments.dry_run,
         )
         if place.by == "slurm":
+            os.environ[SECRET] = os.environ.get(SECRET) or new_secret()  # srun hands the environment on
             step = commands.slurm_step(place, given)
             os.execvp(step[0], step)
         if place.by == "ssh" and place.rank is None:
             return _start_all(place, given)
-        if os.environ.get(HANDED):
+        handed = secret_from(0) if os.environ.get(HANDED) else None
+        if handed is not None:
             _end_with_starter()
         if arguments.stage == "rollouts":
             return _serve(place, arguments)
         if place.alone or place.address is None:
             return _alone(place, arguments)
-        return _together(place, arguments)
+        return _together(place, arguments, handed or secret_of(os.environ))
     except (InputError, WorkError) as error:
         say_error(arguments.stage, error)
         return error.exit_status
@@ -109,14 +114,14 @@ def _alone(place: Placement, arguments: argparse.Namespace) -> int:
     os.execve(line[0], line, commands.environment_for(place, os.environ))
 
 
-def _together(place: Placement, arguments: argparse.Namespace) -> int:
+def _together(place: Placement, arguments: argparse.Namespace, secret: str) -> int:
     """This machine's part of several."""
     assert place.rank is not None
     with Circle(place.members, place.rank, place.servers or ()) as circle:
         own = checked(lambda: _check(place, arguments, quiet=not circle.first), Card(circle.name))
         if circle.first:
-            _say(f"waiting for {', '.join(place.members[1:])} on port {place.watch_port}")
-        agreed = meet(place, circle, own, arguments.patience)
+            _say(f"waiting for {', '.join(place.members[1:])} on port {place.watch_port} of {place.address}")
+        agreed = meet(place, circle, own, secret, arguments.patience)
         if circle.first:
             _say(f"{'nodes':<12}{agreed}")
         line = _server_line(place, arguments) if place.serves else []
@@ -213,6 +218,8 @@ def _serve(place: Placement, arguments: argparse.Namespace) -> int:
     """A rollout server started by hand on this machine."""
     line = _server_line(place, arguments)
     _say(shlex.join(line))
+    if place.rollouts is None:
+        _say("only this machine reaches it; --rollouts HOST names the address on which others do")
     if arguments.dry_run:
         return 0
     try:
@@ -234,7 +241,9 @@ def _say_commands(place: Placement, arguments: argparse.Namespace, line: list[st
         there = replace(place, rank=len(place.nodes) + index)
         _say(f"{'rollouts':<12}on {name}: {shlex.join(_server_line(there, arguments))}")
     if place.rollouts is not None and not place.servers:
-        _say(f"{'rollouts':<12}on {place.rollouts}, by hand: ./launch.sh rollouts {arguments.config}")
+        _say(
+            f"{'rollouts':<12}on {place.rollouts}, by hand: ./launch.sh rollouts {arguments.config} --rollouts {place.rollouts}"
+        )
 
 
 def _start_all(place: Placement, given: list[str]) -> int:
@@ -244,6 +253,12 @@ def _start_all(place: Placement, given: list[str]) -> int:
         started = [subprocess.Popen(line, stdin=subprocess.PIPE) for line in lines]
     except FileNotFoundError as error:
         raise InputError(f"there is no `{error.filename}` here", remedy="Install an ssh client.") from None
+    secret = new_secret()  # not on a command line, which others can read
+    for one in started:
+        assert one.stdin is not None
+        with contextlib.suppress(OSError):  # it ended at once, which is told below
+            one.stdin.write(f"{secret}\n".encode())
+            one.stdin.flush()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     failed: dict[str, int] = {}
     deadline = float("inf")
@@ -259,7 +274,8 @@ def _start_all(place: Placement, given: list[str]) -> int:
     finally:
         for one in started:  # their input closes, and they end with it
             if one.stdin is not None:
-                one.stdin.close()
+                with contextlib.suppress(OSError):
+                    one.stdin.close()
         for one in started:
             try:
                 one.wait(timeout=2 * ENDED_BY)

@@ -15,15 +15,30 @@ from pathlib import Path
 import psutil
 
 from rl.launch.gpus import visible_gpus
+from rl.launch.messages import SECRET
 from rl.launch.placement import HANDED, Placement
-from rl.launch.ports import claim
+from rl.launch.ports import claim, own_address
 
 HOME = Path(__file__).resolve().parents[2]
 ROLLOUT_PORT = 8000
-# What DeepSpeed's own launcher exports by ssh, and what else libraries of a run read. No secrets (VLLM_API_KEY): others
-# can read a command line.
+# What DeepSpeed's own launcher exports by ssh, what else libraries of a run read, and where programs and CUDA are found:
+# what ssh starts reads no profile. No secrets (VLLM_API_KEY): others can read a command line.
 _EXPORTED = ("NCCL_", "UCX_", "GLOO_", "OMP_", "TORCH_", "HF_HOME", "HF_HUB_OFFLINE", "VLLM_", "CUDA_HOME", "PYTHON")
+_EXPORTED += ("PATH", "LD_LIBRARY_PATH")
 _SECRET = ("KEY", "TOKEN", "SECRET", "PASSWORD")
+# Of this launcher, of the line that began it, or left over from another: a single process would wait for a world that is
+# not there, and the others are told their own.
+_OURS = (
+    SECRET,
+    HANDED,
+    "RANK",
+    "WORLD_SIZE",
+    "LOCAL_RANK",
+    "LOCAL_WORLD_SIZE",
+    "GROUP_RANK",
+    "CROSS_RANK",
+    "NODE_RANK",
+)
 
 
 def training(place: Placement, stage: str, config: Path, overrides: Sequence[str], *, engine: bool) -> list[str]:
@@ -66,8 +81,11 @@ def probe(port: int) -> int:
 
 
 def environment_for(place: Placement, environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment of this machine's processes: threads shared out, one device for one process, gloo's interface."""
-    changed = dict(environment)
+    """The environment of this machine's processes: threads shared out, one device for one process, gloo's interface.
+
+    Without the run's secret, and without ranks that were left in it.
+    """
+    changed = {key: value for key, value in environment.items() if key not in _OURS}
     local = max(len(devices) for devices in place.nodes.values())
     if local > 1:  # otherwise each of them takes every core
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -76,7 +94,8 @@ def environment_for(place: Placement, environment: Mapping[str, str]) -> dict[st
         # transformers would spread one process over all GPUs by DataParallel, which Qwen2.5-VL does not survive.
         changed["CUDA_VISIBLE_DEVICES"] = visible_gpus(environment)[0]
     if len(place.nodes) > 1 and place.address is not None:
-        name = interface_to(place.address)
+        first = place.rank == 0
+        name = interface_to(own_address(place.address, place.members[1:]) if first else place.address)
         if name is not None:
             # gloo listens where this machine's own name points, which on Debian is 127.0.1.1.
             changed.setdefault("GLOO_SOCKET_IFNAME", name)
@@ -140,7 +159,8 @@ def rollout_server(
     own = 0 if not place.serves else (place.rank or 0) - len(place.nodes)
     replicas = [max(1, len(devices) // tensor_parallel) for devices in servers.values()]
     line = ["env", "VLLM_SERVER_DEV_MODE=1", _vllm(environment), "serve", str(model)]
-    line += ["--host", "0.0.0.0", "--port", str(ROLLOUT_PORT), "--dtype", "bfloat16"]
+    # Only where it was asked to be: whoever reaches it can read the model and write its weights.
+    line += ["--host", place.rollouts or "127.0.0.1", "--port", str(ROLLOUT_PORT), "--dtype", "bfloat16"]
     line += ["--weight-transfer-config", '{"backend": "nccl"}']
     line += ["--logprobs-mode", "processed_logprobs", "--max-logprobs", "-1"]
     # The model's own sampling defaults (top_p 0.001, a repetition penalty) would not be the policy that is trained.

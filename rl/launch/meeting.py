@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from kie_hvqa.errors import InputError, WorkError
+from rl.launch.door import gather, join
 from rl.launch.node import Card, agree
-from rl.launch.peers import SILENCE, Circle, gather, join, wait_for
+from rl.launch.peers import SILENCE, Circle
 from rl.launch.placement import Placement
 
 _REFUSING = 20.0  # seconds that the first machine waits for the others only to tell them what is wrong
@@ -26,13 +27,13 @@ def checked(check: Callable[[], Card], empty: Card) -> Card:
         return replace(empty, error=str(error), status=error.exit_status)
 
 
-def meet(place: Placement, circle: Circle, own: Card, patience: float) -> str:
+def meet(place: Placement, circle: Circle, own: Card, secret: str, patience: float) -> str:
     """All machines' cards held against each other; what they agree on. Raises InputError or WorkError on every machine."""
     if circle.first:
-        return _decide(place, circle, own, patience)
+        return _decide(place, circle, own, secret, patience)
     assert place.address is not None
-    join(place.address, place.watch_port, circle, own.to_json(), patience)
-    decision = wait_for(circle, patience + SILENCE)
+    join(place.address, place.watch_port, circle, own, secret, patience)
+    decision = _decision(circle, patience + SILENCE)
     if own.error is not None:  # told here in its own words, and there as this machine's
         raise _as_told(own.error, own.status)
     if "refuse" in decision:
@@ -40,12 +41,25 @@ def meet(place: Placement, circle: Circle, own: Card, patience: float) -> str:
     return decision["go"]
 
 
-def _decide(place: Placement, circle: Circle, own: Card, patience: float) -> str:
+def _decision(circle: Circle, patience: float) -> dict[str, Any]:
+    """What the first machine says once all have come: a message with ``go`` or ``refuse``. Raises WorkError."""
+    until = time.monotonic() + patience
+    while time.monotonic() < until:
+        for peer, message in circle.listen(0.5):
+            if message is None:
+                raise WorkError(f"{peer.name} went away before the run began; what it printed says why.")
+            if "go" in message or "refuse" in message:
+                return message
+    raise WorkError(f"{circle.members[0]} did not say within {patience:.0f} s whether to begin.")
+
+
+def _decide(place: Placement, circle: Circle, own: Card, secret: str, patience: float) -> str:
     said: str
+    assert place.address is not None
     try:
-        cards = gather(place.watch_port, circle, patience if own.error is None else _REFUSING)
+        cards = gather(place.address, place.watch_port, circle, secret, patience if own.error is None else _REFUSING)
         if own.error is None:
-            said = agree({circle.name: own, **{name: Card(**card) for name, card in cards.items()}})
+            said = agree({circle.name: own, **cards})
     except (InputError, WorkError) as error:
         if own.error is None:
             circle.tell({"refuse": str(error), "status": error.exit_status})
@@ -68,7 +82,7 @@ def share(circle: Circle, out: Path) -> None:
         mark.touch()
         try:
             circle.tell({"mark": mark.name})
-            blind = [name for name, seen in _answers(circle, "sees", len(circle.peers)) if not seen]
+            blind = ", ".join(name for name, seen in _answers(circle, "sees", len(circle.peers)) if not seen)
         finally:
             mark.unlink()
         circle.tell({"blind": blind})
@@ -78,7 +92,7 @@ def share(circle: Circle, out: Path) -> None:
         ((_, blind),) = _answers(circle, "blind", 1)
     if blind:
         raise InputError(
-            f"{', '.join(blind)} does not see what {circle.members[0]} writes there",
+            f"{blind} does not see what {circle.members[0]} writes there",
             file=out,
             field="output_dir",
             remedy="Name a directory on storage that all machines share: checkpoints lie in pieces of every process.",

@@ -6,13 +6,14 @@ import hashlib
 import platform
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from kie_hvqa.data.files import sha256
 from kie_hvqa.errors import InputError
+from rl.launch.messages import printable
 
 PACKAGES = ("torch", "transformers", "trl", "deepspeed", "accelerate", "peft", "qwen-vl-utils", "kie-hvqa")
 _ROOMS = ("kie_hvqa", "rewards", "rl")
@@ -36,7 +37,23 @@ class Card:
     status: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return asdict(self) | {"error": None if self.error is None else printable(self.error)}
+
+    @classmethod
+    def read(cls, said: object) -> Card | None:
+        """The card that another machine shows; None where it is none. Its texts are made printable."""
+        if not isinstance(said, dict) or said.keys() != {one.name for one in fields(cls)}:
+            return None
+        said = dict(said)
+        versions, error, status = said.pop("versions"), said.pop("error"), said.pop("status")
+        if not isinstance(versions, dict) or status not in (0, 1, 2):
+            return None
+        texts = [*said.values(), *versions.values(), *([] if error is None else [error])]
+        if not all(isinstance(text, str) for text in texts):
+            return None
+        clean = {printable(name): printable(version) for name, version in versions.items()}
+        said = {key: printable(text) for key, text in said.items()}
+        return cls(**said, versions=clean, error=None if error is None else printable(error), status=int(status))
 
 
 def card(stage: str, config: Path, overrides: Sequence[str], data: Path | None, layout: str) -> Card:

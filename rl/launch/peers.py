@@ -1,16 +1,16 @@
 """Machines that meet before a run, and watch one another while it lasts.
 
-Every machine keeps one TCP connection to the first one, on the port after MASTER_PORT: JSON, one object a line. They
-meet there with their cards (``node``), and the first machine says whether to go. Then each sends a beat every two
-seconds. A connection that closes is a machine whose launcher died; one that is silent for ``SILENCE`` seconds is a
-machine that is gone. Collectives alone would notice that after many minutes (gloo and NCCL wait up to half an hour),
-and would name nobody.
+Every machine keeps one TCP connection to the first one, on the port after MASTER_PORT and the interface of MASTER_ADDR:
+signed lines (``messages``). They meet there with their cards (``node``), and the first machine says whether to go. Then
+each sends a beat every two seconds. A connection that closes is a machine whose launcher died; one that is silent for
+``SILENCE`` seconds is a machine that is gone. Collectives alone would notice that after many minutes (gloo and NCCL wait
+up to half an hour), and would name nobody; torch's own store could carry the beats, but listens on every interface and
+knows no secret.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import selectors
 import socket
 import time
@@ -19,12 +19,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from kie_hvqa.errors import WorkError
-from rl.launch.ports import claim
+from rl.launch.messages import LONGEST, Seal
 
 BEAT = 2.0  # seconds
 SILENCE = 20.0  # seconds
-_LONGEST = 1 << 20  # bytes of one message
 
 
 @dataclass
@@ -33,30 +31,29 @@ class Peer:
 
     name: str
     link: socket.socket
+    seal: Seal
     heard: float = field(default_factory=time.monotonic)
     done: bool = False
-    _rest: bytes = b""
+    rest: bytes = b""
 
     def send(self, message: dict[str, Any]) -> None:
         """Raises OSError where the other end is gone."""
-        self.link.sendall(json.dumps(message).encode() + b"\n")
+        self.link.sendall(self.seal.sign(message))
 
     def receive(self) -> list[dict[str, Any]] | None:
-        """What has come since the last call; None once the other end has closed."""
+        """What has come since the last call; None once the other end has closed, or says what it cannot have said."""
         try:
-            new = self.link.recv(1 << 16)
+            new = self.link.recv(LONGEST)
         except BlockingIOError:
             return []
         except OSError:
             return None
-        if not new or len(self._rest) > _LONGEST:
+        if not new or len(self.rest) > LONGEST:
             return None
         self.heard = time.monotonic()
-        *lines, self._rest = (self._rest + new).split(b"\n")
-        try:
-            return [message for message in map(json.loads, lines) if isinstance(message, dict)]
-        except ValueError:
-            return None
+        *lines, self.rest = (self.rest + new).split(b"\n")
+        messages = [self.seal.opened(line) for line in lines]
+        return None if None in messages else [message for message in messages if message is not None]
 
 
 class Circle:
@@ -85,10 +82,11 @@ class Circle:
             peer.link.close()
         self._selector.close()
 
-    def add(self, peer: Peer) -> None:
-        peer.link.setblocking(True)
+    def add(self, peer: Peer, said: Iterable[dict[str, Any]] = ()) -> None:
+        """``said`` is what it has said already."""
         peer.link.settimeout(SILENCE)
         self.peers.append(peer)
+        self._inbox.extend((peer, message) for message in said)
         self._selector.register(peer.link, selectors.EVENT_READ, peer)
 
     def tell(self, message: dict[str, Any]) -> None:
@@ -120,88 +118,3 @@ class Circle:
         """A machine that has not been heard for too long."""
         late = time.monotonic() - SILENCE
         return next((peer for peer in self.peers if peer.heard < late and not peer.done), None)
-
-
-def gather(port: int, circle: Circle, patience: float) -> dict[str, dict[str, Any]]:
-    """The first machine's meeting: waits for a card from each of the others, at most ``patience`` seconds.
-
-    Raises InputError for a port that is taken, WorkError naming who did not come.
-    """
-    expected = set(range(1, len(circle.members)))
-    cards: dict[str, dict[str, Any]] = {}
-    with socket.socket() as door:
-        remedy = "Choose another MASTER_PORT: the machines meet on the port after it."
-        claim(door, port, f"port {port}, where the machines meet,", remedy)
-        door.listen(len(circle.members))
-        until = time.monotonic() + patience
-        while expected:
-            door.settimeout(max(0.01, until - time.monotonic()))
-            try:
-                link, address = door.accept()
-            except TimeoutError:
-                missing = ", ".join(circle.members[rank] for rank in sorted(expected))
-                raise WorkError(
-                    f"{missing} did not come within {patience:.0f} s. Start the same line there, with its own "
-                    f"NODE_RANK, and let it reach port {port} of this machine."
-                ) from None
-            said, rest = _introduced(link)
-            if said is None or said["rank"] not in expected:
-                link.close()  # somebody else's knock, or a second machine of the same rank
-                continue
-            expected.discard(said["rank"])
-            name = circle.members[said["rank"]]
-            cards[name] = said["card"]
-            circle.add(Peer(f"{name} ({address[0]})", link, _rest=rest))
-    return cards
-
-
-def _introduced(link: socket.socket) -> tuple[dict[str, Any] | None, bytes]:
-    """The first line that a machine says, its rank and its card, and what has come after it; None for nonsense."""
-    link.settimeout(10)
-    text = b""
-    try:
-        while b"\n" not in text and len(text) < _LONGEST:
-            new = link.recv(1 << 16)
-            if not new:
-                return None, b""
-            text += new
-        line, _, rest = text.partition(b"\n")
-        said = json.loads(line)
-    except (OSError, ValueError):
-        return None, b""
-    whole = isinstance(said, dict) and isinstance(said.get("card"), dict) and isinstance(said.get("rank"), int)
-    return (said if whole else None), rest
-
-
-def join(address: str, port: int, circle: Circle, card: dict[str, Any], patience: float) -> None:
-    """Another machine's meeting: reaches the first one, at most ``patience`` seconds, and shows its card.
-
-    Raises WorkError where nobody answers.
-    """
-    until = time.monotonic() + patience
-    while True:
-        try:
-            link = socket.create_connection((address, port), timeout=5)
-            break
-        except OSError as error:
-            if time.monotonic() > until:
-                raise WorkError(
-                    f"{circle.members[0]} did not answer at {address}:{port} within {patience:.0f} s ({error}). Start "
-                    "the same line there with NODE_RANK=0, or mend MASTER_ADDR and MASTER_PORT."
-                ) from None
-            time.sleep(0.5)
-    peer = Peer(f"{circle.members[0]} ({address})", link)
-    circle.add(peer)
-    peer.send({"rank": circle.rank, "card": card})
-
-
-def wait_for(circle: Circle, patience: float) -> dict[str, Any]:
-    """What the first machine decides once all have come: a message with ``go`` or ``refuse``. Raises WorkError."""
-    until = time.monotonic() + patience
-    while time.monotonic() < until:
-        for peer, message in circle.listen(0.5):
-            if message is None:
-                raise WorkError(f"{peer.name} went away before the run began; what it printed says why.")
-            if "go" in message or "refuse" in message:
-                return message
-    raise WorkError(f"{circle.members[0]} did not say within {patience:.0f} s whether to begin.")

@@ -29,6 +29,8 @@ from kie_hvqa.runs.run_directory import read_lines
 from kie_hvqa.serving.chat_request import BadRequest, parse_request
 from rewards.draft_leak import draft_leak
 from rewards.uncertainty_tags import uncertainty_tags
+from rl.launch.messages import Seal, read
+from rl.launch.node import Card
 from tests.fuzz.harness import Target
 
 VALUE = "A b c D e f G h i J"
@@ -130,6 +132,13 @@ def read_picture(text: str) -> None:
     open_image(io.BytesIO(text.encode("latin-1", "ignore")))
 
 
+def meet(text: str) -> None:
+    """A launcher's line as a stranger says it, and as one that is signed."""
+    line = text.encode("utf-8", "surrogatepass")
+    assert Seal("secret", b"nonces", first=True).opened(line) is None
+    Card.read((read(line) or {}).get("card"))
+
+
 def picture(kind: str) -> str:
     from PIL import Image
 
@@ -177,6 +186,7 @@ TARGETS = {
         Target("prompt", in_file("p.yaml", lambda path: template(str(path))), ["description: x\ntemplate: 'a {question}'\n"], ["&a ", "*a", "- ", "? ", "!!python/", "1e", "\n"], (InputError,)),
         Target("contract", in_file("reading.json", lambda path: read_contract(path.parent)), [json.dumps(asdict(CONTRACT))], JSON, (InputError,)),
         Target("rewards", pay, ["S m t h", f"<C>{VALUE}</C>"], ["a b", "A ", "<C>", "</C>", "- ", ", "]),
+        Target("launchers", meet, [json.dumps({"rank": 1, "card": Card("h", {"torch": "2"}).to_json()})], [*JSON, '"card": {', '"status": ', "[[[[", '{"a":', "NaN"]),
         Target("picture", read_picture, [picture("PNG"), picture("JPEG"), picture("TIFF"), picture("WEBP")], ["IHDR", "\xff\xd8", "II*\0", "\0\0\0\0"], (InputError,)),
     )
 }  # fmt: skip

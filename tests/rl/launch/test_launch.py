@@ -79,7 +79,10 @@ def test_a_hostfile_starts_this_launcher_on_every_machine_by_ssh(tmp_path):
     place = placement(hostfile(tmp_path), {"MASTER_PORT": "2900"})
     assert place.rank is None and place.world_size == 6 and (place.address, place.port) == ("alpha", 2900)
     secrets = dict.fromkeys(("WANDB_API_KEY", "VLLM_API_KEY", "HF_HOME_TOKEN", "PYTHON_KEYRING_SECRET"), "secret")
-    line = elsewhere(place, 1, ["grpo", "c.yaml", "a=b c"], {"NCCL_DEBUG": "INFO", "VLLM_USE_V1": "1", **secrets})
+    found = {"PATH": "/opt/x:/bin", "LD_LIBRARY_PATH": "/opt/cuda/lib"}  # ssh reads no profile
+    said = {"NCCL_DEBUG": "INFO", "VLLM_USE_V1": "1", **found, **secrets}
+    line = elsewhere(place, 1, ["grpo", "c.yaml", "a=b c"], said)
+    assert {f"{key}={value}" for key, value in found.items()} <= set(shlex.split(line[-1]))
     assert line[0] == "ssh" and line[-2] == "beta"
     assert "NCCL_DEBUG=INFO" in line[-1] and "VLLM_USE_V1=1" in line[-1] and "secret" not in line[-1]
     # What the other machine makes of it: the same world, from its own place.
@@ -124,6 +127,7 @@ def test_machines_named_for_rollouts_serve_and_do_not_train(tmp_path):
     for line in lines.values():
         assert line[line.index("--data-parallel-size") + 1] == "3"
         assert line[line.index("--data-parallel-address") + 1] == "beta"
+        assert line[line.index("--host") + 1] == "beta"
     assert lines["beta"][lines["beta"].index("--data-parallel-size-local") + 1] == "2"
     assert "--headless" in lines["gamma"] and "--headless" not in lines["beta"]
     with pytest.raises(InputError, match="delta is not among the machines"):
@@ -137,6 +141,7 @@ def test_a_rollout_server_shows_images_as_the_trainer_does():
         placement(None, {}), Path("m"), (784, 1568), length=4096, tensor_parallel=1, vllm=(0, 31), environment={}
     )
     assert json.loads(line[line.index("--mm-processor-kwargs") + 1]) == {"min_pixels": 784, "max_pixels": 1568}
+    assert line[line.index("--host") + 1] == "127.0.0.1"  # until an address is named
     assert "--enable-scale-out" in line and line[:2] == ["env", "VLLM_SERVER_DEV_MODE=1"]
 
 

@@ -20,6 +20,7 @@ import torch
 from safetensors.torch import load_file
 
 from kie_hvqa.data.files import read_json
+from rl.launch.messages import SECRET
 
 ROOT = Path(__file__).resolve().parents[3]
 ZERO = {stage: ROOT / "configs" / "deepspeed" / f"zero{stage}.json" for stage in (2, 3)}
@@ -87,7 +88,13 @@ def start(host: str | None, path: Path, *more: str, **environment: str) -> subpr
     with (path.parent / f"{host}.log").open("a") as words:
         return subprocess.Popen(
             [*inside, ROOT / "launch.sh", "grpo", path, *more],
-            env={**os.environ, "PYTHON": sys.executable, "OMP_NUM_THREADS": "1", **environment},
+            env={
+                **os.environ,
+                "PYTHON": sys.executable,
+                "OMP_NUM_THREADS": "1",
+                SECRET: "of these tests, long enough",
+                **environment,
+            },
             stdout=words,
             stderr=subprocess.STDOUT,
             text=True,

@@ -2,70 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
-# A launcher without its preflight: the real meeting and watch, around a child that does as it is told.
-MEMBER = """
-import json, os, sys
-from pathlib import Path
-from kie_hvqa.errors import InputError, WorkError
-from rl.launch import meeting, peers, watch
-from rl.launch.node import Card
-from rl.launch.placement import Placement
-said = json.loads(sys.argv[1])
-peers.SILENCE = watch.SILENCE = 4.0
-peers.BEAT = 0.5
-place = Placement({"one": ("0",), "two": ("0",)}, said["rank"], "127.0.0.1", said["port"])
-with peers.Circle(place.members, place.rank) as circle:
-    try:
-        own = Card("host-" + circle.name, **said.get("card", {}))
-        print(meeting.meet(place, circle, own, said.get("patience", 30)), flush=True)
-        if "out" in said:
-            meeting.share(circle, Path(said["out"]))
-    except (InputError, WorkError) as error:
-        meeting.say_error("test", error)
-        sys.exit(error.exit_status)
-    child = watch.Child([sys.executable, "-c", said["child"]], os.environ)
-    print("child", child._process.pid, flush=True)
-    sys.exit(watch.run_watched(child, circle))
-"""
 STAYS = "import time; time.sleep(60)"
-
-
-@pytest.fixture
-def pair():
-    """Starts the launchers of ``one`` and ``two``, and ends them after the test."""
-    started: list[subprocess.Popen[str]] = []
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        port = probe.getsockname()[1]
-
-    def start(rank: int, **said) -> subprocess.Popen[str]:
-        made = subprocess.Popen(
-            [sys.executable, "-c", MEMBER, json.dumps({"rank": rank, "port": port, "child": "", **said})],
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(made)
-        return made
-
-    yield start
-    for one in started:
-        if one.poll() is None:
-            one.kill()
-        one.wait()
 
 
 def child_of(launcher: subprocess.Popen[str]) -> int:
