@@ -45,15 +45,20 @@ INTERRUPTED = 130  # what a shell makes of SIGINT
 PATIENCE = 600.0  # seconds that machines wait for one another to come
 
 
+def _path(text: str) -> Path:
+    """The shell leaves a ``~`` that does not begin a word."""
+    return Path(text).expanduser()
+
+
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="launch.sh", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     made.add_argument("stage", choices=("sft", "grpo", "rollouts"))
-    made.add_argument("config", type=Path, metavar="CONFIG", help="recipe, see configs/")
+    made.add_argument("config", type=_path, metavar="CONFIG", help="recipe, see configs/")
     made.add_argument("overrides", nargs="*", metavar="key=value", help="single keys of the recipe")
     made.add_argument("--dry-run", action="store_true", help="the preflight only")
-    made.add_argument("--hostfile", type=Path, metavar="FILE", help="machines to start by ssh")
+    made.add_argument("--hostfile", type=_path, metavar="FILE", help="machines to start by ssh")
     made.add_argument(
         "--no_ssh", action="store_true", help="the hostfile only names the machines: this line runs on each"
     )
@@ -86,11 +91,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         handed = secret_from(0) if os.environ.get(HANDED) else None
         if handed is not None:
             _end_with_starter()
+        alone = arguments.stage == "rollouts" or place.alone or place.address is None
+        secret = "" if alone else handed or secret_of(os.environ)
+        for key in commands.left_over(os.environ):  # the preflight asks TRL, which would look for that world
+            del os.environ[key]
         if arguments.stage == "rollouts":
             return _serve(place, arguments)
-        if place.alone or place.address is None:
-            return _alone(place, arguments)
-        return _together(place, arguments, handed or secret_of(os.environ))
+        return _alone(place, arguments) if alone else _together(place, arguments, secret)
     except (InputError, WorkError) as error:
         say_error(arguments.stage, error)
         return error.exit_status

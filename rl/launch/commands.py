@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import shlex
 import shutil
 import socket
@@ -15,7 +16,6 @@ from pathlib import Path
 import psutil
 
 from rl.launch.gpus import visible_gpus
-from rl.launch.messages import SECRET
 from rl.launch.placement import HANDED, Placement
 from rl.launch.ports import claim, own_address
 
@@ -23,21 +23,16 @@ HOME = Path(__file__).resolve().parents[2]
 ROLLOUT_PORT = 8000
 # What DeepSpeed's own launcher exports by ssh, what else libraries of a run read, and where programs and CUDA are found:
 # what ssh starts reads no profile. No secrets (VLLM_API_KEY): others can read a command line.
-_EXPORTED = ("NCCL_", "UCX_", "GLOO_", "OMP_", "TORCH_", "HF_HOME", "HF_HUB_OFFLINE", "VLLM_", "CUDA_HOME", "PYTHON")
-_EXPORTED += ("PATH", "LD_LIBRARY_PATH")
+_EXPORTED = (
+    "NCCL_", "UCX_", "GLOO_", "OMP_", "TORCH_", "HF_HOME", "HF_HUB_OFFLINE", "VLLM_", "CUDA_HOME", "PYTHON", "PATH",
+    "LD_LIBRARY_PATH",
+)  # fmt: skip
 _SECRET = ("KEY", "TOKEN", "SECRET", "PASSWORD")
-# Of this launcher, of the line that began it, or left over from another: a single process would wait for a world that is
-# not there, and the others are told their own.
-_OURS = (
-    SECRET,
-    HANDED,
-    "RANK",
-    "WORLD_SIZE",
-    "LOCAL_RANK",
-    "LOCAL_WORLD_SIZE",
-    "GROUP_RANK",
-    "CROSS_RANK",
-    "NODE_RANK",
+# What this launcher was told, and ranks that another left behind: a single process would wait for a world that is not
+# there. DeepSpeed's launcher gives each process its own.
+_OURS = re.compile(
+    r"KIE_HVQA_LAUNCH_SECRET|KIE_HVQA_PLACEMENT|NNODES|NODE_RANK|NPROC|MASTER_(ADDR|PORT)|((LOCAL|GROUP|ROLE|CROSS)_)?RANK"
+    r"|((LOCAL|GROUP|ROLE|CROSS)_)?WORLD_SIZE|CROSS_SIZE|LOCAL_SIZE|TORCHELASTIC_.*|(PMI|PMIX|OMPI|MPI|MV2)_.*(RANK|RANKID|SIZE)"
 )
 
 
@@ -80,12 +75,18 @@ def probe(port: int) -> int:
         return asked.getsockname()[1]
 
 
+def left_over(environment: Mapping[str, str]) -> set[str]:
+    """What of ``environment`` no process may see once the placement is known: what it was told, and others' ranks."""
+    return set(filter(_OURS.fullmatch, environment))
+
+
 def environment_for(place: Placement, environment: Mapping[str, str]) -> dict[str, str]:
     """The environment of this machine's processes: threads shared out, one device for one process, gloo's interface.
 
     Without the run's secret, and without ranks that were left in it.
     """
-    changed = {key: value for key, value in environment.items() if key not in _OURS}
+    ours = left_over(environment)
+    changed = {key: value for key, value in environment.items() if key not in ours}
     local = max(len(devices) for devices in place.nodes.values())
     if local > 1:  # otherwise each of them takes every core
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

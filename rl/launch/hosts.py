@@ -13,13 +13,13 @@ _NAMES = r"(?:[^,\[\]]|\[[^\[\]]+\])+"  # names with one common form, node[01-04
 def read_hostfile(path: Path) -> dict[str, tuple[str, ...]]:
     """DeepSpeed's hostfile, ``HOST slots=N`` a line, ``#`` comments. Raises InputError naming the line."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read the hostfile ({error})", file=path, remedy="Check the path.") from None
     nodes: dict[str, tuple[str, ...]] = {}
     for number, line in enumerate(lines, start=1):
-        line = line.strip()
-        if not line or line.startswith("#"):
+        line = line.partition("#")[0].strip()
+        if not line:
             continue
         entry = re.fullmatch(r"(\S+)\s+slots=([1-9]\d*)", line)
         if entry is None:

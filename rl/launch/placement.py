@@ -93,10 +93,13 @@ def placement(
 
 
 def _handed(text: str) -> Placement:
-    said = json.loads(text)
-    for key in ("nodes", "servers"):
-        said[key] = {name: tuple(devices) for name, devices in (said[key] or {}).items()}
-    return Placement(**said)
+    try:
+        said = json.loads(text)
+        for key in ("nodes", "servers"):
+            said[key] = {name: tuple(devices) for name, devices in (said[key] or {}).items()}
+        return Placement(**said)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        raise InputError("no launcher wrote this", field=HANDED, remedy=f"Unset {HANDED}.") from None
 
 
 def _from_hostfile(path: Path, environment: Mapping[str, str], no_ssh: bool, rollouts: str | None) -> Placement:
@@ -123,9 +126,10 @@ def _from_hostfile(path: Path, environment: Mapping[str, str], no_ssh: bool, rol
 
 
 def _from_slurm(environment: Mapping[str, str], rollouts: str | None) -> Placement | None:
-    """None inside an allocation of one machine, which is like any other one machine."""
-    names = expand_slurm(environment.get("SLURM_STEP_NODELIST") or environment.get("SLURM_JOB_NODELIST") or "")
-    if len(names) == 1:
+    """None inside an allocation of one machine, or of none that is named: like any other one machine."""
+    listed = environment.get("SLURM_STEP_NODELIST") or environment.get("SLURM_JOB_NODELIST")
+    names = expand_slurm(listed) if listed else []
+    if len(names) <= 1:
         return None
     given = number(environment, "NPROC", low=1) or number(environment, "SLURM_GPUS_ON_NODE", low=1)
     devices = tuple(str(index) for index in range(given or len(visible_gpus(environment)) or 1))

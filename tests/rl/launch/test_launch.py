@@ -16,7 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kie_hvqa.errors import InputError
+from rl.launch.__main__ import parser
 from rl.launch.commands import elsewhere, environment_for, rollout_server, slurm_step, training
+from rl.launch.gpus import visible_gpus
 from rl.launch.hosts import expand_slurm, read_hostfile
 from rl.launch.placement import HANDED, Placement, placement
 
@@ -167,6 +169,51 @@ def test_slurm_nodes_named_for_rollouts_come_last():
     assert places[0].serves and not places[1].serves and places[1].rank == 0 and places[1].address == "gpu09"
 
 
+@pytest.mark.parametrize(
+    "left",
+    [{"SLURM_JOB_ID": "4711"}, {"SLURM_JOB_ID": "4711", "SLURM_JOB_NODELIST": ""}, {**SLURM, "SLURM_NODEID": ""}],
+)
+def test_slurm_variables_that_were_left_over_or_say_nothing_about_machines(left):
+    if left.get("SLURM_JOB_NODELIST"):
+        assert placement(None, left).by == "slurm"
+    else:
+        assert placement(None, left).alone
+
+
+def test_ranks_left_over_in_the_environment_reach_no_process():
+    left = {"RANK": "3", "WORLD_SIZE": "8", "LOCAL_RANK": "3", "LOCAL_WORLD_SIZE": "8", "GROUP_RANK": "1"}
+    left |= {"TORCHELASTIC_RUN_ID": "x", "PMI_RANK": "2", "OMPI_COMM_WORLD_LOCAL_RANK": "1", "MPI_LOCALRANKID": "0"}
+    for place in (placement(None, left), placement(None, {**left, "NPROC": "2"}), placement(None, {**left, **NODE})):
+        assert not left.keys() & environment_for(place, {**left, **NODE}).keys()
+    kept = environment_for(placement(None, {}), {"HOME": "/h", "RANKING": "1"})
+    assert kept == {"HOME": "/h", "RANKING": "1"}
+
+
+def test_an_address_left_over_does_not_send_one_machine_elsewhere():
+    place = placement(None, {"MASTER_ADDR": "10.9.9.9", "NPROC": "2"})
+    assert "--master_addr=127.0.0.1" in command(place, "sft", CONFIG, [])
+    assert "MASTER_ADDR" not in environment_for(place, {"MASTER_ADDR": "10.9.9.9", "MASTER_PORT": "1"})
+
+
+def test_slurm_that_hides_all_gpus_shows_none(monkeypatch):
+    monkeypatch.undo()
+    assert visible_gpus({"CUDA_VISIBLE_DEVICES": "NoDevFiles"}) == ()
+    assert visible_gpus({"CUDA_VISIBLE_DEVICES": " 2, 3 ,"}) == ("2", "3")
+    assert visible_gpus({"CUDA_VISIBLE_DEVICES": "0,-1,1"}) == ("0",)  # CUDA stops at the first that is none
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"nodes": 1}', '{"nodes": {"a": ["0"]}, "more": 1}', "[" * 9000])
+def test_a_placement_that_no_launcher_wrote_is_refused(text):
+    with pytest.raises(InputError) as caught:
+        placement(None, {HANDED: text})
+    assert caught.value.field == HANDED
+
+
+def test_a_home_directory_in_a_path_is_the_users_own():
+    said = parser().parse_args(["sft", "~/c.yaml", "--hostfile=~/hosts"])
+    assert (said.config, said.hostfile) == (Path.home() / "c.yaml", Path.home() / "hosts")
+
+
 def test_what_the_user_says_goes_before_slurm_and_one_slurm_machine_is_like_any_other():
     assert placement(None, {**SLURM, **NODE}).members == ["node-0", "node-1"]
     assert placement(None, {**SLURM, "SLURM_JOB_NODELIST": "gpu08"}).alone
@@ -214,6 +261,12 @@ def test_a_hostfile_that_names_no_one_or_nonsense(tmp_path, text, line):
     with pytest.raises(InputError) as caught:
         read_hostfile(hosts)
     assert caught.value.file == str(hosts) and caught.value.line == line
+
+
+def test_a_hostfile_as_windows_and_people_write_it(tmp_path):
+    hosts = tmp_path / "hosts"
+    hosts.write_bytes("\ufeff# ours\r\nalpha slots=2  # the old one\r\n\tbeta\tslots=1# new\r\n".encode())
+    assert read_hostfile(hosts) == {"alpha": ("0", "1"), "beta": ("0",)}
 
 
 def test_a_missing_hostfile_is_named(tmp_path):
