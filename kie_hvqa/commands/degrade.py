@@ -1,4 +1,4 @@
-"""``kie-hvqa degrade``: damage real documents that have word or line boxes, with the same operators and ledger."""
+"""``kie-hvqa degrade``: damage real documents that have word or line boxes or are PDF files, with the same operators and ledger."""
 
 from __future__ import annotations
 
@@ -12,12 +12,19 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser = subparsers.add_parser(
         "degrade", help="damage real annotated documents into a dataset directory", description=__doc__
     )
-    parser.add_argument(
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument(
         "--annotations",
-        required=True,
         type=Path,
         metavar="PATH",
         help="JSON Lines, one document a line with boxes; or the file or folder of --format",
+    )
+    source.add_argument("--pdf", nargs="+", type=Path, metavar="FILE", help="PDF files with a text layer")
+    parser.add_argument(
+        "--fields",
+        type=Path,
+        metavar="JSON",
+        help="with --pdf: {FILE: {field: value as printed}}; where left out, every `Label: value` is asked about",
     )
     parser.add_argument(
         "--format",
@@ -46,6 +53,13 @@ def run(args: argparse.Namespace) -> None:
     if args.overrides and args.config is None:
         raise InputError("keys change a recipe, and none is named", field=args.overrides[0], remedy="Add --config.")
     config = DegradeConfig() if args.config is None else load(args.config, DegradeConfig, args.overrides)
-    if args.format not in ("jsonl", "sroie") and "fields" not in config.model_fields_set:
-        config = config.model_copy(update={"fields": None})  # each of these sets knows what it asks
+    if (args.pdf or args.format not in ("jsonl", "sroie")) and "fields" not in config.model_fields_set:
+        config = config.model_copy(update={"fields": None})  # each of these sources knows what it asks
+    if args.pdf:
+        from degradations.annotated.pdf import write_pdfs
+
+        print(describe(write_pdfs(config, args.pdf, args.fields, args.out, progress=True)))
+        return
+    if args.fields is not None:
+        raise InputError("--fields goes with --pdf", field="--fields", remedy="Annotations hold their fields.")
     print(describe(write_degraded(config, args.annotations, args.images, args.out, layout=args.format, progress=True)))
