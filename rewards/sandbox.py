@@ -64,7 +64,7 @@ class SandboxConfig(Config):
     memory_mb: int = Field(default=4096, gt=0)
     max_characters: int = Field(default=20_000, gt=0)
     quarantine_after: int = Field(default=3, gt=0)
-    on_quarantine: Literal["exclude", "stop"] = "exclude"
+    on_quarantine: Literal["exclude", "stop"] = "stop"
     private: bool = False
     """Of a failure only its kind is logged and kept: a traceback may quote a value."""
     environment: list[str] = []
@@ -238,6 +238,11 @@ class SandboxedReward(LoadedReward):
         self.failures_in_a_row = 0
         self.cut = 0
         self.quarantined = False
+        self.failed = False
+        """Whether the last call failed: what it paid nothing for is not to be scored by the other rewards either."""
+        self.given_up: str | None = None
+        """Why the run has to end. The call that found out yields None for its samples, so that the processes of a run can
+        end it together; the next one raises."""
         self.last_failure = ""
         self.all: Sequence[SandboxedReward] = (self,)
         """The rewards of the same run; ``Sandbox`` sets it."""
@@ -252,6 +257,9 @@ class SandboxedReward(LoadedReward):
         log_metric = columns.pop("log_metric", None)
         log_extra = columns.pop("log_extra", None)
         nothing: Rewards = [None] * len(completions)
+        self.failed = False
+        if self.given_up is not None:
+            raise WorkError(self.given_up)
         if self.quarantined:
             return nothing
         short, cut = cut_completions(completions, self.config.max_characters)
@@ -266,11 +274,10 @@ class SandboxedReward(LoadedReward):
         if hasattr(state := arguments.get("trainer_state"), "global_step"):
             arguments["trainer_state"] = None
             arguments[TRAINER_NUMBERS] = _numbers(state)
-        failed = False
         try:
             rewards, replay = self.worker.call(arguments)
         except Failure as failure:
-            rewards, replay, failed = nothing, [], True
+            rewards, replay, self.failed = nothing, [], True
             self._failed(str(failure))
         else:
             self.failures_in_a_row = 0
@@ -279,7 +286,7 @@ class SandboxedReward(LoadedReward):
             if target is not None:
                 target(*values)
         if log_metric is not None:
-            log_metric(f"sandbox/{self.name}/failed", float(failed))
+            log_metric(f"sandbox/{self.name}/failed", float(self.failed))
             log_metric(f"sandbox/{self.name}/cut", cut / max(1, len(completions)))
         return rewards
 
@@ -296,10 +303,12 @@ class SandboxedReward(LoadedReward):
         )
         self.worker.kill()
         if self.config.on_quarantine == "stop":
-            raise WorkError(message)
+            self.given_up = message
+            return
         self.quarantined = True
         if all(reward.quarantined or not reward.weight for reward in self.all):
-            raise WorkError(f"{message}. No other reward is left, so there is nothing to train for")
+            self.given_up = f"{message}. No other reward is left, so there is nothing to train for"
+            return
         logger.error("%s. It is left out from here on: every one of its rewards is None.", message)
 
     def counters(self) -> dict[str, Any]:

@@ -246,7 +246,7 @@ def test_workers_are_started_once_and_closed(folder):
 
 def test_quarantine_leaves_the_reward_out_after_failures_in_a_row(folder, caplog):
     rewards = load_rewards([RewardSpec(function=f"./plugin.py:{name}") for name in ("mixed", "same_pid")], base=folder)
-    with Sandbox(rewards, SandboxConfig(quarantine_after=2)) as box:
+    with Sandbox(rewards, SandboxConfig(quarantine_after=2, on_quarantine="exclude")) as box:
         reward = box.rewards[0]
         fail, work = ["raise"], ["abc"]
         assert [reward(prompts=["p"], completions=c) for c in (fail, work, fail)] == [[None], [3.0], [None]]
@@ -262,20 +262,29 @@ def test_a_run_stops_when_nothing_is_left_that_pays(folder, weight):
     """Alone, or beside a reward that only watches."""
     specs = [RewardSpec(function="./plugin.py:mixed")]
     specs += [] if weight is None else [RewardSpec(function="./plugin.py:same_pid", weight=weight)]
-    with (
-        Sandbox(load_rewards(specs, base=folder), SandboxConfig(quarantine_after=1)) as box,
-        pytest.raises(WorkError, match=r"(?s)KeyError.*nothing to train for"),
-    ):
-        box.rewards[0](prompts=["p"], completions=["raise"])
+    config = SandboxConfig(quarantine_after=1, on_quarantine="exclude")
+    with Sandbox(load_rewards(specs, base=folder), config) as box:
+        assert box.rewards[0](prompts=["p"], completions=["raise"]) == [None]
+        with pytest.raises(WorkError, match=r"(?s)KeyError.*nothing to train for"):
+            box.rewards[0](prompts=["p"], completions=["abc"])
 
 
-def test_quarantine_can_stop_the_run_instead(folder):
-    message = r"(?s)reward `mixed` .* failed 1 times in a row.*KeyError"
-    with (
-        sandbox(folder, "mixed", quarantine_after=1, on_quarantine="stop") as box,
-        pytest.raises(WorkError, match=message),
-    ):
+def test_a_reward_that_is_lost_stops_the_run(folder):
+    """The call that finds out yields None, so that all processes of a run can stop in the same step; the next raises."""
+    message = r"(?s)reward `mixed` .* failed 2 times in a row.*KeyError"
+    with sandbox(folder, "mixed", quarantine_after=2) as box:
+        reward = box.rewards[0]
+        assert reward(prompts=["p"], completions=["raise"]) == [None] and reward.failed and reward.given_up is None
+        assert reward(prompts=["p"], completions=["raise"]) == [None] and reward.failed
+        assert re.search(message, reward.given_up or "")
+        with pytest.raises(WorkError, match=message):
+            reward(prompts=["p"], completions=["abc"])
+
+
+def test_a_call_that_works_has_not_failed(folder):
+    with sandbox(folder, "mixed", quarantine_after=5) as box:
         box.rewards[0](prompts=["p"], completions=["raise"])
+        assert box.rewards[0](prompts=["p"], completions=["abc"]) == [3.0] and not box.rewards[0].failed
 
 
 def test_async_stays_async_and_metrics_come_home(folder):
