@@ -9,6 +9,7 @@ that another recipe is refused later as well. ``OUT/model/`` is the result, and
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from kie_hvqa.data.lock import Lock
 from kie_hvqa.errors import InputError, WorkError
 from kie_hvqa.scoring.rates import SCORE
 from rl.checkpoints.owner import check_owner
+from rl.checkpoints.same_run import differences
 from rl.keeping import last_checkpoint
 from rl.recipes import StageRecipe
 from rl.rollouts.engine import engine_arguments, is_first_process
@@ -31,12 +33,18 @@ from rl.rollouts.engine import engine_arguments, is_first_process
 class StageRun:
     """A stage's directory, ``recipe.output_dir``. Nothing is written before ``claim``."""
 
-    def __init__(self, name: str, recipe: StageRecipe) -> None:
+    def __init__(self, name: str, recipe: StageRecipe, processes: int | None = None) -> None:
+        """``processes`` of the run; None takes those that the launcher started."""
         self.name = name
         self.out = Path(recipe.output_dir)
         self.model = self.out / "model"
         self._recipe = recipe
-        self._owner = {"stage": name, "recipe": recipe.model_dump(mode="json")}
+        self._processes = processes or int(os.environ.get("WORLD_SIZE", "1"))
+        self._owner: dict[str, Any] = {
+            "stage": name,
+            "recipe": recipe.model_dump(mode="json"),
+            "processes": self._processes,
+        }
         self._training = self.out / "training.json"
         self._history = self.out / "history.json"
         self._lock: Lock | None = None
@@ -47,8 +55,8 @@ class StageRun:
             return self
         self._lock = Lock(self.out, "training")
         try:
-            if self.check() == "free":
-                write_json(self._training, self._owner)
+            self.check()
+            write_json(self._training, self._owner)  # also where a key that may change has
             sweep(self.out)
         except BaseException:
             self.release()
@@ -82,9 +90,10 @@ class StageRun:
                         remedy="Choose another output_dir.",
                     )
             return "free"
-        if not self._owns(read_json(self._training)):
+        if differing := self._differences(read_json(self._training)):
+            others = f", and {len(differing) - 3} more" if len(differing) > 3 else ""
             raise InputError(
-                "this directory holds another run (its training.json names another recipe)",
+                f"this directory holds another run: {'; '.join(differing[:3])}{others}",
                 file=self._training,
                 remedy="Choose another output_dir, or move that run away.",
             )
@@ -93,14 +102,16 @@ class StageRun:
         last = self.last_checkpoint()
         return "started" if last is None else Path(last).name
 
-    def _owns(self, owner: Any) -> bool:
-        """Whether ``owner``, out of a training.json, is this stage and recipe; keys that came later are at their defaults."""
+    def _differences(self, owner: Any) -> list[str]:
+        """In what the run of ``owner``, out of a training.json, is another; keys that came later are at their defaults."""
         if not isinstance(owner, dict) or owner.get("stage") != self.name:
-            return False
+            return [f"the stage was {owner.get('stage') if isinstance(owner, dict) else owner!r}, is {self.name}"]
         try:
-            return type(self._recipe).model_validate(owner.get("recipe")) == self._recipe
-        except ValidationError:
-            return False
+            before = type(self._recipe).model_validate(owner.get("recipe")).model_dump(mode="json")
+        except ValidationError as error:
+            return [f"its recipe is of another version ({error.errors()[0]['loc']})"]
+        processes = owner.get("processes", self._processes)
+        return differences(before, self._owner["recipe"], (processes, self._processes))
 
     @property
     def finished(self) -> bool:

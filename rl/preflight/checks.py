@@ -23,7 +23,7 @@ from rl.preflight.devices import device, visible
 from rl.preflight.disk import checkpoint_bytes, room
 from rl.preflight.finding import Finding
 from rl.preflight.plan import Plan, World, rollouts
-from rl.preflight.reward import checked_reward
+from rl.preflight.reward import checked_reward, paid
 from rl.preflight.states import engine_of
 from rl.preflight.tokens import fits_context, lengths, processor_agrees
 from rl.preflight.weights import looks, whole_weights
@@ -62,7 +62,7 @@ def _checks(
     world = World(nodes, world_size // nodes, device(gpu, world_size // nodes))
     recipe, arguments, rewards = _recipe(stage, file, overrides, world_size)
     yield Finding("recipe", f"{file}: {stage} of {recipe.model} on {recipe.data.name}, split {recipe.data.split}")
-    yield Finding("output", _output(stage, recipe))
+    yield Finding("output", _output(stage, recipe, world_size))
     together = recipe.deepspeed is not None and (world_size > 1 or world.device.cuda)
     if together or world_size > 1:
         yield Finding("engine", agreed_json(recipe.deepspeed, arguments, world_size))
@@ -91,6 +91,9 @@ def _checks(
     for reward in rewards:
         assert isinstance(recipe, GrpoRecipe)
         yield Finding("reward", checked_reward(reward, file.parent, recipe.sandbox.deadline_s))
+    if rewards:
+        assert isinstance(recipe, GrpoRecipe)
+        yield Finding("paid", paid(rewards, rows, recipe.sandbox))
 
     engine = engine_of(recipe.deepspeed if together else None)
     plan = Plan(recipe, arguments, directory, contract, found, made, world, engine)
@@ -140,8 +143,8 @@ def _planned(arguments_class: type, world_size: int) -> type:
     return type(arguments_class.__name__, (arguments_class,), {"world_size": property(lambda self: world_size)})
 
 
-def _output(stage: str, recipe: StageRecipe) -> str:
-    state = StageRun(stage, recipe).check()
+def _output(stage: str, recipe: StageRecipe, world_size: int) -> str:
+    state = StageRun(stage, recipe, world_size).check()
     says = {
         "free": "is free",
         "started": "holds this run, without a checkpoint yet: it starts again",

@@ -1,13 +1,19 @@
-"""Each reward of a recipe put through the golden and red-team completions, inside its deadline."""
+"""Each reward of a recipe put through the golden and red-team completions, and through the dataset's own rows."""
 
 from __future__ import annotations
 
+import asyncio
+import inspect
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from kie_hvqa.errors import InputError
 from rewards.check import check
 from rewards.golden import HONEST
+from rewards.sandbox import Sandbox, SandboxConfig
 from rewards.spec import LoadedReward
+from rl.rows.training import TrainingRows
 
 
 def checked_reward(reward: LoadedReward, base: Path, deadline_s: float) -> str:
@@ -26,3 +32,36 @@ def checked_reward(reward: LoadedReward, base: Path, deadline_s: float) -> str:
     warned = f", {len(report.warnings)} warning(s)" if report.warnings else ""
     asks = f"; {reward.explanation}" if reward.explanation else ""
     return f"{reward.name} x {reward.weight:g} {pays}, {report.microseconds or 0:.0f} µs a completion{warned}{asks}"
+
+
+LOOKED_AT = 64  # rows
+
+
+def paid(rewards: Sequence[LoadedReward], rows: TrainingRows, config: SandboxConfig) -> str:
+    """To how many of the dataset's own rows each reward applies, and what it pays their true answers.
+
+    Raises InputError where the heaviest reward applies to none: the run would be trained by the others alone.
+    """
+    shown = any("image" in inspect.signature(reward.function).parameters for reward in rewards)
+    items = [rows.item(at, image=shown) for at in rows.source.examples()[:LOOKED_AT]]
+    prompts = [item["prompt"] for item in items]
+    truths = [[{"role": "assistant", "content": f"<answer>{item['answer']}</answer>"}] for item in items]
+    columns = {key: [item.get(key) for item in items] for key in items[0] if key not in ("prompt", "completion")}
+    said = []
+    heaviest = max(rewards, key=lambda reward: abs(reward.weight))
+    with Sandbox(rewards, config) as sandbox:
+        for reward in sandbox.rewards:
+            found: Any = reward(prompts=prompts, completions=truths, **columns)
+            values = asyncio.run(found) if inspect.isawaitable(found) else found
+            applied = [value for value in values if value is not None]
+            if not applied and reward.spec == heaviest.spec:
+                raise InputError(
+                    f"the heaviest reward, `{reward.name}`, applies to none of the {len(items)} rows looked at",
+                    file=rows.source.name,
+                    field=f"rewards: {reward.spec.function}",
+                    remedy="It looks for a column that they do not have (a ledger in `slots`, for `faithful`): use other "
+                    "rows, or another reward.",
+                )
+            mean = f" and pays the truth {sum(applied) / len(applied):.2f} on the mean" if applied else ""
+            said.append(f"{reward.name} applies to {len(applied)} of {len(items)} rows{mean}")
+    return "; ".join(said)

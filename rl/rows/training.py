@@ -31,11 +31,16 @@ class TrainingRows:
         return len(self.source)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
+        return self.item(index, image=True)
+
+    def item(self, index: int, *, image: bool) -> dict[str, Any]:
+        """The item ``index``, with its ``image`` or, for who looks at columns only, without."""
         row = self.source.row(index)
         item: dict[str, Any] = row.to_json()
         del item["file_name"]
         item["prompt"] = messages(row, self._contract.prompt)
-        item["image"] = self.source.image(index, self._contract.budget)
+        if image:
+            item["image"] = self.source.image(index, self._contract.budget)
         if self._with_completion:
             item["completion"] = [{"role": "assistant", "content": f"<answer>{row.answer}</answer>"}]
         return item

@@ -149,8 +149,36 @@ def test_a_run_of_an_earlier_version_goes_on_where_new_keys_are_at_their_default
     del written["recipe"]["data"]["curriculum"], written["recipe"]["stall_seconds"]
     write_json(tmp_path / "training.json", written)
     assert StageRun("sft", _recipe(tmp_path)).check() == "started"
-    with pytest.raises(InputError, match="another run"):
-        StageRun("sft", _recipe(tmp_path, stall_seconds=5)).claim()
+    with pytest.raises(InputError, match="another run: train_vision was False, is True"):
+        StageRun("sft", _recipe(tmp_path, train_vision=True)).claim()
+
+
+def test_what_does_not_define_the_result_may_change(tmp_path):
+    """The remedies for memory, more steps, other logs: the run goes on, and its record says how."""
+    first = {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 2, "learning_rate": 1e-3}
+    StageRun("sft", _recipe(tmp_path, training=first), processes=2).claim().release()
+    smaller = {
+        **first,
+        "per_device_train_batch_size": 4,
+        "gradient_accumulation_steps": 4,
+        "max_steps": 9,
+        "save_steps": 3,
+    }
+    changed = {
+        "deepspeed": "zero3.json",
+        "stall_seconds": 5.0,
+        "training": {**smaller, "activation_checkpointing": True},
+    }
+    StageRun("sft", _recipe(tmp_path, **changed), processes=2).claim().release()
+    assert read_json(tmp_path / "training.json")["recipe"]["training"]["max_steps"] == 9
+    halved = {**smaller, "gradient_accumulation_steps": 8}
+    assert StageRun("sft", _recipe(tmp_path, training=halved), processes=1).check() == "started"  # on half the machines
+    for training, said in (
+        ({**smaller, "gradient_accumulation_steps": 2}, "rows a step was 32, is 16"),
+        ({**smaller, "learning_rate": 1e-4}, "training.learning_rate was 0.001, is 0.0001"),
+    ):
+        with pytest.raises(InputError, match=said):
+            StageRun("sft", _recipe(tmp_path, training=training), processes=2).check()
 
 
 def test_the_same_run_may_go_on_where_it_stopped(tmp_path):
