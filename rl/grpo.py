@@ -61,6 +61,16 @@ def arguments_of(
         **common_arguments(recipe),
     )
     check_sampling(arguments, file)
+    if (
+        recipe.refill
+        and arguments.per_device_train_batch_size * arguments.steps_per_generation % arguments.num_generations
+    ):
+        raise InputError(
+            "groups can only be drawn again where a process holds whole ones",
+            file=file,
+            field="refill",
+            remedy=f"Use a per_device_train_batch_size that num_generations ({arguments.num_generations}) divides, or 0.",
+        )
     if recipe.advantages.credit == "slot":
         check_credit(rewards, arguments, file)
     return arguments
@@ -82,6 +92,7 @@ def build(recipe: GrpoRecipe, arguments: GRPOConfig, rewards: Sequence[Any]) -> 
             CompletionTable(0 if private else recipe.completion_table_steps),
         ),
         credit=slot_credit(recipe, rewards),
+        refill=recipe.refill,
         evaluation=Evaluation.of(recipe, checkpoint),
         rows=rows,
         **_common(recipe, arguments, rewards, checkpoint, rows),

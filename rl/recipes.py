@@ -133,6 +133,8 @@ class GrpoRecipe(StageRecipe):
     rewards: list[RewardSpec] = Field(min_length=1)
     advantages: AdvantageConfig = AdvantageConfig()
     """Who shares an answer's pay: all of its tokens, or each slot's own."""
+    refill: int = Field(default=0, ge=0)
+    """Further generations a step, at most, in place of groups whose completions all earned the same (DAPO)."""
     sharing: Sharing = Sharing()
     rollouts: bool = True
     """Keep every completion in OUT/rollouts/step_*.parquet."""

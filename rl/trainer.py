@@ -26,6 +26,7 @@ from rl.keeping import KeptTrainer
 from rl.rollouts.agreement import agreed
 from rl.rollouts.decode import can_decode, generating
 from rl.rollouts.observer import RolloutObserver, Scored, logged
+from rl.rollouts.refill import Drawn, refilled
 from rl.rollouts.trust import RolloutCheck
 from rl.rows.order import EpochOrder, EpochTurn, arranged
 from rl.rows.training import TrainingRows
@@ -99,7 +100,7 @@ class WarmStartTrainer(StageTrainer, SFTTrainer):
 class GroupTrainer(StageTrainer, GRPOTrainer):
     """``tower`` encodes images, None leaves that to the model; ``share_prompts`` and ``share_generation`` say whether a
     group's prompt is read once in the loss pass and in sampling. ``observer`` sees every generation. With ``credit`` each
-    token has the advantage of the slots that it decides."""
+    token has the advantage of the slots that it decides; ``refill`` times groups that teach nothing are drawn again."""
 
     def __init__(
         self,
@@ -109,10 +110,12 @@ class GroupTrainer(StageTrainer, GRPOTrainer):
         share_generation: bool = True,
         observer: RolloutObserver | None = None,
         credit: SlotCredit | None = None,
+        refill: int = 0,
         **kwargs: Any,
     ) -> None:
         self._tower = tower
         self._credit = credit
+        self._refill = refill
         self._share_prompts = share_prompts
         self._share_generation = share_generation
         self._observer = observer or RolloutObserver()
@@ -137,11 +140,35 @@ class GroupTrainer(StageTrainer, GRPOTrainer):
         with self.phases("prepare"):
             buffered: Any = self._buffered_inputs  # type: ignore[has-type]
             if buffered is None or self._step % (self.args.steps_per_generation * self.num_iterations) == 0:
-                batch = split_pixel_values_by_grid(self._generate_and_score_completions(generation_batch))
+                batch = self._filled(generation_batch)
                 whole = shuffled_groups(batch, self.num_generations)
                 parts = split_tensor_dict(whole, self.args.steps_per_generation)
                 buffered = self._buffered_inputs = [unsplit_pixel_values_by_grid(part) for part in parts]
             return buffered[self._step % self.args.steps_per_generation]
+
+    def _filled(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        """A generation, its flat groups drawn again as often as the recipe allows."""
+
+        def drawn(rows: list[dict[str, Any]]) -> Drawn:
+            return split_pixel_values_by_grid(self._generate_and_score_completions(rows)), self._generation
+
+        def draw(attempt: int) -> Drawn:
+            assert self._order is not None
+            accelerator, own = self.accelerator, len(rows) // self.num_generations
+            numbers = self._order.more(own * accelerator.num_processes, self.state.global_step, attempt)
+            mine = numbers[accelerator.process_index * own : (accelerator.process_index + 1) * own]
+            return drawn([item for item in map(self._rows.__getitem__, mine) for _ in range(self.num_generations)])
+
+        first = drawn(rows)
+        if not self._refill or len(rows) % self.num_generations:
+            return first[0]
+        batch, self._generation, replaced = refilled(
+            first, draw, self.num_generations, self._refill, self._tokenizer.pad_token_id
+        )
+        mask = batch["completion_mask"] * batch.get("tool_mask", 1)
+        batch["num_items_in_batch"] = self.accelerator.gather(mask.sum()).sum()
+        self._metrics["train"]["refilled"].append(replaced * self.num_generations / len(rows))
+        return batch
 
     def _tokenize_prompts(self, prompts: list) -> tuple[list[list[int]], list[Any] | None, dict[str, Any]]:
         self._generation, self._numbers = None, []

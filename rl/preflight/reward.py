@@ -52,7 +52,7 @@ def paid(rewards: Sequence[LoadedReward], rows: TrainingRows, config: SandboxCon
     with Sandbox(rewards, config) as sandbox:
         for reward in sandbox.rewards:
             found: Any = reward(prompts=prompts, completions=truths, **columns)
-            values = asyncio.run(found) if inspect.isawaitable(found) else found
+            values = asyncio.run(found) if inspect.iscoroutine(found) else found
             applied = [value for value in values if value is not None]
             if not applied and reward.spec == heaviest.spec:
                 raise InputError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils.data import Sampler
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -59,6 +60,15 @@ class EpochOrder(Sampler):
     def ceilings(self, epoch: int) -> dict[int, int]:
         """The highest severity that each row may be drawn with in ``epoch``; none without a curriculum."""
         return dict(zip(self.order(epoch), self._ceilings(epoch), strict=True)) if self._curriculum else {}
+
+    def more(self, count: int, step: int, seed: int) -> list[int]:
+        """``count`` further rows for ``step`` of the optimiser, under its ceiling; ``seed`` tells draws apart."""
+        random = np.random.default_rng([self._sampler.seed or 0, step, seed])
+        pool = list(range(self._sampler.num_samples))
+        if self._severities is not None and self._curriculum is not None:
+            ceiling = self._curriculum.ceiling(step)
+            pool = [row for row in pool if self._severities[row] <= ceiling]
+        return random.choice(pool, size=count, replace=count > len(pool)).tolist()
 
     def _ceilings(self, epoch: int) -> list[int]:
         assert self._curriculum is not None
