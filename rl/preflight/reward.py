@@ -47,12 +47,20 @@ def paid(rewards: Sequence[LoadedReward], rows: TrainingRows, config: SandboxCon
     prompts = [item["prompt"] for item in items]
     truths = [[{"role": "assistant", "content": f"<answer>{item['answer']}</answer>"}] for item in items]
     columns = {key: [item.get(key) for item in items] for key in items[0] if key not in ("prompt", "completion")}
+    columns["completion_ids"] = [list(truth[0]["content"].encode()) for truth in truths]
     said = []
     heaviest = max(rewards, key=lambda reward: abs(reward.weight))
     with Sandbox(rewards, config) as sandbox:
         for reward in sandbox.rewards:
             found: Any = reward(prompts=prompts, completions=truths, **columns)
             values = asyncio.run(found) if inspect.iscoroutine(found) else found
+            if getattr(reward, "failed", False):
+                raise InputError(
+                    f"it fails on rows of the dataset: {reward.last_failure.strip().splitlines()[-1]}",  # type: ignore[attr-defined]
+                    file=rows.source.name,
+                    field=f"rewards: {reward.spec.function}",
+                    remedy="Mend the reward, or use other rows.",
+                )
             applied = [value for value in values if value is not None]
             if not applied and reward.spec == heaviest.spec:
                 raise InputError(
