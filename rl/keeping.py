@@ -97,8 +97,8 @@ class KeptTrainer:
         """
         model = self.accelerator.unwrap_model(self.model)
         if isinstance(model, PreTrainedModel) and self.accelerator.distributed_type in PLAIN:
-            saved = type(model).from_pretrained(
-                checkpoint, dtype=model.dtype, local_files_only=True, use_safetensors=True
+            saved = type(model).from_pretrained(  # in float32, as weights in training may be kept
+                checkpoint, dtype=torch.float32, local_files_only=True, use_safetensors=True
             )
             model.load_state_dict(saved.state_dict())
             return True

@@ -155,8 +155,12 @@ def _matrix(weight: Any) -> bool:
     return len(getattr(weight, "ds_shape", weight.shape)) > 1
 
 
-def save_checkpoint(trainer: Any, checkpoint: Checkpoint, directory: Path) -> None:
-    """Write weights, processor and reading contract; under ZeRO the trainer gathers the weights first."""
+def save_checkpoint(trainer: Any, checkpoint: Checkpoint, directory: Path, dtype: str = "auto") -> None:
+    """Write weights (in the recipe's ``dtype``), processor and reading contract; under ZeRO the trainer gathers the weights
+    first. Training is over after it."""
+    if not trainer.is_deepspeed_enabled:
+        for parameter in checkpoint.model.parameters():
+            parameter.data = parameter.data.to(_dtype(dtype))
     trainer.save_model(str(directory))
     if trainer.is_world_process_zero():
         checkpoint.processor.save_pretrained(directory)

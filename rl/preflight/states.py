@@ -74,10 +74,14 @@ def states(counts: Counts, engine: Engine, itemsize: int, per_node: int, nodes: 
 
     world = per_node * nodes
     every = (counts.trained + counts.frozen) * itemsize
-    if engine.stage is None or engine.stage == 0:
-        # Weights, gradients and Adam's two moments, all in the weights' own type; DeepSpeed adds float32 weights.
-        extra = 0 if engine.stage is None else 4 * counts.trained
-        return States(counts.frozen * itemsize + 4 * counts.trained * itemsize + extra, every * per_node, 0)
+    if engine.stage is None:
+        # Weights in training, their gradients and Adam's two moments, all in float32 (``rl.checkpoints.models.widen``).
+        return States(counts.frozen * itemsize + 16 * counts.trained, every * per_node, 0)
+    if engine.stage == 0:
+        # The same in the weights' own type, beside DeepSpeed's float32 weights.
+        return States(
+            counts.frozen * itemsize + 4 * counts.trained * itemsize + 4 * counts.trained, every * per_node, 0
+        )
     wider = itemsize - 2  # the estimators' weights have 16 bits
     if engine.stage < 3:
         host, device = estimate_zero2_model_states_mem_needs(

@@ -14,6 +14,7 @@ from kie_hvqa.data.files import read_json
 from kie_hvqa.errors import InputError
 from kie_hvqa.readers import embedded_directory
 from rl import grpo
+from rl.checkpoints.models import open_checkpoint
 from rl.recipes import GrpoRecipe
 
 RECIPE = """\
@@ -81,12 +82,34 @@ def test_an_unknown_reward_is_refused_before_anything_is_written(data, tmp_path)
     assert not (tmp_path / "run").exists()
 
 
-def test_weights_in_training_are_kept_in_float32_where_no_engine_keeps_them(small, tmp_path):
-    import torch
+SMALL_STEPS = "per_device_train_batch_size: 4, num_generations: 2, max_completion_length: 8, report_to: [], seed: 3"
 
-    from rl.checkpoints.models import open_checkpoint
 
-    recipe = load(small.recipe(tmp_path / "grpo.yaml", "rewards: [{function: format}]"), GrpoRecipe, ["dtype=bfloat16"])
-    model = open_checkpoint(recipe).model
+def test_small_steps_move_weights_that_no_engine_keeps_in_float32(small, tmp_path):
+    """At 1e-6 a bfloat16 weight would round nearly every step away; the model that is written is bfloat16 all the same."""
+    text = "rewards: [{function: './spread.py:spread'}]"
+    (tmp_path / "spread.py").write_text(
+        "def spread(prompts, completions, completion_ids, **columns):\n"
+        "    return [float(sum(ids) % 17) + len(ids) for ids in completion_ids]\n"
+    )
+    file = small.recipe(tmp_path / "grpo.yaml", text, SMALL_STEPS)
+    overrides = [
+        "dtype=bfloat16",
+        "training.learning_rate=1e-6",
+        "training.save_strategy=steps",
+        "training.save_steps=1",
+    ]
+    model = open_checkpoint(load(file, GrpoRecipe, overrides)).model
     assert {p.dtype for p in model.parameters() if p.requires_grad} == {torch.float32}
     assert {p.dtype for p in model.parameters() if not p.requires_grad} == {torch.bfloat16}
+    grpo.run(file, overrides)
+    kept = load_file(tmp_path / "out" / "checkpoint-2" / "model.safetensors")
+    before = dict(model.state_dict())
+    trained = [name for name in kept if "layers" in name and name.endswith("proj.weight")]
+    assert trained and all(kept[name].dtype == torch.float32 for name in trained)
+    moved = [
+        (kept[name] != before[name if name in before else f"model.language_{name}"]).float().mean() for name in trained
+    ]
+    assert min(moved) > 0.9
+    written = load_file(tmp_path / "out" / "model" / "model.safetensors")
+    assert {tensor.dtype for tensor in written.values()} == {torch.bfloat16}

@@ -140,7 +140,7 @@ def test_states_are_deepspeeds_own_estimate_of_what_is_trained():
     found = states(counts, Engine(3), 2, per_node=8, nodes=2)
     assert found.device == device_bytes + 2 * 5 * 10**8 // 16
     alone = states(counts, Engine(), 2, per_node=1, nodes=1)
-    assert alone.device == 8 * 10**9 + 10**9
+    assert alone.device == 16 * 10**9 + 10**9
     offloaded = states(counts, engine_of(str(ROOT / "configs" / "deepspeed" / "zero3_offload.json")), 2, 8, 1)
     assert offloaded.device < found.device and offloaded.host > found.host
 
