@@ -28,6 +28,8 @@ from rl.preflight.states import engine_of
 from rl.preflight.tokens import fits_context, lengths, processor_agrees
 from rl.preflight.weights import looks, whole_weights
 from rl.recipes import GrpoRecipe, SftRecipe, StageRecipe
+from rl.rows.curriculum import check_enough
+from rl.rows.sources import Written
 from rl.rows.training import TrainingRows
 from rl.stage import StageRun
 
@@ -81,6 +83,9 @@ def _checks(
     rows = TrainingRows(recipe.data, contract, with_completion=stage == "sft")
     yield Finding("dataset", said_of(rows))
     made = batches(stage, arguments, len(rows), world_size, file)
+    if rows.curriculum is not None and isinstance(rows.source, Written):
+        questions = made.step // (arguments.num_generations if stage == "grpo" else 1)
+        check_enough(rows.curriculum, rows.source.severities(), questions)
     yield Finding("batches", made.text)
     processor = None if bare else open_processor(directory, contract)
     found = lengths(rows, contract, processor)

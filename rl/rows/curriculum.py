@@ -35,6 +35,18 @@ class Curriculum(Config):
         return [self.ceiling(number / per_step) for number in range(first, first + count)]
 
 
+def check_enough(curriculum: Curriculum, severities: Sequence[int], needed: int) -> None:
+    """Raises InputError where the rows up to the first ceiling are fewer than the ``needed`` questions of a step."""
+    light = sum(severity <= curriculum.start for severity in severities)
+    if light < needed:
+        raise InputError(
+            f"a step asks {needed} questions, and only {light} rows have a severity of {curriculum.start} or less: the first "
+            "steps would ask the same ones over and over",
+            field="data.curriculum.start",
+            remedy="Start higher, ask fewer questions a step, or use more rows (data.simulate draws them).",
+        )
+
+
 def under_ceilings(
     order: Sequence[int], severities: Sequence[int], ceilings: Sequence[int], *, seed: Sequence[int], apart: int
 ) -> list[int]:

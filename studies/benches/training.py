@@ -37,7 +37,7 @@ OFF = {"features": False, "prompts": False, "generation": False}
 BARS = {"ratio": 1.5, "overhead": 0.02, "loss_difference": 1e-5}
 
 
-class Baton:
+class OneAtATime:
     """Lets one of several threads run at a time, in turn, each with its own random state."""
 
     def __init__(self, states: dict[str, torch.Tensor]) -> None:
@@ -62,10 +62,10 @@ class Baton:
 
 
 class Turns(TrainerCallback):
-    """Hands the baton on at every step's end and notes how long each turn took."""
+    """Hands the turn on at every step's end and notes how long each turn took."""
 
-    def __init__(self, baton: Baton, name: str, phases: PhaseTimer | None) -> None:
-        self._baton, self._name, self._phases = baton, name, phases
+    def __init__(self, turn: OneAtATime, name: str, phases: PhaseTimer | None) -> None:
+        self._turn, self._name, self._phases = turn, name, phases
         self.seconds: list[float] = []
         self.processor_seconds: list[float] = []
         self._since = (0.0, 0.0)
@@ -81,8 +81,8 @@ class Turns(TrainerCallback):
         wall, processor = _now()
         self.seconds.append(wall - self._since[0])
         self.processor_seconds.append(processor - self._since[1])
-        self._baton.hand_over(self._name)
-        self._baton.wait(self._name)
+        self._turn.hand_over(self._name)
+        self._turn.wait(self._name)
         if self._phases is not None:
             self._phases.skip()
         self._since = _now()
@@ -99,10 +99,10 @@ def compare(data: Path, steps: int, overrides: Sequence[str] = ()) -> dict[str, 
         for name in ("plain", "off", "on"):
             trainers[name] = _trainer(name, data, steps, Path(scratch) / name, overrides)
             states[name] = torch.get_rng_state()  # the trainer has set its seed
-        baton = Baton(states)
-        turns = {name: Turns(baton, name, getattr(trainer, "phases", None)) for name, trainer in trainers.items()}
+        turn = OneAtATime(states)
+        turns = {name: Turns(turn, name, getattr(trainer, "phases", None)) for name, trainer in trainers.items()}
         threads = [
-            threading.Thread(target=_guarded(trainer, turns[name], baton, name), name=name)
+            threading.Thread(target=_guarded(trainer, turns[name], turn, name), name=name)
             for name, trainer in trainers.items()
         ]
         for thread in threads:
@@ -167,15 +167,15 @@ def _trainer(name: str, data: Path, steps: int, out: Path, overrides: Sequence[s
     return grpo.build(recipe, arguments, rewards)[0]
 
 
-def _guarded(trainer: Any, turns: Turns, baton: Baton, name: str) -> Callable[[], None]:
+def _guarded(trainer: Any, turns: Turns, turn: OneAtATime, name: str) -> Callable[[], None]:
     trainer.add_callback(turns)
 
     def train() -> None:
-        baton.wait(name)
+        turn.wait(name)
         try:
             trainer.train()
         finally:  # whoever fails must not leave the others waiting
-            baton.hand_over(name, last=True)
+            turn.hand_over(name, last=True)
 
     return train
 

@@ -19,9 +19,9 @@ from kie_hvqa.data.dataset import load_image
 from kie_hvqa.data.files import read_json
 from kie_hvqa.errors import InputError
 from kie_hvqa.readers.checkpoint import read_contract
-from rl import grpo, sft
+from rl import grpo, preflight, sft
 from rl.recipes import DataConfig
-from rl.rows.curriculum import Curriculum, under_ceilings
+from rl.rows.curriculum import Curriculum, check_enough, under_ceilings
 from rl.rows.order import EpochOrder
 from rl.rows.sources import Streamed
 from rl.rows.training import TrainingRows
@@ -100,6 +100,13 @@ def test_what_the_ceiling_lets_in_is_drawn_alike_and_nothing_is_put_off_to_be_dr
 def test_a_start_below_every_row_is_refused():
     with pytest.raises(InputError, match="no row has a severity of 2 or less"):
         under_ceilings([0, 1], [3, 4], [2, 2], seed=[0], apart=1)
+
+
+def test_a_step_of_more_questions_than_there_are_light_rows_is_refused_beforehand(small, tmp_path):
+    check_enough(LIGHT_FIRST, [1, 2, 3], needed=2)
+    recipe = small.recipe(tmp_path / "sft.yaml", "", "per_device_train_batch_size: 24")
+    with pytest.raises(InputError, match="a step asks 24 questions, and only"):
+        preflight.run("sft", recipe, ["data.curriculum={start: 1, steps: 6}"])
 
 
 def test_light_rows_are_drawn_first_and_each_question_still_stands_in_its_group(small):

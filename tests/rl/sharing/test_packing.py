@@ -78,3 +78,14 @@ def test_a_row_without_a_prompt_is_refused():
     prompt = Prompt(torch.tensor([1, 2]), torch.zeros(3, 2, dtype=torch.long), (0,))
     with pytest.raises(ValueError, match="exactly one prompt"):
         pack([prompt], [torch.tensor([1]), torch.tensor([2])], width=1)
+
+
+@settings(max_examples=10, deadline=None)
+@given(batches())
+def test_blocks_let_see_what_the_dense_mask_lets_see(drawn):
+    from torch.nn.attention.flex_attention import create_mask
+
+    packed = pack(*_build(drawn), width=5)
+    rows, length = packed.tokens.shape
+    blocks = packed.blocks()
+    assert torch.equal(create_mask(blocks.mask_mod, rows, 1, length, length, device="cpu"), packed.allowed())
