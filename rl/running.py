@@ -10,7 +10,7 @@ from kie_hvqa.data.files import put
 from rl.callbacks.watchdog import Watchdog
 from rl.checkpoints.model_card import model_card
 from rl.checkpoints.models import Checkpoint, save_checkpoint
-from rl.keeping import agreed_beside, disk_errors
+from rl.checkpoints.whole import agreed_beside, disk_errors
 from rl.recipes import StageRecipe
 from rl.stage import StageRun, explained_memory
 

@@ -25,7 +25,7 @@ from kie_hvqa.errors import InputError, WorkError
 from kie_hvqa.scoring.rates import SCORE
 from rl.checkpoints.owner import check_owner
 from rl.checkpoints.same_run import differences
-from rl.keeping import last_checkpoint
+from rl.checkpoints.whole import last_checkpoint
 from rl.recipes import StageRecipe
 from rl.rollouts.engine import engine_arguments, is_first_process
 

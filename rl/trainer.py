@@ -1,7 +1,7 @@
 """What TRL has no hook for, in one subclass of its trainers; everything else that a run needs is a callback or a function.
 
 ``StageTrainer`` is what both stages share: the order of the rows, timed phases, evaluation by the ledger, whole
-checkpoints (``rl.keeping``). ``GroupTrainer`` is GRPO's: prompts and images are processed once for each group, groups
+checkpoints (``rl.checkpoints.whole``). ``GroupTrainer`` is GRPO's: prompts and images are processed once for each group, groups
 stay whole in micro-batches, tokens may have advantages of their own, and every rollout is looked at.
 
 The numbers are plain TRL's to rounding: ``tests/rl/sharing/test_sharing.py`` holds them side by side, and fails when
@@ -22,7 +22,7 @@ from trl.trainer.utils import split_pixel_values_by_grid, split_tensor_dict, uns
 from rl.advantages import SlotCredit
 from rl.callbacks.evaluation import Evaluation
 from rl.callbacks.phases import OptimiserPhase, PhaseTimer, phase_scalars
-from rl.keeping import KeptTrainer
+from rl.checkpoints.whole import WholeCheckpoints
 from rl.rollouts.agreement import agreed
 from rl.rollouts.decode import can_decode, generating
 from rl.rollouts.observer import RolloutObserver, Scored, logged
@@ -39,7 +39,7 @@ LOSS_INPUTS = {"mm_token_type_ids", "pixel_values", "image_grid_thw", "num_image
 """What TRL hands a loss pass over images of Qwen's families besides tokens and masks."""
 
 
-class StageTrainer(KeptTrainer):
+class StageTrainer(WholeCheckpoints):
     """Before a trainer class of TRL's: ``rows`` are what its dataset was made of, ``evaluation`` scores held-out ones."""
 
     def __init__(self, *args: Any, rows: TrainingRows, evaluation: Evaluation | None = None, **kwargs: Any) -> None:

@@ -18,6 +18,6 @@ def run(args: argparse.Namespace) -> None:
     from kie_hvqa.torch_check import require_torch
 
     require_torch()
-    from rl.merge import merge
+    from rl.checkpoints.merge import merge
 
     print(f"wrote {merge(args.checkpoint, args.out, base=args.base)}")

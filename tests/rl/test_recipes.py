@@ -14,8 +14,8 @@ from kie_hvqa.config import load
 from kie_hvqa.data.files import read_json, write_json
 from kie_hvqa.errors import InputError
 from rewards.spec import load_rewards
+from rl.checkpoints.whole import COMPLETE
 from rl.families.family import FAMILIES
-from rl.keeping import COMPLETE
 from rl.preflight.batches import batches
 from rl.preflight.deepspeed_json import agreed_json
 from rl.preflight.states import engine_of

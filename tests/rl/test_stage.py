@@ -16,7 +16,7 @@ from kie_hvqa.data.lock import LOCK
 from kie_hvqa.errors import InputError
 from rl import running
 from rl.checkpoints import owner
-from rl.keeping import COMPLETE
+from rl.checkpoints.whole import COMPLETE
 from rl.recipes import SftRecipe
 from rl.stage import StageRun
 

@@ -7,7 +7,7 @@ import threading
 import pytest
 import torch
 
-from studies.benches.training import Baton, comparison, ratios, report
+from studies.benches.training import OneAtATime, comparison, ratios, report
 
 
 def test_ratios_are_of_paired_steps_without_the_first():
@@ -31,7 +31,7 @@ def test_the_largest_difference_of_losses_and_the_mean_shares_are_told():
     assert "2.00 x plain TRL" in said and "on 5.0e-01" in said and "generate 40%" in said
 
 
-def test_the_baton_goes_round_and_each_has_its_own_random_numbers():
+def test_the_turn_goes_round_and_each_has_its_own_random_numbers():
     def stream(seed: int) -> list[float]:
         torch.manual_seed(seed)
         return torch.rand(3).tolist()
@@ -41,14 +41,14 @@ def test_the_baton_goes_round_and_each_has_its_own_random_numbers():
     for seed, name in enumerate("abc"):
         torch.manual_seed(seed)
         states[name] = torch.get_rng_state()
-    baton, turns, drawn = Baton(states), [], {name: [] for name in "abc"}
+    turn, turns, drawn = OneAtATime(states), [], {name: [] for name in "abc"}
 
     def run(name: str) -> None:
         for step in range(3):
-            baton.wait(name)
+            turn.wait(name)
             turns.append(name)
             drawn[name].append(float(torch.rand(())))
-            baton.hand_over(name, last=step == 2)
+            turn.hand_over(name, last=step == 2)
 
     threads = [threading.Thread(target=run, args=(name,)) for name in "abc"]
     for thread in threads:

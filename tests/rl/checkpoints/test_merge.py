@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from kie_hvqa.errors import InputError
-from rl.merge import merge, merged_card
+from rl.checkpoints.merge import merge, merged_card
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -95,10 +95,12 @@ def test_a_hidden_directory_of_the_same_name_is_not_touched(adapted, tmp_path, m
     def fails(*_):
         raise RuntimeError("no weights")
 
-    monkeypatch.setattr("rl.merge._write", fails)
+    monkeypatch.setattr("rl.checkpoints.merge._write", fails)
     with pytest.raises(RuntimeError):
         merge(adapted, tmp_path / name, base="embedded")
-    monkeypatch.setattr("rl.merge._write", lambda adapter, base, out: (out / "config.json").write_text("{}"))
+    monkeypatch.setattr(
+        "rl.checkpoints.merge._write", lambda adapter, base, out: (out / "config.json").write_text("{}")
+    )
     merge(adapted, tmp_path / name, base="embedded")
     assert (hidden / "id_rsa").read_text() == "key"
     assert sorted(path.name for path in tmp_path.iterdir()) == [f".{name}", name]

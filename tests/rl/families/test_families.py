@@ -16,10 +16,10 @@ from kie_hvqa.config import load
 from kie_hvqa.data.files import read_json
 from rewards.spec import load_rewards
 from rl import grpo, sft
+from rl.checkpoints.merge import merge
 from rl.checkpoints.models import open_checkpoint
 from rl.families import family_of
 from rl.families.family import joined
-from rl.merge import merge
 from rl.preflight import run
 from rl.recipes import GrpoRecipe, SftRecipe
 from rl.tower.service import image_key

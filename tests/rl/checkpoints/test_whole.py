@@ -15,7 +15,15 @@ import torch
 
 from kie_hvqa.data.files import read_json
 from kie_hvqa.errors import WorkError
-from rl.keeping import COMPLETE, KeptTrainer, agreed_beside, finish, is_disk_full, last_checkpoint, missing
+from rl.checkpoints.whole import (
+    COMPLETE,
+    WholeCheckpoints,
+    agreed_beside,
+    finish,
+    is_disk_full,
+    last_checkpoint,
+    missing,
+)
 
 
 def _checkpoint(out: Path, step: int, **files: bytes) -> Path:
@@ -85,7 +93,7 @@ class _Loss:
         return self.norm
 
 
-class _Guarded(KeptTrainer, _Loss):
+class _Guarded(WholeCheckpoints, _Loss):
     pass
 
 

@@ -35,7 +35,7 @@ PLAIN = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GP
 COMPLETE = "complete.json"
 
 
-class KeptTrainer:
+class WholeCheckpoints:
     """Mixed into a trainer, before its class. Everything that knows how transformers writes checkpoints is here."""
 
     args: Any
