@@ -36,7 +36,7 @@ def write_model(stage: StageRun, recipe: StageRecipe, trainer: Any, checkpoint: 
     """The model directory, beside its place until every process has written its part."""
     beside = agreed_beside(stage.model)
     first = trainer.is_world_process_zero()
-    save_checkpoint(trainer, checkpoint, beside, recipe.dtype)
+    save_checkpoint(trainer, checkpoint, beside)
     trainer.accelerator.wait_for_everyone()
     if first:
         card = model_card(

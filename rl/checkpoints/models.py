@@ -31,6 +31,8 @@ class Checkpoint:
     processor: ProcessorMixin
     contract: ReadingContract
     directory: Path
+    dtype: torch.dtype = torch.float32
+    """Of the weights as they are written; those in training may be kept wider."""
 
     @property
     def suppressed_tokens(self) -> list[int]:
@@ -77,7 +79,7 @@ def open_checkpoint(recipe: StageRecipe) -> Checkpoint:
         frozen_tower(model)
     if not launched_engine(recipe.deepspeed):
         widen(model)
-    return Checkpoint(model, processor, contract, directory)
+    return Checkpoint(model, processor, contract, directory, _dtype(recipe.dtype))
 
 
 def widen(model: Any) -> None:
@@ -155,12 +157,12 @@ def _matrix(weight: Any) -> bool:
     return len(getattr(weight, "ds_shape", weight.shape)) > 1
 
 
-def save_checkpoint(trainer: Any, checkpoint: Checkpoint, directory: Path, dtype: str = "auto") -> None:
-    """Write weights (in the recipe's ``dtype``), processor and reading contract; under ZeRO the trainer gathers the weights
+def save_checkpoint(trainer: Any, checkpoint: Checkpoint, directory: Path) -> None:
+    """Write weights, processor and reading contract; under ZeRO the trainer gathers the weights
     first. Training is over after it."""
     if not trainer.is_deepspeed_enabled:
         for parameter in checkpoint.model.parameters():
-            parameter.data = parameter.data.to(_dtype(dtype))
+            parameter.data = parameter.data.to(checkpoint.dtype)
     trainer.save_model(str(directory))
     if trainer.is_world_process_zero():
         checkpoint.processor.save_pretrained(directory)

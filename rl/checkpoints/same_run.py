@@ -11,7 +11,7 @@ from typing import Any
 
 FREE = frozenset({
     # where and how it runs
-    "deepspeed", "stall_seconds", "completion_table_steps", "rollouts", "sharing", "sandbox", "attn_implementation",
+    "deepspeed", "stall_seconds", "completion_table_steps", "rollouts", "sharing", "sandbox", "attn_implementation", "private",
     "evaluation.batch_size",
     # how a step is cut into pieces: their product counts, see ``rows a step``
     "training.per_device_train_batch_size", "training.gradient_accumulation_steps", "training.per_device_eval_batch_size",
