@@ -187,20 +187,15 @@ def test_a_dry_run_as_a_user_starts_it(sft):
 
 
 def test_a_reward_that_applies_to_no_row_is_no_reward(small, tmp_path):
-    """Rows without a ledger: `faithful` would pay nothing, and `format` alone would train the reader."""
-    from kie_hvqa.data.dataset import load_rows
-
-    folder = tmp_path / "data"
-    shutil.copytree(small.data, folder)
-    lines = (folder / "metadata.jsonl").read_text().splitlines()
-    (folder / "metadata.jsonl").write_text(
-        "".join(json.dumps(json.loads(line) | {"slots": None}) + "\n" for line in lines)
+    """It would pay nothing, and the lightest reward alone would train the reader."""
+    (tmp_path / "rare.py").write_text(
+        "def rare(prompts, completions, marginalia=None, **columns):\n"
+        "    return [None if marginalia is None else 1.0] * len(completions)\n"
     )
-    assert load_rows(folder)[0].slots is None
     training = "per_device_train_batch_size: 4, num_generations: 2, max_completion_length: 8"
-    rewards = "rewards: [{function: faithful}, {function: format, weight: 0.1}]"
-    recipe = small.recipe(tmp_path / "grpo.yaml", rewards, training)
-    with pytest.raises(InputError, match="`faithful`, applies to none of the 24 rows"):
-        preflight.run("grpo", recipe, [f"data.path={folder}"])
-    found = {one.check: one.text for one in preflight.run("grpo", recipe)}
+    rewards = "rewards: [{{function: './rare.py:rare', weight: {}}}, {{function: faithful, weight: 0.1}}]"
+    recipe = small.recipe(tmp_path / "grpo.yaml", rewards.format(1.0), training)
+    with pytest.raises(InputError, match="`rare`, applies to none of the 24 rows"):
+        preflight.run("grpo", recipe)
+    found = {one.check: one.text for one in preflight.run("grpo", recipe, ["rewards=[{function: faithful}]"])}
     assert "faithful applies to 24 of 24 rows and pays the truth 1.00" in found["paid"]
