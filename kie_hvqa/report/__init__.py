@@ -28,6 +28,7 @@ from kie_hvqa.report.suites import suite_sections
 from kie_hvqa.report.training import training_section
 from kie_hvqa.report.where import risk_section, where_section
 from kie_hvqa.runs.run_directory import shared_rows
+from kie_hvqa.scoring.strata import strata_of
 
 __all__ = ["PICTURES", "SAMPLES", "write_report"]
 
@@ -64,7 +65,9 @@ def write_report(
         if any(run.record.private for run in runs):  # docs/privacy.md: no value, no answer, no picture
             shown = Markup("<p>The data is private, so its samples are not shown.</p>")
         else:
-            shown, data = gallery(runs, rows, samples, pictures, out.parent)
+            shown, data = gallery(
+                runs, rows, strata_of([own.counts for own in scores[0]]), samples, pictures, out.parent
+            )
         sections = [
             ("ledger", "Ledger", ledger_section(runs, len(rows), differences)),
             ("strata", "Strata", outcomes_section(runs, scores)),

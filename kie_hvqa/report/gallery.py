@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from kie_hvqa.answers.answer import MARK, parse
 from kie_hvqa.answers.prompt import question
-from kie_hvqa.answers.verdicts import OUTCOMES, verdicts
+from kie_hvqa.answers.verdicts import OUTCOMES
 from kie_hvqa.data.ledger import Row, Slot
 from kie_hvqa.errors import InputError
 from kie_hvqa.report.confidence import Shown as Confidence
@@ -28,7 +28,7 @@ from kie_hvqa.report.markup import fill
 from kie_hvqa.report.pictures import Album
 from kie_hvqa.runs.run_directory import Run
 from kie_hvqa.scoring.scores import operators
-from kie_hvqa.scoring.strata import STRATA, stratum_of
+from kie_hvqa.scoring.strata import STRATA
 from kie_hvqa.suites.rows import twin_of
 
 LONGEST, SHORT = 4000, 400  # characters of a response that the page keeps, with and without its picture inlined
@@ -36,9 +36,9 @@ DRAWN = 8  # different readings among sampled answers that are told apart
 
 
 def gallery(
-    runs: Sequence[Run], rows: Sequence[Row], most: int, pictures: int, beside: Path
+    runs: Sequence[Run], rows: Sequence[Row], strata: Sequence[str | None], most: int, pictures: int, beside: Path
 ) -> tuple[Markup, dict[str, Any]]:
-    """(HTML of the section, what the script draws from) about ``rows``, which all runs share.
+    """(HTML of the section, what the script draws from) about ``rows``, which all runs share, and ``strata``, theirs.
 
     ``most`` bounds the samples, ``pictures`` the inlined pictures; the report will lie in the directory ``beside``.
     """
@@ -59,7 +59,7 @@ def gallery(
             _sample(
                 runs, row, marked[row.id], kinds, album, [of_run[row.id] for of_run in sure], inline=number < pictures
             )
-            | {"n": place[row.id]}
+            | {"n": place[row.id], "j": strata[place[row.id]]}
         )
     labels = {**ERRORS, "free": "hallucination-free"}
     data = {
@@ -135,7 +135,7 @@ def _sample(
     if row.slots is None:
         sample["a"] = row.answer
     else:
-        sample |= _ledger(slots) | {"j": stratum_of(verdicts(slots, None, row.question_kind).counts)}
+        sample |= _ledger(slots)
     try:
         sample |= album.place(runs[0].image(row), slots, inline=inline)
     except InputError as error:

@@ -16,7 +16,7 @@ from kie_hvqa.answers.verdicts import OUTCOMES, Counts
 from kie_hvqa.report.markup import fill
 from kie_hvqa.runs.run_directory import Run
 from kie_hvqa.scoring.scores import SampleScore
-from kie_hvqa.scoring.strata import STRATA, stratum_of
+from kie_hvqa.scoring.strata import STRATA, strata_of
 from kie_hvqa.scoring.tables import strata_lines
 
 WORDS: dict[str, str] = {
@@ -46,7 +46,8 @@ def outcomes_section(runs: Sequence[Run], scores: Sequence[Sequence[SampleScore]
     lines = strata_lines({run.name: run.metrics for run in runs})
     if not lines:
         return Markup()
-    strata = [_stratum(name, runs, scores) for name in STRATA]
+    own = strata_of([sample.counts for sample in scores[0]])  # the rows are the same in all runs, and so their strata
+    strata = [_stratum(name, own, runs, scores) for name in STRATA]
     return fill(
         "outcomes.html",
         head=lines[0],
@@ -56,8 +57,12 @@ def outcomes_section(runs: Sequence[Run], scores: Sequence[Sequence[SampleScore]
     )
 
 
-def _stratum(name: str, runs: Sequence[Run], scores: Sequence[Sequence[SampleScore]]) -> dict[str, Any]:
-    own = [[s.counts for s in of_run if s.counts is not None and stratum_of(s.counts) == name] for of_run in scores]
+def _stratum(
+    name: str, strata: Sequence[str | None], runs: Sequence[Run], scores: Sequence[Sequence[SampleScore]]
+) -> dict[str, Any]:
+    own = [
+        [s.counts for s, there in zip(of_run, strata, strict=True) if s.counts and there == name] for of_run in scores
+    ]
     bars = []
     for number, (run, counted) in enumerate(zip(runs, own, strict=True)):
         found, total = shares(Counts.total(counted))

@@ -136,6 +136,7 @@ def _bar(score: Mapping[str, Any] | None, label: ScoreLabel, to: str) -> Bar | N
 def risk_section(runs: Sequence[Run], scores: Sequence[Sequence[SampleScore]], differences: Differences) -> Markup:
     """Risk–coverage curves of all runs with confidences, over the rows that they share, and their areas."""
     drawn, rows = [], []
+    points: dict[str, dict[str, str]] = {}
     for index, (run, own) in enumerate(zip(runs, scores, strict=True)):
         beside = selective.beside(own, places=6)
         if beside is None:
@@ -155,6 +156,12 @@ def risk_section(runs: Sequence[Run], scores: Sequence[Sequence[SampleScore]], d
                 f"{beside['answers']:,}",
             )
         )
+        at = {
+            f"risk at coverage {100 * covered:g} %": beside["risk_at"][f"{covered:g}"]
+            for covered in selective.COVERAGES
+        }
+        at |= {f"coverage at risk {100 * risk:g} %": beside["coverage_at"][f"{risk:g}"] for risk in selective.RISKS}
+        points[run.name] = {name: with_interval(score, label) for name, score in at.items()}
     if not drawn:
         return Markup()
     top = next(
@@ -165,5 +172,7 @@ def risk_section(runs: Sequence[Run], scores: Sequence[Sequence[SampleScore]], d
     )
     head = ("", "area (AURC)", "best order", "no order", f"paired, from {runs[0].name}", "answers")
     table = Table("Area under risk over coverage, percent", head, tuple(rows))
+    by_point = tuple((name, *(of_run[name] for of_run in points.values())) for name in next(iter(points.values())))
+    operating = Table("Operating points, percent", ("", *points), by_point)
     ledger = bool(scores[0]) and scores[0][0].counts is not None
-    return fill("risk.html", ledger=ledger, chart=chart, table=table)
+    return fill("risk.html", ledger=ledger, chart=chart, tables=[table, operating])

@@ -17,6 +17,8 @@ everything both end at a third, and faint and partial-only fields, where a mark 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from kie_hvqa.answers.verdicts import PLACES, Counts
@@ -36,6 +38,15 @@ BALANCED: tuple[str, ...] = ("whole", "mixed", "nothing")
 def stratum_of(counts: Counts) -> str:
     """The stratum of one question."""
     return list(STRATA)[int(strata(np.array([counts.numbers], dtype=np.float64))[0])]
+
+
+def strata_of(counts: Sequence[Counts | None]) -> list[str | None]:
+    """The strata of many questions at once; None where there is no ledger."""
+    counted = np.array([(Counts.of() if own is None else own).numbers for own in counts], dtype=np.float64)
+    names = list(STRATA)
+    return (
+        [names[place] if place >= 0 else None for place in strata(counted.reshape(len(counts), -1))] if counts else []
+    )
 
 
 def column(counted: Matrix, name: str) -> Matrix:

@@ -26,7 +26,7 @@
     choice("template", "template", any(values((s) => [s.m || undefined]).sort())),
     choice("field", "field", any(values((s) => [s.f]).sort())),
     choice("question", "question", any(values((s) => [s.k]).sort())),
-    choice("stratum", "stratum", named(data.strata, values((s) => [s.j]))),
+    choice("stratum", "stratum", named(data.strata, values((s) => [s.j ?? undefined]))),
     choice("legibility", "with slots", named({ c: "clear", p: "partial", h: "hidden" }, values((s) => [...(s.l || "")]))),
     choice("agreement", "runs", runs.length > 1 ? [["any", "any"], ["apart", "disagree"], ["same", "agree"]] : []),
     choice("operator", "operator", any(values((s) => s.o || []).sort())),

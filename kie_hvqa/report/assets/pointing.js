@@ -8,6 +8,7 @@
   go.textContent = "its samples ›";
   tip.append(said, go);
   const REACH = { mouse: 10, pen: 16, touch: 26 }; // pixels between a pointer and the mark that it means
+  const gallery = document.getElementById("samples"); // private data have none
   let now = null; // the mark that is pointed at
   let shown = null; // what the tip says, beside which element
 
@@ -29,7 +30,7 @@
     shown = [text, element, to];
     const box = element.getBoundingClientRect();
     said.textContent = text;
-    go.hidden = !to;
+    go.hidden = !to || !gallery;
     tip.hidden = false;
     const { width, height } = tip.getBoundingClientRect();
     const left = Math.min(Math.max((box.left + box.right - width) / 2, 6), document.documentElement.clientWidth - width - 6);
@@ -44,7 +45,7 @@
     put(mark.dataset.tip, mark.querySelector("circle, .tick-mark") || mark, mark.dataset.to);
   };
   const open = (mark) => {
-    if (!mark || !mark.dataset.to) return;
+    if (!mark || !mark.dataset.to || !gallery) return;
     const to = mark.dataset.to;
     hide();
     document.dispatchEvent(new CustomEvent("samples", { detail: to }));
@@ -99,7 +100,7 @@
     const chart = charts(event);
     if (!chart) { if (!tip.hidden && !tip.matches(":hover") && !document.activeElement.matches("[data-chart]")) hide(); return; }
     const mark = nearest(chart, event.clientX, event.clientY, REACH.mouse);
-    chart.style.cursor = mark && mark.dataset.to ? "pointer" : "";
+    chart.style.cursor = mark && mark.dataset.to && gallery ? "pointer" : "";
     if (mark) point(mark);
     else if (!(chart.querySelector(".curve") && across(chart, along(chart, event.clientX)))) hide();
   });

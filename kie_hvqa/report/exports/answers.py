@@ -42,6 +42,7 @@ COLUMNS: dict[str, str] = {
     "failed": "why the reader could not answer",
 }
 """Column → what stands in it."""
+_VALUES = {"question", "printed", "read", "not_clear", "response", "failed"}  # empty where the data is private
 
 
 def answers_csv(runs: Sequence[Run]) -> str:
@@ -80,4 +81,4 @@ def _line(run: Run, row: Row) -> tuple[Any, ...]:
         "response": response,
         "failed": run.error(row),
     }
-    return tuple(values[name] for name in COLUMNS)
+    return tuple(None if run.record.private and name in _VALUES else values[name] for name in COLUMNS)

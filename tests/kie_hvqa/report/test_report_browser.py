@@ -171,6 +171,7 @@ def test_filters_pages_keys_and_the_close_look(runs: list[Path], tmp_path: Path)
         "honest",
     ]
     assert seen["escaped"] is True
+    assert "risk at coverage 80 %" in text and "coverage at risk 5 %" in text
     assert (seen["wide"], seen["narrow"]) == (0, True)
     assert seen["attack"] == ["1 of 30 samples", [guess(row_of(tmp_path, "card_1_name")), ATTACK], 0]
     assert seen["title"] == "KIE-HVQA: guesser, honest"

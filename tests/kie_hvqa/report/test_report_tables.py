@@ -14,6 +14,7 @@ from kie_hvqa import cli
 from kie_hvqa.answers.answer import render, truth
 from kie_hvqa.data.dataset import load_rows
 from kie_hvqa.report.exports import comparison
+from kie_hvqa.report.exports.answers import answers_csv
 from kie_hvqa.report.exports.spreadsheet import spreadsheet
 from kie_hvqa.runs.evaluator import score_predictions
 from kie_hvqa.runs.run_directory import load_runs, names_of
@@ -91,6 +92,14 @@ def test_answers_as_csv_say_what_became_of_each(runs, cards, tmp_path, capsys):
     odd = found["a|b", "card_0_name"]
     assert odd["response"] == ODD.replace("\ud800", "?") and odd["hallucination_free"] == "0"
     assert (odd["read"], odd["errors"]) == ("", "unparsable")
+
+
+def test_answers_to_private_data_leave_without_a_value(runs, cards, tmp_path):
+    score_predictions(tmp_path / "said.jsonl", tmp_path / "private", data=cards, private=True)
+    text = answers_csv(load_runs([tmp_path / "private"]))
+    assert "Quist" not in text and "Final OCR" not in text and "What is" not in text
+    (name,) = [line for line in table(text) if line["id"] == "card_1_name"]
+    assert name["legibility"] and name["outcomes"] and name["hallucination_free"] == "1"
 
 
 def test_a_cell_may_hold_whatever_it_likes():
