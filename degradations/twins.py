@@ -47,6 +47,7 @@ from kie_hvqa.errors import InputError
 MISMATCH = 0.1  # mean difference of evidence over the slots of a pair above which its damage is drawn again
 ATTEMPTS = 4
 CANDIDATES = 3
+_NARROWER = 0.06  # em by which an implausible value may be narrower than the plausible one
 _NAMES = ("surname", "customer")
 _DATES = ("date_of_birth", "expiry_date", "invoice_date", "due_date", "date")
 _CHECKED = ("mrz_line_1", "mrz_line_2", "identity_number", "buyer_code", "seller_code")
@@ -81,8 +82,15 @@ def changes(document: Document, kind: str, split: str, rng: Rng) -> list[Change]
             continue
         plausible, others = make(document, name, split, rng)
         style, width = document.fields[name].style, measure(plausible, document.fields[name].style)
+        # Kerned pairs are as wide as their letters like it: a twin may be a little narrower, and hardly wider.
+        least, most = (
+            -max(0.5, (1.0 if kind == "check_digit" else _NARROWER) * style.size),
+            0.5,
+        )  # that digit is the last
         fitting = tuple(
-            o for o in others if len(o) == len(plausible) and o != plausible and abs(measure(o, style) - width) < 0.5
+            other
+            for other in others
+            if len(other) == len(plausible) and other != plausible and least < measure(other, style) - width < most
         )
         changed = {i for other in fitting for i, char in enumerate(other) if kind == "name" or char != plausible[i]}
         if fitting and not changed & told_elsewhere(document.fields[name]):
@@ -113,7 +121,7 @@ def _names(document: Document, field: str, split: str, rng: Rng) -> tuple[str, S
     if not pool and len(word) < 5:
         return printed.value, []
     name = pick(rng, pool, [1.0] * len(pool)) if pool else word
-    strange = strangest(name, rng)
+    strange = [other for other in strangest(name, rng) if likelihood(other) < likelihood(name)]
     tail = f" {rest}" if rest else ""
     return name + tail, [other + tail for other in strange]
 
@@ -121,7 +129,7 @@ def _names(document: Document, field: str, split: str, rng: Rng) -> tuple[str, S
 def strangest(name: str, rng: Rng) -> list[str]:
     """Anagrams of ``name`` that look least like a name; those that look equally strange in the order of their letters."""
     shuffled = {"".join(np.array(list(name))[rng.permutation(len(name))]) for _ in range(60)} - {name}
-    return sorted(shuffled, key=lambda other: (likelihood(other), other))[:CANDIDATES]
+    return sorted(shuffled, key=lambda other: (likelihood(other), other))[: 8 * CANDIDATES]
 
 
 @cache
@@ -161,14 +169,14 @@ def _dates(document: Document, field: str, split: str, rng: Rng) -> tuple[str, S
         # 2x, 3x and 1x may be days or months: 3 in front of 2 to 9 is neither, nor is 4 and more in front of anything.
         for first in "45678":
             others.append(value[:at] + first + number[1] + value[at + 2 :])
-    return value, [others[i] for i in rng.permutation(len(others))[: 2 * CANDIDATES]]
+    return value, [others[i] for i in rng.permutation(len(others))]
 
 
 def _check_digits(document: Document, field: str, split: str, rng: Rng) -> tuple[str, Sequence[str]]:
     """The printed number; the same with another last digit that is checked."""
     value = document.fields[field].value
     place = len(value.rstrip("<")) - 1
-    if not value[place].isdigit():
+    if not (value[place].isdigit() or value[place] == "X"):
         return value, []
     wrong = [digit for digit in _DIGITS if digit != value[place]]
     order = rng.permutation(len(wrong))[: 2 * CANDIDATES]
