@@ -86,7 +86,7 @@ def test_the_worked_example_is_drawn_simulated_and_replayed_from_its_path(tmp_pa
     assert re.fullmatch(r"CL-\d{5}", card.fields["document_number"].value)
     recipe = {"count": 1, "scale": "full", "templates": {str(path): 1}, "severities": {3: 1}, "operators": {"jpeg": 1}}
     rows = document_samples(validate(recipe, SimulateConfig), 0)
-    for row, image in rows:
+    for row, image, _ in rows:
         assert PageKey.of(row).template == str(path)
         assert np.array_equal(replay(row), image)
 

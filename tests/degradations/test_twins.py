@@ -31,8 +31,8 @@ CONFIG = SimulateConfig.model_validate(
 
 def pairs():
     for index in range(CONFIG.count):
-        rows = document_samples(CONFIG, index)
-        yield from zip(rows[::2], rows[1::2], strict=True)
+        made = [(sample.row, sample.image) for sample in document_samples(CONFIG, index)]
+        yield from zip(made[::2], made[1::2], strict=True)
 
 
 def test_twins_share_everything_but_one_value():
