@@ -24,7 +24,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "--fields",
         type=Path,
         metavar="JSON",
-        help="with --pdf: {FILE: {field: value as printed}}; where left out, every `Label: value` is asked about",
+        help="with --pdf: {FILE: {field: value as printed}}; where left out, every 'Label: value' is asked about",
     )
     parser.add_argument(
         "--format",
