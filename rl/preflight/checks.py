@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +19,7 @@ from rewards.spec import LoadedReward, load_rewards
 from rl import grpo, sft
 from rl.checkpoints.models import model_directory, open_processor
 from rl.preflight.batches import batches
-from rl.preflight.deepspeed_json import agreed_json
+from rl.preflight.deepspeed_json import agreed_json, built_for
 from rl.preflight.devices import device, visible
 from rl.preflight.disk import checkpoint_bytes, room
 from rl.preflight.finding import Finding
@@ -67,7 +68,10 @@ def _checks(
     yield Finding("output", _output(stage, recipe, world_size))
     together = recipe.deepspeed is not None and (world_size > 1 or world.device.cuda)
     if together or world_size > 1:
-        yield Finding("engine", agreed_json(recipe.deepspeed, arguments, world_size))
+        yield Finding("engine", agreed_json(recipe.deepspeed, arguments, world_size, nodes))
+        built = None if dry else built_for(recipe.deepspeed, os.environ)
+        if built is not None:
+            yield Finding("compiler", built)
     else:
         yield Finding("engine", "one process, without DeepSpeed")
     if isinstance(recipe, GrpoRecipe):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,8 @@ from kie_hvqa.errors import InputError
 AUTO = "auto"
 
 
-def agreed_json(name: str | None, arguments: Any, world_size: int) -> str:
-    """What the JSON called ``name`` will do with ``world_size`` processes. Raises InputError where it contradicts
+def agreed_json(name: str | None, arguments: Any, world_size: int, nodes: int = 1) -> str:
+    """What the JSON called ``name`` will do with ``world_size`` processes of ``nodes`` machines. Raises InputError where it contradicts
     ``arguments`` (SFTConfig or GRPOConfig), holds a key that ZeRO does not know, or would save no weights.
     """
     if name is None:
@@ -45,7 +47,49 @@ def agreed_json(name: str | None, arguments: Any, world_size: int) -> str:
             raise InputError(
                 f"it says {found!r}, and the recipe comes to {wanted!r}", file=file, field=key, remedy='Write "auto".'
             )
-    return f"DeepSpeed ZeRO-{stage} on {world_size} processes ({file})"
+    return f"DeepSpeed ZeRO-{stage} on {world_size} processes ({file}){_within(zero, stage, world_size, nodes, file)}"
+
+
+def _within(zero: dict[str, Any], stage: int, world_size: int, nodes: int, file: Path) -> str:
+    """hpZ, ZeRO++'s second copy of the weights among few processes (arXiv 2306.10209): whether it keeps to one machine."""
+    key = "zero_hpz_partition_size"
+    size, local = zero.get(key, 1), world_size // nodes
+    if stage < 3 or (nodes == 1 and size in (0, 1)):
+        return ""
+    if size in (0, 1):
+        return f"; weights are gathered across machines: {key} of {local} gathers them within, for a copy of them per machine"
+    if type(size) is not int or world_size % min(size, world_size) or (nodes > 1 and local % size):
+        raise InputError(
+            f"{size!r} does not divide the {local} processes of a machine",
+            file=file,
+            field=f"zero_optimization.{key}",
+            remedy=f"Write {local}, so that every machine holds all weights once.",
+        )
+    return f"; groups of {size} processes hold all weights once more"
+
+
+def built_for(name: str | None, environment: Mapping[str, str]) -> str | None:
+    """What an optimiser that the JSON called ``name`` keeps on the CPU will be compiled with; None where none is.
+
+    DeepSpeed compiles its own Adam then, when training has loaded everything. Raises InputError where it could not.
+    """
+    zero = {} if name is None else read_json(Path(name)).get("zero_optimization", {})
+    if (zero.get("offload_optimizer") or {}).get("device", "none") == "none":
+        return None
+    from deepspeed.git_version_info import installed_ops
+
+    if installed_ops.get("cpu_adam"):
+        return "DeepSpeed's Adam on the CPU is built"
+    tools = [environment.get("CXX", "c++"), "ninja"]
+    for tool in tools:
+        if shutil.which(tool, path=environment.get("PATH")) is None:
+            raise InputError(
+                f"DeepSpeed compiles its Adam for an offloaded optimiser, and there is no `{tool}` on PATH",
+                file=name,
+                field="zero_optimization.offload_optimizer",
+                remedy="Install a C++ compiler and ninja (pip install ninja), or take a JSON without offload.",
+            )
+    return f"DeepSpeed's Adam on the CPU will be compiled by {' and '.join(tools)}"
 
 
 def _wanted(arguments: Any, world_size: int) -> dict[str, Any]:

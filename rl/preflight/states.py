@@ -30,6 +30,8 @@ class Engine:
     stage: int | None = None
     offload_optimiser: bool = False
     offload_weights: bool = False
+    secondary: int = 1
+    """Processes among which hpZ splits a second copy of the weights; 1: there is none."""
 
     @property
     def name(self) -> str:
@@ -64,7 +66,13 @@ def engine_of(deepspeed: str | None) -> Engine:
     def moved(key: str) -> bool:
         return (zero.get(key) or {}).get("device", "none") != "none"
 
-    return Engine(zero.get("stage", 0), moved("offload_optimizer"), moved("offload_param"))
+    split = zero.get("zero_hpz_partition_size", 1)
+    return Engine(
+        zero.get("stage", 0),
+        moved("offload_optimizer"),
+        moved("offload_param"),
+        split if type(split) is int and split > 1 else 1,
+    )
 
 
 def states(counts: Counts, engine: Engine, itemsize: int, per_node: int, nodes: int) -> States:
@@ -100,6 +108,7 @@ def states(counts: Counts, engine: Engine, itemsize: int, per_node: int, nodes: 
         zero_init=True,
     )
     share = wider * counts.trained // world + itemsize * counts.frozen // world
+    second = every // engine.secondary if engine.secondary > 1 else 0
     if engine.offload_weights:
-        return States(device, host + itemsize * counts.frozen // nodes, every)
-    return States(device + share, host, every - every // world)
+        return States(device + second, host + itemsize * counts.frozen // nodes, every)
+    return States(device + share + second, host, every - every // world)

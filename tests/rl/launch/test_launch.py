@@ -367,3 +367,22 @@ def test_wrong_arguments_end_with_status_2_and_one_message(tmp_path):
     assert nobody.returncode == 2 and nobody.stderr.startswith("launch.sh sft: ")
     assert "Traceback" not in nobody.stderr
     assert run("--help").returncode == 0
+
+
+@pytest.mark.slow
+def test_a_hostfile_starts_the_machines_which_meet_and_refuse_together(tmp_path):
+    """ssh is a script that runs the line here, without this shell's environment: loopback has addresses enough."""
+    ssh = tmp_path / "bin" / "ssh"
+    ssh.parent.mkdir()
+    ssh.write_text('#!/bin/sh\nfor line; do :; done\nexec env -i HOME="$HOME" PATH=/usr/bin:/bin sh -c "$line"\n')
+    ssh.chmod(0o755)
+    hosts = hostfile(tmp_path, "127.0.0.2 slots=1\n127.0.0.3 slots=1\n")
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        port = str(probe.getsockname()[1])
+    path = f"{ssh.parent}:{os.environ['PATH']}"
+    done = run("sft", tmp_path / "no.yaml", "--hostfile", hosts, PATH=path, MASTER_PORT=port, CUDA_VISIBLE_DEVICES="")
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    told = [line for line in done.stderr.splitlines() if str(tmp_path / "no.yaml") in line]
+    assert len(told) == 2, done.stderr  # by each machine, once; it has not waited for the other in vain
+    assert "did not come" not in done.stderr and "secret" not in done.stderr
