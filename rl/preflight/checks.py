@@ -173,12 +173,12 @@ def _rollouts(arguments: Any, file: Path, *, planned: bool) -> str:
     if kind == "transformers" or find_spec("vllm") is not None:
         return says[kind]
     if planned:
-        return f"{says[kind]}; vLLM is not installed here, and must be where this runs (pip install 'kie-hvqa[vllm]')"
+        return f"{says[kind]}; vLLM is not installed here, and must be where this runs (make vllm-env)"
     raise InputError(
         "the recipe generates with vLLM, which is not installed",
         file=file,
         field="training.use_vllm",
-        remedy="Install it (pip install 'kie-hvqa[vllm]'), or add training.use_vllm=false.",
+        remedy="Run in the environment that `make vllm-env` makes, or add training.use_vllm=false.",
     )
 
 

@@ -83,7 +83,8 @@ def build_config(architecture: TinyArchitecture, processor: Qwen2_5_VLProcessor)
             "window_size": architecture.window_size,
             "fullatt_block_indexes": list(range(1, architecture.vision_depth, 2)),
             "out_hidden_size": architecture.text_hidden,
-            "rope_parameters": {"rope_type": "axial", "rope_theta": 100.0},
+            # The 7B model's: vLLM knows no other (rl/rollouts/vllm_models.py).
+            "rope_parameters": {"rope_type": "axial", "rope_theta": 10_000.0},
         },
         text_config={
             "vocab_size": -(-len(processor.tokenizer) // 8) * 8,

