@@ -66,6 +66,7 @@ def test_greedy_readings_are_transformers(engine, reader, tasks):
         for task, one in zip(tasks, found, strict=True)
         if one.text != expected[task.row.id]
     ]
+    print(f"greedy readings that are transformers', float32: {len(tasks) - len(differ)} of {len(tasks)}")
     # Two float32 implementations may fall on other sides of a tie; a wrong position or size changes most answers.
     assert len(differ) <= len(tasks) // 24, differ
     assert len(set(expected.values())) > len(tasks) // 3  # they are read, not guessed
@@ -75,7 +76,7 @@ def test_barred_tokens_are_not_sampled_at_any_temperature(engine, reader, tasks)
     loaded = reader.loaded()
     first = {one.token_ids[0] for one in asked(engine, reader, tasks[:2], loaded.suppressed, temperature=0.0)}
     barred = [*loaded.suppressed, *first]
-    found = asked(engine, reader, tasks[:8], barred, temperature=5.0, seed=1)
+    found = asked(engine, reader, tasks[:8], barred, temperature=2.0, seed=1)
     assert first and not {token for one in found for token in one.token_ids} & set(barred)
-    unbarred = asked(engine, reader, tasks[:8], [], temperature=5.0, seed=1)
+    unbarred = asked(engine, reader, tasks[:8], [], temperature=2.0, seed=1)
     assert {token for one in unbarred for token in one.token_ids} & set(barred)  # else the test could not fail
