@@ -34,7 +34,7 @@ from pathlib import Path
 from kie_hvqa.errors import InputError, WorkError
 from rl.launch import commands
 from rl.launch.gpus import visible_gpus
-from rl.launch.meeting import checked, meet, say_error, share
+from rl.launch.meeting import checked, meet, say_error
 from rl.launch.messages import SECRET, new_secret, secret_from, secret_of
 from rl.launch.node import Card, card
 from rl.launch.peers import SILENCE, Circle
@@ -128,7 +128,9 @@ def _together(place: Placement, arguments: argparse.Namespace, secret: str) -> i
         own = checked(lambda: _check(place, arguments, quiet=not circle.first), Card(circle.name))
         if circle.first:
             _say(f"waiting for {', '.join(place.members[1:])} on port {place.watch_port} of {place.address}")
-        agreed = meet(place, circle, own, secret, arguments.patience)
+        written = not (arguments.dry_run or place.serves or own.error)
+        out = Path(_recipe(arguments).output_dir) if written else None
+        agreed = meet(place, circle, own, secret, arguments.patience, out)
         if circle.first:
             _say(f"{'nodes':<12}{agreed}")
         line = _server_line(place, arguments) if place.serves else []
@@ -140,7 +142,6 @@ def _together(place: Placement, arguments: argparse.Namespace, secret: str) -> i
             if circle.first:
                 _say_commands(place, arguments, line)
             return 0
-        share(circle, Path(_recipe(arguments).output_dir))
         if circle.first:
             _say(f"{arguments.stage} on {place.world_size} process(es) of {len(place.nodes)} machine(s)")
         child = Child(line, commands.environment_for(place, os.environ))
@@ -149,15 +150,15 @@ def _together(place: Placement, arguments: argparse.Namespace, secret: str) -> i
 
 def _check(place: Placement, arguments: argparse.Namespace, *, quiet: bool) -> Card:
     """This machine's own preflight, and its card."""
+    said = [*arguments.overrides, *(["--dry-run"] if arguments.dry_run else [])]
     if place.serves:
         _server_line(place, arguments)
-        return card(arguments.stage, arguments.config, arguments.overrides, None, place.layout)
+        return card(arguments.stage, arguments.config, said, None, place.layout)
     _preflight(place, arguments, quiet=quiet)
     if place.rank == 0:
         assert place.port is not None
         commands.probe(place.port)
-    data = Path(_recipe(arguments).data.name)
-    return card(arguments.stage, arguments.config, arguments.overrides, data, place.layout)
+    return card(arguments.stage, arguments.config, said, Path(_recipe(arguments).data.name), place.layout)
 
 
 def _preflight(place: Placement, arguments: argparse.Namespace, *, quiet: bool) -> None:

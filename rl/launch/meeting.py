@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,15 +28,26 @@ def checked(check: Callable[[], Card], empty: Card) -> Card:
         return replace(empty, error=str(error), status=error.exit_status)
 
 
-def meet(place: Placement, circle: Circle, own: Card, secret: str, patience: float) -> str:
-    """All machines' cards held against each other; what they agree on. Raises InputError or WorkError on every machine."""
-    if circle.first:
-        return _decide(place, circle, own, secret, patience)
+def meet(place: Placement, circle: Circle, own: Card, secret: str, patience: float, out: Path | None = None) -> str:
+    """All machines' cards held against each other; what they agree on. Raises InputError or WorkError on every machine.
+
+    ``out`` is the directory that all must share, since checkpoints are written by all and read by all: each leaves a
+    mark there, and the first machine looks for it. None: nothing is to be written.
+    """
     assert place.address is not None
-    join(place.address, place.watch_port, circle, own, secret, patience)
-    decision = _decision(circle, patience + SILENCE)
-    if own.error is not None:  # told here in its own words, and there as this machine's
-        raise _as_told(own.error, own.status)
+    if circle.first:
+        return _decide(place.address, place.watch_port, circle, own, secret, patience, out)
+    mark = None if out is None or own.error is not None else out / f".meeting-{secrets.token_hex(8)}"
+    try:
+        shown = own if mark is None else checked(lambda: _marked(own, mark), own)
+        join(place.address, place.watch_port, circle, shown, secret, patience)
+        decision = _decision(circle, patience + SILENCE)
+    finally:
+        if mark is not None:
+            with contextlib.suppress(OSError):
+                mark.unlink()
+    if shown.error is not None:  # told here in its own words, and there as this machine's
+        raise _as_told(shown.error, shown.status)
     if "refuse" in decision:
         raise _as_told(decision["refuse"], decision.get("status", 2))
     return decision["go"]
@@ -53,76 +65,49 @@ def _decision(circle: Circle, patience: float) -> dict[str, Any]:
     raise WorkError(f"{circle.members[0]} did not say within {patience:.0f} s whether to begin.")
 
 
-def _decide(place: Placement, circle: Circle, own: Card, secret: str, patience: float) -> str:
-    said: str
-    assert place.address is not None
+def _decide(address: str, port: int, circle: Circle, own: Card, secret: str, patience: float, out: Path | None) -> str:
     try:
-        cards = gather(place.address, place.watch_port, circle, secret, patience if own.error is None else _REFUSING)
-        if own.error is None:
-            said = agree({circle.name: own, **cards})
+        others = gather(address, port, circle, secret, patience if own.error is None else _REFUSING)
+        said = agree({circle.name: own, **others})
+        if out is not None:
+            _seen(out, circle.name, others)
     except (InputError, WorkError) as error:
         if own.error is None:
             circle.tell({"refuse": str(error), "status": error.exit_status})
             raise
-    if own.error is not None:
         circle.tell({"refuse": f"{circle.name} ({own.host}): {own.error}", "status": own.status})
-        raise _as_told(own.error, own.status)
+        raise _as_told(own.error, own.status) from None
     circle.tell({"go": said})
     return said
 
 
-def share(circle: Circle, out: Path) -> None:
-    """Every machine must see the same output directory: checkpoints are written by all and read by all.
-
-    Raises InputError on every machine where one does not.
-    """
-    if circle.first:
-        mark = out / f".meeting-{secrets.token_hex(8)}"
-        out.mkdir(parents=True, exist_ok=True)
+def _marked(own: Card, mark: Path) -> Card:
+    try:
+        mark.parent.mkdir(parents=True, exist_ok=True)
         mark.touch()
-        try:
-            circle.tell({"mark": mark.name})
-            blind = ", ".join(name for name, seen in _answers(circle, "sees", len(circle.peers)) if not seen)
-        finally:
-            mark.unlink()
-        circle.tell({"blind": blind})
-    else:
-        ((_, name),) = _answers(circle, "mark", 1)
-        circle.tell({"sees": _appears(out / name)})
-        ((_, blind),) = _answers(circle, "blind", 1)
-    if blind:
+    except OSError as error:
         raise InputError(
-            f"{blind} does not see what {circle.members[0]} writes there",
-            file=out,
+            f"cannot be written ({error.strerror})",
+            file=mark.parent,
             field="output_dir",
-            remedy="Name a directory on storage that all machines share: checkpoints lie in pieces of every process.",
-        )
+            remedy="Mend its permissions.",
+        ) from None
+    return replace(own, mark=mark.name)
 
 
-def _answers(circle: Circle, key: str, count: int) -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
-    until = time.monotonic() + 3 * SILENCE
-    while len(found) < count:
-        if time.monotonic() > until:
-            raise WorkError("the other machines stopped answering while the run began; what they printed says why")
-        for peer, message in circle.listen(0.5):
-            if message is None:
-                raise WorkError(f"{peer.name} went away while the run began; what it printed says why")
-            if key in message:
-                found.append((peer.name, message[key]))
-            if len(found) == count:
-                break
-    return found
-
-
-def _appears(path: Path) -> bool:
+def _seen(out: Path, here: str, others: Mapping[str, Card]) -> None:
     """Network file systems may take some seconds to show a new file."""
     until = time.monotonic() + 10
-    while time.monotonic() < until:
-        if path.exists():
-            return True
+    marks = {f"{name} ({card.host})": out / card.mark for name, card in others.items() if card.mark}
+    while marks := {name: mark for name, mark in marks.items() if not mark.exists()}:
+        if time.monotonic() > until:
+            raise InputError(
+                f"{here} does not see what {', '.join(marks)} writes there",
+                file=out,
+                field="output_dir",
+                remedy="Name a directory on storage that all machines share: checkpoints lie in pieces of every process.",
+            )
         time.sleep(0.2)
-    return False
 
 
 def _as_told(text: str, status: int) -> Exception:

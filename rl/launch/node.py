@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import re
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -16,6 +17,7 @@ from kie_hvqa.errors import InputError
 from rl.launch.messages import printable
 
 PACKAGES = ("torch", "transformers", "trl", "deepspeed", "accelerate", "peft", "qwen-vl-utils", "kie-hvqa")
+_MARK = re.compile(r"\.meeting-[0-9a-f]{16}")
 _ROOMS = ("kie_hvqa", "rewards", "rl")
 
 
@@ -24,7 +26,8 @@ class Card:
     """One machine: its ``host`` name, ``versions`` of what runs, and hashes of ``code``, ``recipe`` and ``data``.
 
     ``layout`` is how many processes it takes each machine to have, ``8+8``. ``error`` is what its own preflight found
-    wrong (None: nothing), with the exit ``status`` that goes with it.
+    wrong (None: nothing), with the exit ``status`` that goes with it. ``mark`` is the name of a file that it left in the
+    output directory, for the first machine to see; empty where it leaves none.
     """
 
     host: str
@@ -35,6 +38,7 @@ class Card:
     layout: str = ""
     error: str | None = None
     status: int = 0
+    mark: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self) | {"error": None if self.error is None else printable(self.error)}
@@ -50,6 +54,8 @@ class Card:
             return None
         texts = [*said.values(), *versions.values(), *([] if error is None else [error])]
         if not all(isinstance(text, str) for text in texts):
+            return None
+        if said["mark"] and not _MARK.fullmatch(said["mark"]):  # it becomes a file name
             return None
         clean = {printable(name): printable(version) for name, version in versions.items()}
         said = {key: printable(text) for key, text in said.items()}
@@ -95,7 +101,12 @@ def agree(cards: Mapping[str, Card]) -> str:
             )
         for what, mine, theirs, remedy in (
             ("this project's code", first.code, other.code, "Check the same commit out on both."),
-            ("the recipe", first.recipe, other.recipe, "Start both with the same recipe and the same key=value."),
+            (
+                "the recipe",
+                first.recipe,
+                other.recipe,
+                "Start both with the same recipe, the same key=value and options.",
+            ),
             ("the dataset", first.data, other.data, "Copy it from the one to the other, or share it."),
         ):
             if mine and theirs and mine != theirs:

@@ -26,10 +26,9 @@ peers.BEAT = 0.5
 place = Placement({"one": ("0",), "two": ("0",)}, said["rank"], said.get("address", "127.0.0.1"), said["port"])
 with peers.Circle(place.members, place.rank) as circle:
     try:
+        out = Path(said["out"]) if "out" in said else None
         own = Card("host-" + circle.name, **said.get("card", {}))
-        print(meeting.meet(place, circle, own, said.get("secret", "s" * 16), said.get("patience", 30)), flush=True)
-        if "out" in said:
-            meeting.share(circle, Path(said["out"]))
+        print(meeting.meet(place, circle, own, said.get("secret", "s" * 16), said.get("patience", 30), out), flush=True)
     except (InputError, WorkError) as error:
         meeting.say_error("test", error)
         sys.exit(error.exit_status)

@@ -124,5 +124,23 @@ def test_an_output_directory_that_one_machine_does_not_see_is_refused(pair, tmp_
     both = [pair(0, out=str(tmp_path / "here")), pair(1, out=str(tmp_path / "there"))]
     for launcher in both:
         _, wrong = launcher.communicate(timeout=60)
-        assert launcher.returncode == 2 and "two (127.0.0.1) does not see" in wrong and "output_dir" in wrong
-    assert not list((tmp_path / "here").iterdir())  # the mark is gone
+        assert (
+            launcher.returncode == 2
+            and "one does not see what two (host-two) writes" in wrong
+            and "output_dir" in wrong
+        )
+    assert not list((tmp_path / "there").iterdir())  # the mark is gone
+
+
+def test_an_output_directory_that_both_see_is_left_as_it_was(pair, tmp_path):
+    both = [pair(rank, out=str(tmp_path / "out")) for rank in (0, 1)]
+    assert [launcher.wait(timeout=60) for launcher in both] == [0, 0]
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_an_output_directory_that_cannot_be_made_is_told_on_both(pair, tmp_path):
+    (tmp_path / "file").touch()
+    both = [pair(0, out=str(tmp_path)), pair(1, out=str(tmp_path / "file" / "out"))]
+    for launcher in both:
+        _, wrong = launcher.communicate(timeout=60)
+        assert launcher.returncode == 2 and "output_dir: cannot be written" in wrong and "Traceback" not in wrong
