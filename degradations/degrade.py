@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from degradations.annotated.charboxes import fit_characters
-from degradations.annotated.formats import FORMATS
+from degradations.annotated.formats import documents as documents_of
 from degradations.annotated.text import right_to_left
 from degradations.annotated.turned import as_seen, swaps_sides
 from degradations.annotated.values import Annotation, Found, Part, document_names, find_value
@@ -221,7 +221,7 @@ def write_degraded(
     """
     annotations = Path(annotations)
     root = Path(images) if images is not None else annotations if annotations.is_dir() else annotations.parent
-    documents = list(FORMATS[layout](annotations, root))
+    documents = documents_of(layout, annotations, root)
     if not documents:
         raise InputError("there are no annotations", file=annotations, remedy="Is this the right file and --format?")
     names = document_names([annotation.file_name for _, _, annotation in documents])

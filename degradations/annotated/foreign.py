@@ -133,6 +133,8 @@ class naming:
         return None
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, InputError):
+            return
         if isinstance(error, KeyError | TypeError | ValueError | AttributeError | IndexError | StopIteration):
             what = f"{type(error).__name__} {error}".strip()
             raise InputError(

@@ -198,3 +198,18 @@ FORMATS: dict[str, Callable[[Path, Path], Iterator[Document]]] = {
     "wildreceipt": wildreceipt,
     "label-studio": label_studio,
 }
+
+
+def documents(layout: str, path: Path, images: Path) -> list[Document]:
+    """Every document annotated at ``path`` in one of ``FORMATS``, whose pictures lie under ``images``. Raises InputError."""
+    try:
+        return list(FORMATS[layout](path, images))
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError, RecursionError) as error:
+        raise InputError(
+            f"not as {layout} has it ({type(error).__name__})",
+            file=path,
+            field="--format",
+            remedy="Is this the right one?",
+        ) from None

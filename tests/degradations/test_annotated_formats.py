@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
-from degradations.annotated.formats import FORMATS
+from degradations.annotated.formats import FORMATS, documents
 from degradations.config import DegradeConfig
 from degradations.degrade import write_degraded
 from kie_hvqa.cli import main
@@ -257,3 +260,38 @@ def test_an_export_cannot_name_files_outside_the_images(receipt, tmp_path):
     )
     with pytest.raises(InputError, match="no image"):
         write_degraded(CONFIG, path, None, tmp_path / "out", layout="label-studio")
+
+
+SCALARS = st.none() | st.booleans() | st.integers(-5, 5) | st.floats() | st.text(max_size=3)
+JSON = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=4,
+)
+
+
+def changed(node, draw):
+    """``node`` with one of its parts replaced by any JSON."""
+    if isinstance(node, dict | list) and node and draw(st.integers(0, 4)):
+        key = draw(st.sampled_from(sorted(node) if isinstance(node, dict) else range(len(node))))
+        node[key] = changed(node[key], draw)
+        return node
+    return draw(JSON)
+
+
+@pytest.mark.parametrize(("name", "file"), [("funsd", "annotations/0001.json"), ("cord", "json/receipt_00000.json"),
+                                            ("wildreceipt", "train.txt"), ("label-studio", "export.json"), ("json-min", "min.json")])  # fmt: skip
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_whatever_stands_in_a_file_is_read_or_refused(name, file, data, receipt):
+    folder, image, boxes = receipt
+    if not (folder / file).exists():
+        MAKERS[name](folder, image, boxes)
+        (folder / "whole.json").write_text((folder / file).read_text())
+    broken = changed(json.loads((folder / "whole.json").read_text()), data.draw)
+    (folder / file).write_text(json.dumps(broken))
+    path = folder / file if name in ("wildreceipt", "label-studio", "json-min") else folder
+    with contextlib.suppress(InputError):
+        for _, _, annotation in documents(layout_of(name), path, folder):
+            for line in annotation.lines:
+                assert 0 <= line.box[0] < line.box[2] <= annotation.size[0]
