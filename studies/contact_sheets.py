@@ -1,7 +1,7 @@
 """Contact sheets: every template and every family of operators at a glance, for people who must take them for photographs.
 
 One JPEG a template (three pages of the looks seen in training, three of those held out), one a family (each operator on
-a card and on an invoice or receipt, at severities 1, 3 and 5), each at most 160 KB. A sheet is a pure function of its seed.
+a card and on an invoice or receipt, at severities 1, 3 and 5), one a way of capture (severity 0), each at most 160 KB. A sheet is a pure function of its seed.
 
 Run: ``python -m studies.contact_sheets --out docs/contact-sheets`` (``--only fapiao wear`` for some).
 """
@@ -16,6 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from degradations.capture import KINDS
 from degradations.capture.draw import draw_capture
 from degradations.chance import generator
 from degradations.documents import Document, PrintedField, TextStyle, names, render, template
@@ -66,6 +67,22 @@ def family_sheet(name: str, seed: int) -> Image:
                 row.append(captioned(fitted(shown, wide), f"{operator.name} {severity}"))
         rows.append(row)
     return grid(rows)
+
+
+def capture_sheet(name: str, seed: int) -> Image:
+    """Five documents seen in one way and otherwise untouched, uint8 [H, W, 3] RGB."""
+    chosen = ("us_licence", "passport", "chinese_id", "invoice_modern", "till_receipt")
+    if name in ("fax", "feeder"):
+        chosen = ("invoice_classic", "invoice_modern", "fapiao", "invoice_classic", "invoice_modern")
+    high, row = 300, []
+    for index, each in enumerate(chosen):
+        page = render(each, generator(seed, name, str(index)), split="train", scale="full")
+        capture = draw_capture(page, generator(seed, name, str(index), "capture"), {name: 1.0})  # type: ignore[dict-item]
+        picture = Recipe((), capture).apply(page.image)
+        row.append(fitted(picture, round(picture.shape[1] * high / picture.shape[0])))
+    wide = sum(picture.shape[1] for picture in row)
+    room = WIDTH - (len(row) + 1) * _GAP
+    return grid([[fitted(picture, int(picture.shape[1] * room / wide)) for picture in row]])
 
 
 def shot(page: Document, operator: type[Operator], severity: int, seed: int, *, moved: bool) -> Image:
@@ -151,14 +168,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prog="python -m studies.contact_sheets", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="templates or families")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="templates, families or ways of capture")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(arguments)
     makers = dict.fromkeys(names(), template_sheet) | dict.fromkeys(FAMILIES, family_sheet)
+    makers |= dict.fromkeys(KINDS, capture_sheet)
     for name in args.only or makers:
         if name not in makers:
-            raise InputError(f"no template or family is called {name!r}", field="--only", remedy=nearest(name, makers))
-        kind = "template" if name in names() else "family"
+            raise InputError(
+                f"no template, family or capture is called {name!r}", field="--only", remedy=nearest(name, makers)
+            )
+        kind = "template" if name in names() else "family" if name in FAMILIES else "capture"
         path = args.out / f"{kind}-{name}.jpg"
         args.out.mkdir(parents=True, exist_ok=True)
         with replacing(path, "wb") as stream:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict
 
-from degradations.capture.textures import Texture, tile
+from degradations.capture.textures import Texture, tile, wrapped
 from degradations.operators.base import Colour, Finite, Image, Mask, NotNegative, Origin, Positive, Seed
 
 Floats = NDArray[np.float32]
@@ -38,11 +38,7 @@ class Desk:
 
     def over(self, shape: tuple[int, int], origin: Origin) -> Image:
         """The window of ``shape`` = (height, width) at ``origin`` of the page's plane, uint8 [h, w, 3]."""
-        pattern = tile(self.texture, self.density, self.turned)
-        n = len(pattern)
-        y, x = ((self.seed * factor + o) % n for factor, o in zip((7919, 104729), origin[::-1], strict=True))
-        rows, columns = np.arange(y, y + shape[0]) % n, np.arange(x, x + shape[1]) % n
-        tone = np.ascontiguousarray(pattern[rows][:, columns])
+        tone = wrapped(tile(self.texture, self.density, self.turned), self.seed, origin, shape)
         # Around its own colour in proportion: what is dark has as much contrast as what is light.
         table = np.clip(np.arange(256, dtype=np.float32)[:, None] / 128 * np.asarray(self.colour, np.float32), 0, 255)
         return np.asarray(cv2.LUT(cv2.merge((tone,) * 3), (table + 0.5).astype(np.uint8)[None]), np.uint8)

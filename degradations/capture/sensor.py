@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
+from degradations.capture.textures import wrapped
 from degradations.operators.base import Finite, Image, NotNegative, Origin, Positive, Seed
 
-_SIDE = 1024
+_SIDE, _LEVELS = 512, 20.0
 Triple = tuple[Positive, Positive, Positive]
 
 
@@ -51,12 +52,11 @@ class Sensor:
             image = cv2.merge((cv2.LUT(grey, _binary(self.threshold)),) * 3)
         image = self._focused(image)
         image = np.asarray(cv2.LUT(image, self._curve()), np.uint8)
-        if noise and self.grain:
-            sheet = _noise(round(self.chroma / self.grain, 2))
-            y, x = ((self.seed * factor + o) % _SIDE for factor, o in zip((7919, 104729), origin[::-1], strict=True))
-            part = _window(sheet, y, x, image.shape)
-            strength = self.grain / 8.0
-            image = np.asarray(cv2.addWeighted(image, 1.0, part, strength, -128.0 * strength), np.uint8)
+        if noise:
+            for strength, colour in ((self.grain / _LEVELS, False), (self.chroma / _LEVELS, True)):
+                if strength:
+                    part = wrapped(_noise(colour), self.seed, origin, image.shape)
+                    image = np.asarray(cv2.addWeighted(image, 1.0, part, strength, -128.0 * strength), np.uint8)
         return image
 
     def _focused(self, image: Image) -> Image:
@@ -85,29 +85,26 @@ def _gauss(image: Image, sigma: float) -> Image:
     return np.asarray(cv2.GaussianBlur(image, (side, side), sigma, borderType=cv2.BORDER_REFLECT), np.uint8)
 
 
-@lru_cache(maxsize=8)
-def _noise(chroma: float) -> Image:
-    """Noise of 8 grey levels around 128, uint8 [n, n, 3], periodic; ``chroma`` is how much of it is colour."""
-    rng = np.random.default_rng(5407)
+@lru_cache(maxsize=2)
+def _noise(colour: bool) -> Image:
+    """Noise of ``_LEVELS`` grey levels around 128, uint8 [n, n, 3], periodic: soft grain in brightness, or blotches of colour."""
+    rng = np.random.default_rng(5407 + colour)
     fy, fx = np.fft.fftfreq(_SIDE)[:, None], np.fft.rfftfreq(_SIDE)[None, :]
     radius = np.square(fx) + np.square(fy)
 
     def field(size: float) -> NDArray[np.floating]:
-        spectrum = np.fft.rfft2(rng.standard_normal((_SIDE, _SIDE)))
+        spectrum = np.fft.rfft2(rng.standard_normal((_SIDE, _SIDE), dtype=np.float32))
         made = np.fft.irfft2(spectrum * np.exp(-6 * radius * size * size), (_SIDE, _SIDE))
         return made / made.std()
 
-    luma = 0.85 * field(1.1) + 0.5 * field(3.0)
-    tint = [field(4.0) * 0.7 + 0.7 * field(9.0) for _ in range(2)]
-    colours = np.stack([tint[0], -0.4 * tint[0] - 0.4 * tint[1], tint[1]], axis=-1)
-    sheet = np.clip(np.rint(128 + 8 * (luma[:, :, None] + chroma * colours)), 0, 255).astype(np.uint8)
+    if colour:
+        red, blue = (0.7 * field(4.0) + 0.7 * field(9.0) for _ in range(2))
+        planes = np.stack([red, -0.4 * red - 0.4 * blue, blue], axis=-1)
+    else:
+        planes = np.repeat((0.85 * field(1.1) + 0.5 * field(3.0))[:, :, None], 3, axis=2)
+    sheet = np.clip(np.rint(128 + _LEVELS * planes), 0, 255).astype(np.uint8)
     sheet.setflags(write=False)
     return sheet
-
-
-def _window(sheet: Image, y: int, x: int, shape: tuple[int, ...]) -> Image:
-    rows, columns = np.arange(y, y + shape[0]) % _SIDE, np.arange(x, x + shape[1]) % _SIDE
-    return np.ascontiguousarray(sheet[rows][:, columns])
 
 
 def jpeg_bytes(image: Image, quality: int) -> bytes:

@@ -26,10 +26,11 @@ Tile = NDArray[np.uint8]
 
 def _noise(rng: np.random.Generator, along: float, across: float, slope: float = 0.0) -> Floats:
     """Periodic noise of unit variance whose lumps are ``along`` x ``across`` pixels; ``slope`` > 0 makes a power law."""
-    fy, fx = np.fft.fftfreq(SIDE)[:, None], np.fft.rfftfreq(SIDE)[None, :]
-    spectrum = np.fft.rfft2(rng.standard_normal((SIDE, SIDE)))
-    radius = np.square(fx * along) + np.square(fy * across)
-    gain = np.exp(-6.0 * radius) if slope == 0 else (radius + (along / SIDE) ** 2) ** (-slope / 2)
+    fy, fx = (f(SIDE).astype(np.float32) for f in (np.fft.fftfreq, np.fft.rfftfreq))
+    fy, fx = fy[:, None], fx[None, :]
+    spectrum = np.fft.rfft2(rng.standard_normal((SIDE, SIDE), dtype=np.float32))
+    radius = np.square(fx * np.float32(along)) + np.square(fy * np.float32(across))
+    gain = np.exp(np.float32(-6) * radius) if slope == 0 else (radius + (along / SIDE) ** 2) ** (-slope / 2)
     gain.flat[0] = 0
     field = np.fft.irfft2(spectrum * gain, (SIDE, SIDE))
     return (field / field.std()).astype(np.float32)
@@ -102,3 +103,16 @@ def tile(texture: Texture, density: float, turned: bool) -> Tile:
     made = np.ascontiguousarray(made.T) if turned else made
     made.setflags(write=False)
     return made
+
+
+def wrapped(pattern: Tile, seed: int, origin: tuple[int, int], shape: tuple[int, ...]) -> Tile:
+    """The window of ``shape`` at ``origin`` = (x, y) of a plane that ``pattern`` [n, n(, 3)] fills by repeating, shifted by
+    what ``seed`` says."""
+    n = len(pattern)
+    y, x = ((seed * factor + o) % n for factor, o in zip((7919, 104729), origin[::-1], strict=True))
+    result = np.empty((shape[0], shape[1], *pattern.shape[2:]), np.uint8)
+    for top in range(-y, shape[0], n):
+        for left in range(-x, shape[1], n):
+            a, b, c, d = max(0, top), max(0, left), min(shape[0], top + n), min(shape[1], left + n)
+            result[a:c, b:d] = pattern[a - top : c - top, b - left : d - left]
+    return result

@@ -109,6 +109,14 @@ def grown(rng: Rng, target: Target, text_height: float, above: float) -> Box:
     return x0, y0 - up * extra, x1, y1 + (1 - up) * extra
 
 
+def at_least(rng: Rng, box: Box, height: float) -> Box:
+    """``box`` grown up and down, a drawn part of it each way, to ``height`` pixels: things have a size of their own, and no other
+    slot of the field lies above or below."""
+    x0, y0, x1, y1 = box
+    more, up = max(0.0, height - (y1 - y0)), float(rng.uniform(0.2, 0.8))
+    return x0, y0 - up * more, x1, y1 + (1 - up) * more
+
+
 def window(x: float, y: float, reach: float, image: Image, origin: Origin) -> tuple[slice, slice] | None:
     """Rows and columns of ``image`` (whose corner lies at ``origin``) within ``reach`` of (``x``, ``y``), if any."""
     left, top = max(0, math.floor(x - reach) - origin[0]), max(0, math.floor(y - reach) - origin[1])

@@ -121,7 +121,7 @@ class GaussianBlur(Operator):
     """Many small spreads at once: ``sigma`` pixels. Source: the central limit theorem, for spreads that convolve."""
 
     name = "gaussian_blur"
-    rungs = (0.35, 0.395, 0.44, 0.517, 0.701, 0.984)
+    rungs = (0.27, 0.341, 0.389, 0.431, 0.473, 0.915)
     stage = OPTICS
     sigma: Positive
 
@@ -142,7 +142,7 @@ class DefocusBlur(Operator):
     """
 
     name = "defocus_blur"
-    rungs = (0.435, 0.495, 0.562, 0.625, 0.799, 0.997)
+    rungs = (0.456, 0.511, 0.553, 0.595, 0.651, 1.018)
     stage = OPTICS
     radius: Positive
 

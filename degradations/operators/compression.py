@@ -70,7 +70,7 @@ class Jpeg(Operator):
     """Reduced to pixels of ``pitch`` (1: not at all), compressed at ``quality``, enlarged. Source: ITU-T T.81 (1992)."""
 
     name = "jpeg"
-    rungs = (0.408, 0.449, 0.501, 0.543, 0.59, 0.773)
+    rungs = (0.335, 0.406, 0.459, 0.503, 0.538, 0.74)
     stage = COMPRESSION
     pitch: Pitch
     quality: Quality
@@ -96,7 +96,7 @@ class JpegTwice(Operator):
     """
 
     name = "jpeg_twice"
-    rungs = (0.323, 0.379, 0.437, 0.487, 0.539, 0.73)
+    rungs = (0.252, 0.328, 0.389, 0.444, 0.51, 0.693)
     stage = COMPRESSION
     pitch: Pitch
     first: Quality

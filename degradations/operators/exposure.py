@@ -89,7 +89,7 @@ class Underexposure(Operator):
     """
 
     name = "underexposure"
-    rungs = (0.747, 0.83, 0.901, 0.973, 1.048, 1.288)
+    rungs = (1.011, 1.089, 1.152, 1.222, 1.293, 1.463)
     stage = LIGHT
     stops: Stops
     black: Share
@@ -99,7 +99,7 @@ class Underexposure(Operator):
 
     @classmethod
     def draw(cls, severity: int, rng: Rng, context: Context) -> Self:
-        floor, grain_size, seed = draw_floor(rng, context, 7)
+        floor, grain_size, seed = draw_floor(rng, context, 5)
         stops = cls.ladder(severity, -2.6, -6.4, rng)
         return cls(severity, stops, number(rng.uniform(0.0005, 0.0015)), floor, grain_size, seed)
 

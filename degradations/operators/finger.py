@@ -36,12 +36,25 @@ from kie_hvqa.data.ledger import Box
 _SKIN = ((232, 190, 166), (218, 170, 142), (192, 140, 108), (150, 104, 78), (104, 72, 54), (240, 206, 188))
 
 
+# Where the joints are, in half widths from the pad of the last one, and how deep skin folds over them.
+_CREASES = ((2.5, 0.13), (5.9, 0.17))
+
+
+def _outline(u: NDArray, v: NDArray, lumps: NDArray) -> tuple[NDArray, NDArray]:
+    """Half the breadth at every place along a finger, and the distance from its outline, both in half widths."""
+    wide = 0.98 + 0.03 * np.clip(u, -1, 2) - 0.055 * np.exp(-np.square((u - 1.7) / 0.8))
+    wide = wide + 0.06 * np.exp(-np.square((u - 2.6) / 0.9)) - 0.05 * np.exp(-np.square((u - 4.2) / 1.0))
+    wide = wide + 0.10 * np.exp(-np.square((u - 5.9) / 1.2)) + 0.05 * np.clip((u - 6.5) / 4, 0, 2) + 0.012 * lumps
+    tip = np.hypot(np.minimum(u + 0.1, 0) / 1.16, v)
+    return wide, np.where(u < -0.1, tip, np.abs(v)) - wide
+
+
 @dataclass(frozen=True, slots=True)
 class Digit:
     """A finger whose last joint's middle lies at (``x``, ``y``), coming from ``angle`` degrees (0: from the right).
 
-    ``width`` is its breadth in pixels, ``soft`` how far its outline is out of focus (pixels), ``nail`` whether its back
-    shows.
+    ``width`` is its breadth in pixels, ``soft`` how far its outline is out of focus (pixels), ``bend`` how far it curves to
+    one side (half widths a squared half width), ``nail`` whether its back shows.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
@@ -51,6 +64,7 @@ class Digit:
     angle: Finite
     width: Positive
     soft: Positive
+    bend: Finite
     colour: Colour
     nail: bool
     seed: Seed
@@ -61,37 +75,48 @@ class Digit:
         if part is None:
             return
         u, v = turned(*part, origin, self.x, self.y, self.angle)
+        u, v = (
+            u / np.float32(half),
+            v / np.float32(half),
+        )  # in half widths; u is 0 in the middle of the last joint's pad
+        v = v - np.float32(self.bend) * np.square(np.maximum(u, 0))
         shape, corner = shape_of(part), corner_of(part, origin)
         lumps = clouds(shape, corner, self.seed, 1.6 * self.width)
-        # Narrower at the tip, fuller at the joint; u is 0 in the middle of the last joint's pad.
-        wide = half * (0.90 + 0.10 * np.clip(u / half, -1, 1.6) + 0.05 * np.sin(u / (1.9 * half)) + 0.012 * lumps)
-        tip = np.hypot(np.minimum(u + 0.1 * half, 0) / 1.12, v)
-        distance = np.where(u < -0.1 * half, tip, np.abs(v)) - wide
-        alpha = smooth_step(-distance / self.soft)
-        # A round body under a lamp from the upper left, and its shadow on the page.
+        wide, outline = _outline(u, v, lumps)
+        alpha = smooth_step(-outline * np.float32(half / self.soft))
+        # A round body: how far a point lies inside its outline says how its surface leans.
         across = np.clip(v / wide, -1, 1)
-        turn = np.clip((-u - 0.1 * half) / (1.12 * half), 0, 1)
-        up = np.sqrt(np.clip(1 - across**2 * 0.92 - turn**2 * 0.85, 0.02, 1))
+        turn = np.clip((-u - 0.1) / 1.15, 0, 1)
+        up = np.sqrt(np.clip(1 - 0.94 * across**2 - 0.85 * turn**2, 0.02, 1))
         cos, sin = math.cos(math.radians(self.angle)), math.sin(math.radians(self.angle))
         lamp_u, lamp_v = -0.42 * cos - 0.5 * sin, 0.42 * sin - 0.5 * cos
-        lambert = 0.76 * up + lamp_v * across * 0.55 - lamp_u * turn * 0.5
-        light = 0.46 + 0.62 * np.clip(lambert, 0, 1)
+        lambert = np.clip(0.80 * up + 0.55 * lamp_v * across - 0.5 * lamp_u * turn, 0, 1)
+        # Skin is lit a little beyond where the lamp ends, and darkens where it meets the page.
+        light = 0.42 + 0.66 * lambert - 0.22 * np.exp(-np.maximum(-outline, 0) / 0.10)
         skin = np.asarray(self.colour, np.float32)
         pores = grain(shape, corner, self.seed ^ 3, 1, max(1.2, 0.018 * self.width))[:, :, 0]
-        tone = light * (1 + 0.035 * lumps + 0.022 * pores)
-        # Creases over the joint, and blood that shows at the tip and the sides.
-        for place in (1.75, 1.95, 2.2):
-            line = (u / half - place - 0.05 * np.cos(2.2 * across) - 0.02 * lumps) / 0.035
-            tone -= 0.07 * np.exp(-(line**2)) * (1 - 0.6 * np.abs(across))
-        flush = np.clip(0.5 * np.exp(-(((u + 0.3 * half) / (0.8 * half)) ** 2)) + 0.4 * across**4, 0, 1)
-        colour = skin * tone[:, :, None] * (1 - flush[:, :, None] * np.array([0.0, 0.12, 0.13], np.float32))
+        mottle = clouds(shape, corner, self.seed ^ 19, 0.16 * self.width)
+        tone = light * (1 + 0.03 * lumps + 0.012 * pores + 0.018 * mottle)
+        wrinkle = np.zeros_like(tone)
+        for place, deep in _CREASES:  # skin folds over the joints
+            for step in (-0.16, 0.0, 0.14):
+                line = (u - place - step - 0.10 * np.cos(2.0 * across + step * 9) - 0.05 * mottle) / 0.045
+                wrinkle += deep * (0.5 if step else 1.0) * np.exp(-(line**2))
+        tone = tone * (1 - wrinkle * (1 - 0.7 * np.abs(across)))
+        # Blood shows at the tip, over the knuckles and where the skin turns away.
+        flush = 0.55 * np.exp(-(((u + 0.25) / 0.9) ** 2)) + 0.35 * across**4 + 0.10 * mottle
+        for place, _ in _CREASES:
+            flush += 0.25 * np.exp(-(((u - place) / 0.7) ** 2))
+        flush = np.clip(flush, 0, 1)[:, :, None] * np.array([0.0, 0.11, 0.12], np.float32)
+        colour = skin * tone[:, :, None] * (1 - flush)
+        gloss = np.exp(-(((across - 0.42 * lamp_v) / 0.22) ** 2)) * np.clip(0.6 + 0.4 * mottle, 0, 1)
+        colour += 11 * (gloss * (u > -0.9))[:, :, None]
         if self.nail:
-            self._nail(colour, u / half, v / half, light)
-        off_u, off_v = 0.16 * half * (cos + sin), 0.16 * half * (cos - sin)
-        cast = np.where(
-            u - off_u < -0.1 * half, np.hypot(np.minimum(u - off_u + 0.1 * half, 0), v - off_v), np.abs(v - off_v)
-        )
-        shade = 0.5 * smooth_step((1.06 * wide - cast) / (0.32 * half))
+            self._nail(colour, u, v, light)
+        off_u, off_v = 0.18 * (cos + sin), 0.18 * (cos - sin)
+        cast = _outline(u - np.float32(off_u), v - np.float32(off_v), 0 * lumps)[1]
+        shade = 0.50 * smooth_step(-(cast - 0.12) / 0.30) + 0.18 * smooth_step(-(cast - 0.5) / 0.7)
+        shade = np.clip(shade, 0, 0.65)
         image[part] = laid(image[part], colour.astype(np.float32), alpha.astype(np.float32), shade.astype(np.float32))
 
     def _part(self, image: Image, origin: Origin) -> Part | None:
@@ -101,7 +126,9 @@ class Digit:
         x = np.arange(columns, dtype=np.float32)[None, :] * step + np.float32(origin[0] - self.x)
         y = np.arange(rows, dtype=np.float32)[:, None] * step + np.float32(origin[1] - self.y)
         cos, sin = np.float32(math.cos(math.radians(self.angle))), np.float32(math.sin(math.radians(self.angle)))
-        near = (x * cos + y * sin > -1.9 * half - 2 * step) & (np.abs(y * cos - x * sin) < 2.0 * half + 2 * step)
+        ahead = x * cos + y * sin
+        aside = y * cos - x * sin - np.float32(self.bend / half) * np.square(np.maximum(ahead, 0))
+        near = (ahead > -2.6 * half - 2 * step) & (np.abs(aside) < 2.6 * half + 2 * step)
         down, across = np.nonzero(near.any(1))[0], np.nonzero(near.any(0))[0]
         if not len(down):
             return None
@@ -134,29 +161,24 @@ class Finger(Operator):
     """
 
     name = "finger"
-    rungs = (-0.185, 0.4, 0.632, 0.794, 0.922, 1.104)
+    rungs = (-0.115, 0.248, 0.546, 0.77, 0.889, 1.028)
     stage = COVER
-    local = True
     digits: tuple[Digit, ...]
 
     @classmethod
     def draw(cls, severity: int, rng: Rng, context: Context) -> Self:
         share = min(1.0, cls.ladder(severity, 0.08, 0.95, rng, jitter=0.2))
-        seed, at_end = draw_seed(rng), bool(rng.random() < 0.5)
-        digits: list[Digit] = []
-        for boxes in context.prints:
-            for line in split_lines(boxes):
-                # A fingertip is wider than a few characters: it comes to lie over an end of the line and beyond.
-                held = [boxes[i] for i in line]
-                alike = np.random.default_rng(seed)
-                count = int(np.clip(math.floor(share * len(held) + alike.random()), 0, len(held)))
-                if count:
-                    digits += _fingers(alike, around(held[-count:] if at_end else held[:count]), at_end, context)
-        if not digits or rng.random() < 0.3:
-            alone = np.random.default_rng(draw_seed(rng))
+        # One hand: it lies over an end of one line of the field, and where a value is printed twice, over one print.
+        lines = split_lines(context.boxes)
+        line = [context.boxes[i] for i in max(lines, key=len)]
+        count = int(np.clip(math.floor(share * len(line) + rng.random()), 0, len(line)))
+        at_end = bool(rng.random() < 0.5)
+        if count:
+            box = around(line[-count:] if at_end else line[:count])
+        else:
             height = context.text_height
-            digits += _fingers(alone, harmless(rng, context, (3 * height, 2 * height)), at_end, context)
-        return cls(severity, tuple(digits))
+            box = harmless(rng, context, (3 * height, 2 * height))
+        return cls(severity, tuple(_fingers(rng, box, at_end, context)))
 
     def _apply(self, image: Image, origin: Origin) -> Image:
         result = image.copy()
@@ -166,33 +188,40 @@ class Finger(Operator):
 
 
 def _fingers(rng: Rng, box: Box, at_end: bool, context: Context) -> list[Digit]:
-    """As many fingers side by side as it takes to cover ``box``, from above or below, whichever is nearer.
+    """As many fingers of one hand as it takes to cover ``box``, from the corner of the document that is nearest to it.
 
-    Where they are wider than the box they reach beyond it to the right if it lies ``at_end`` of its line, else to the left.
+    A fingertip is 14 to 19 mm wide, whatever the size of the print. Where the fingers are wider than the box they reach beyond
+    it to the right if it lies ``at_end`` of its line, else to the left.
     """
-    height = context.text_height
     x0, y0, x1, y1 = box
-    # A fingertip is 14 to 20 mm wide, five to seven times the height of type on a card; a small one covers less.
-    count = max(1, math.ceil((x1 - x0) / (6.0 * height)))
-    width = float(np.clip((x1 - x0) / count, float(rng.uniform(3.2, 4.5)) * height, 6.5 * height)) + 0.3 * height
-    left = x0 - 0.15 * height if at_end else x1 + 0.15 * height - count * 0.94 * width
-    from_below = (y0 + y1) / 2 > context.size[0] / 2
+    size, height = float(rng.uniform(14, 19)) * context.millimetre, y1 - y0
+    count = int(np.clip(math.ceil((x1 - x0) / (0.88 * size)), 1, 4))
+    # Wider than the fingers of a hand: a nearer, larger one.
+    width = max(size, (x1 - x0) / (0.90 * count))
+    from_below = (y0 + y1) / 2 > 0.45 * context.size[0]
+    to_right = (x0 + x1) / 2 > context.size[1] / 2
+    pitch = 0.96 * width
+    left = x0 - 0.04 * width if at_end else x1 + 0.04 * width - count * pitch
     skin = shift_colour(rng, _SKIN[int(rng.integers(len(_SKIN)))], 8)
-    nail, lean = bool(rng.random() < 0.6), float(rng.uniform(-10, 10))
+    nail, lean = bool(rng.random() < 0.65), float(rng.uniform(4, 30 if count == 1 else 14)) * (1 if to_right else -1)
+    bend, seed = float(rng.uniform(-0.010, 0.010)), draw_seed(rng)
     digits = []
     for index in range(count):
-        # The tip reaches past the text by a third of the finger.
-        y = (y1 + y0) / 2 + (0.12 if from_below else -0.12) * width + float(rng.uniform(-0.1, 0.1)) * height
+        # The middle finger reaches furthest; each tip lies past the text by its own pad.
+        reach = (0.10, 0.30, 0.22, 0.0)[index] if count > 1 else 0.15
+        y = (y1 + y0) / 2 + (1 if from_below else -1) * (0.30 * width - 0.35 * height - reach * 0.5 * width)
+        splay = (index - (count - 1) / 2) * 3.0
         digits.append(
             Digit(
-                x=number(left + (index + 0.5) * 0.94 * width),
-                y=number(y),
-                angle=number((90 if from_below else -90) + lean + float(rng.uniform(-3, 3))),
-                width=number(width),
-                soft=number(max(0.8, 0.025 * width)),
+                x=number(left + (index + 0.5) * pitch),
+                y=number(y + float(rng.uniform(-0.04, 0.04)) * width),
+                angle=number((90 - lean - splay) if from_below else (-90 + lean + splay)),
+                width=number(width * (1.0 if count == 1 else (0.99, 1.02, 0.98, 0.90)[index])),
+                soft=number(max(0.8, 0.02 * width)),
+                bend=number(bend),
                 colour=skin,
                 nail=nail,
-                seed=draw_seed(rng),
+                seed=(seed + index) % 2**32,
             )
         )
     return digits

@@ -111,8 +111,17 @@ def _lattice(shape: tuple[int, int], origin: Origin, seed: int) -> Floats:
 def add_floor(
     image: Image, origin: Origin, seed: int, level: float, size: float, where: NDArray[np.floating] | None = None
 ) -> Image:
-    """Add the read noise that every weak exposure carries: ``level`` grey levels, times ``where`` [H, W] if given."""
+    """Add the noise that every weak exposure carries: ``level`` grey levels, times ``where`` [H, W] if given.
+
+    A camera's denoiser has been over it: beside grains of ``size`` pixels there are blotches of more than twice that, and a part
+    of both is colour.
+    """
     if level == 0:
         return image
-    noise = np.float32(level) * grain((image.shape[0], image.shape[1]), origin, seed, 1, size)[:, :, 0]
-    return added(image, noise if where is None else noise * where)
+    shape = (image.shape[0], image.shape[1])
+    fine, coarse = grain(shape, origin, seed, 1, size), grain(shape, origin, seed ^ 5, 3, 2.4 * size)
+    field = np.asarray(cv2.merge((fine[:, :, 0],) * 3), np.float32)
+    field = cv2.addWeighted(field, 0.75 * level, np.ascontiguousarray(coarse), 0.42 * level, 0)
+    if where is not None:
+        field = cv2.multiply(field, cv2.merge((np.ascontiguousarray(where, np.float32),) * 3))
+    return added(image, np.asarray(field, np.float32))

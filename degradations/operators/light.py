@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 
 import cv2
 import numpy as np
@@ -60,14 +60,14 @@ def ahead(shape: tuple[int, ...], origin: Origin, x: float, y: float, angle: flo
 @dataclass(frozen=True, slots=True)
 class Glare(Operator):
     """An elongated highlight centred at (``x``, ``y``) with half axes ``length`` and ``width`` (pixels), turned by
-    ``angle`` degrees; ``peak`` above 1 saturates its core.
+    ``angle`` degrees; ``peak`` above 1 saturates its core. ``source`` is what is reflected.
 
     Source: off-specular peaks of rough surfaces (Torrance and Sparrow, Journal of the Optical Society of America 57, 1967).
     """
 
     name = "glare"
     applies_to = frozenset(("plastic", "screen", "thermal"))
-    rungs = (-0.033, 0.062, 0.193, 0.42, 0.6, 1.135)
+    rungs = (-0.16, -0.019, 0.084, 0.31, 0.599, 1.043)
     stage = LIGHT
     local = True
     x: Finite
@@ -77,6 +77,7 @@ class Glare(Operator):
     angle: Finite
     peak: NotNegative
     colour: Colour
+    source: Literal["lamp", "tube", "window"]
 
     @classmethod
     def draw(cls, severity: int, rng: Rng, context: Context) -> Self:
@@ -91,10 +92,11 @@ class Glare(Operator):
             x=number((x0 + x1) / 2 + rng.uniform(-slack, slack)),
             y=number((y0 + y1) / 2 + rng.uniform(-0.35, 0.35) * height),
             length=number(length),
-            width=number(max(0.5 * (y1 - y0), height * rng.uniform(0.7, 1.6))),
+            width=number(max(0.5 * (y1 - y0), height * rng.uniform(0.7, 1.6), context.millimetre * rng.uniform(3, 9))),
             angle=number(rng.uniform(-35, 35)),
             peak=cls.ladder(severity, 1.033, 3.226, rng),
             colour=tuple(int(v) for v in 255 - rng.integers(0, 1 + np.array([4, 8, 24]))),  # type: ignore[arg-type]
+            source=("lamp", "tube", "window")[int(rng.choice(3, p=(0.45, 0.2, 0.35)))],
         )
 
     def _apply(self, image: Image, origin: Origin) -> Image:
@@ -107,8 +109,17 @@ class Glare(Operator):
         along = ahead(region.shape, corner, self.x, self.y, self.angle) / self.length
         across = ahead(region.shape, corner, self.x, self.y, self.angle + 90) / self.width
         squared = along * along + across * across
-        # A Gaussian core in a wider veil: the look of a lamp on plastic film.
-        amount = self.peak * (0.85 * np.exp(-squared) + 0.15 * np.exp(-0.35 * squared))
+        # A core in a wider veil: the look of a lamp on plastic film.
+        core = np.exp(-squared)
+        if self.source == "window":
+            # Panes between bars, out of focus; film that is not quite flat bends them.
+            u, v = along + 0.10 * np.sin(2.1 * across), across + 0.08 * np.sin(1.7 * along)
+            panes = smooth_step((0.95 - np.abs(u)) / 0.16) * smooth_step((0.95 - np.abs(v)) / 0.16)
+            bars = np.maximum(np.exp(-np.square(u / 0.07)), np.exp(-np.square((v - 0.1) / 0.08)))
+            core = panes * (1 - 0.35 * bars)
+        elif self.source == "tube":
+            core = smooth_step((1.25 - np.abs(along)) / 0.3) * np.exp(-np.square(across / 0.8))
+        amount = self.peak * (0.85 * core + 0.15 * np.exp(-0.35 * squared))
         return mixed(region, self.colour, np.minimum(amount, 1))
 
 
@@ -116,19 +127,20 @@ class Glare(Operator):
 @dataclass(frozen=True, slots=True)
 class Shadow(Operator):
     """A straight shadow edge through (``x``, ``y``): the side towards ``angle`` keeps ``gain`` of its light; the
-    penumbra is ``softness`` pixels wide. ``depth`` ends the shadow again (a hand, a phone).
+    penumbra is ``softness`` pixels wide. ``depth`` ends the shadow again (a hand, a phone); ``bulge`` bends its edge.
 
     Source: geometrical optics: an extended lamp behind a straight edge is covered little by little.
     """
 
     name = "shadow"
-    rungs = (0.059, 0.153, 0.246, 0.334, 0.452, 0.781)
+    rungs = (0.52, 0.644, 0.792, 0.867, 0.957, 1.372)
     stage = LIGHT
     x: Finite
     y: Finite
     angle: Finite
     softness: Positive
     depth: Positive
+    bulge: Finite
     gain: Share
     floor: NotNegative
     grain_size: Positive
@@ -142,7 +154,7 @@ class Shadow(Operator):
         reach = 0.5 * abs((x1 - x0) * math.cos(math.radians(angle))) + height
         # Severity moves the edge over the field as well as darkening what lies behind it.
         offset = cls.ladder(severity, -0.44, -1.0, rng) * reach
-        floor, grain_size, seed = draw_floor(rng, context, 22)
+        floor, grain_size, seed = draw_floor(rng, context, 12)
         return cls(
             severity,
             x=number((x0 + x1) / 2 + offset * math.cos(math.radians(angle))),
@@ -150,6 +162,7 @@ class Shadow(Operator):
             angle=number(angle),
             softness=number(height * rng.uniform(0.3, 2.0)),
             depth=number(2 * reach + context.size[1] * rng.uniform(0.1, 0.8)),
+            bulge=number(rng.uniform(-0.2, 0.2)),
             gain=min(1.0, cls.ladder(severity, 0.6, 0.128, rng)),
             floor=floor,
             grain_size=grain_size,
@@ -158,9 +171,14 @@ class Shadow(Operator):
 
     def _apply(self, image: Image, origin: Origin) -> Image:
         along = ahead(image.shape, origin, self.x, self.y, self.angle)
-        inside = smooth_step(along / self.softness) * smooth_step((self.depth - along) / self.softness)
+        across = ahead(image.shape, origin, self.x, self.y, self.angle + 90)
+        along += np.float32(self.bulge / self.depth) * across * across
+        # A penumbra is narrow where the thing that throws the shadow touches the page, and wide far from there.
+        soft = np.float32(self.softness) * (1 + np.float32(0.5 / self.depth) * np.abs(across))
+        inside = smooth_step(along / soft) * smooth_step((self.depth - along) / (1.6 * soft))
         dark = scaled(image, 1 - (1 - self.gain) * inside)
-        return add_floor(dark, origin, self.seed, self.floor, self.grain_size, inside)
+        # The sensor is as noisy in the light; there is only less of it to be seen.
+        return add_floor(dark, origin, self.seed, self.floor, self.grain_size, 0.22 + 0.78 * inside)
 
 
 @register
@@ -172,7 +190,7 @@ class UnevenLighting(Operator):
     """
 
     name = "uneven_lighting"
-    rungs = (-0.105, 0.04, 0.135, 0.219, 0.318, 0.719)
+    rungs = (0.373, 0.509, 0.69, 0.834, 0.985, 1.421)
     stage = LIGHT
     x: Finite
     y: Finite
@@ -191,7 +209,7 @@ class UnevenLighting(Operator):
         span = float(rng.uniform(0.5, 1.1)) * (abs(cos) * context.size[1] + abs(sin) * context.size[0])
         # The field lies in the darker part of the fall, so that the gain there follows the severity.
         where = float(rng.uniform(0.7, 0.95))
-        floor, grain_size, seed = draw_floor(rng, context, 30)
+        floor, grain_size, seed = draw_floor(rng, context, 14)
         return cls(
             severity,
             x=number((x0 + x1) / 2 - where * span * cos),
@@ -221,7 +239,7 @@ class LowContrast(Operator):
     """
 
     name = "low_contrast"
-    rungs = (-0.046, 0.061, 0.135, 0.222, 0.314, 0.81)
+    rungs = (0.33, 0.419, 0.538, 0.672, 0.806, 1.303)
     stage = LIGHT
     level: Grey
     gain: Share
@@ -232,7 +250,7 @@ class LowContrast(Operator):
     @classmethod
     def draw(cls, severity: int, rng: Rng, context: Context) -> Self:
         gain = min(1.0, cls.ladder(severity, 0.2, 0.046, rng))
-        return cls(severity, int(rng.integers(90, 235)), gain, *draw_floor(rng, context, 8))
+        return cls(severity, int(rng.integers(90, 235)), gain, *draw_floor(rng, context, 5))
 
     def _apply(self, image: Image, origin: Origin) -> Image:
         table = to_uint8(self.level + self.gain * (np.arange(256, dtype=np.float32) - self.level))

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict
 
-from degradations.operators.aim import Target, grown, targets, window
+from degradations.operators.aim import Target, at_least, grown, targets, window
 from degradations.operators.base import (
     COVER,
     Colour,
@@ -98,8 +98,9 @@ class Label:
     seed: Seed
 
     @classmethod
-    def over(cls, rng: Rng, box: Box, text_height: float) -> Self:
-        """A label that hides all of ``box``."""
+    def over(cls, rng: Rng, box: Box, text_height: float, millimetre: float) -> Self:
+        """A label that hides all of ``box``, and is at least as high as labels are."""
+        box = at_least(rng, box, float(rng.uniform(8, 20)) * millimetre)
         x, y, length, breadth, angle = covering_size(rng, box, text_height, 0.14)
         corner = float(rng.choice([0.0, 0.12, 0.35])) * text_height
         grow = 0.6 * corner  # (1 - 1/sqrt 2) of a corner is cut off on each side
@@ -167,7 +168,7 @@ class Sticker(Operator):
     """
 
     name = "sticker"
-    rungs = (-0.287, 0.153, 0.451, 0.726, 0.917, 1.082)
+    rungs = (-0.292, 0.034, 0.38, 0.661, 0.88, 1.063)
     stage = COVER
     local = True
     labels: tuple[Label, ...]
@@ -179,7 +180,8 @@ class Sticker(Operator):
         labels = []
         for target in found:
             alike = np.random.default_rng(target.seed)
-            labels.append(Label.over(alike, grown(alike, target, context.text_height, 2.5), context.text_height))
+            box = grown(alike, target, context.text_height, 1.0)
+            labels.append(Label.over(alike, box, context.text_height, context.millimetre))
         return cls(severity, tuple(labels))
 
     def _apply(self, image: Image, origin: Origin) -> Image:
@@ -207,14 +209,15 @@ class Strip:
     seed: Seed
 
     @classmethod
-    def over(cls, rng: Rng, target: Target, text_height: float) -> Self:
-        """A strip along the line, or across it where what it has to cover is short."""
-        box = grown(rng, target, text_height, 1.0)
+    def over(cls, rng: Rng, target: Target, text_height: float, millimetre: float) -> Self:
+        """A strip along the line, as wide as tape is sold; across the line where what it has to cover is no wider."""
+        sold = float(rng.choice((12, 15, 19))) * millimetre
+        box = at_least(rng, grown(rng, target, text_height, 0.5), 0.8 * sold)
         x, y, length, breadth, angle = covering_size(rng, box, text_height, 0.12)
-        tooth = float(rng.uniform(0.1, 0.3)) * text_height
-        if box[2] - box[0] < 5 * text_height and rng.random() < 0.6:
-            length, breadth, angle = breadth + text_height * float(rng.uniform(2, 9)), length, angle * 0.3 + 90
-            y += float(rng.uniform(-0.4, 0.4)) * (length - 4 * text_height) * (length > 4 * text_height)
+        tooth = float(rng.uniform(0.5, 1.2)) * millimetre
+        if sold * 0.8 < box[2] - box[0] < 1.4 * sold and rng.random() < 0.6:
+            length, breadth, angle = breadth + sold * float(rng.uniform(0.5, 3)), length, angle * 0.3 + 90
+            y += float(rng.uniform(-0.4, 0.4)) * (length - breadth) * (length > breadth)
         colour = ((236, 226, 190), (240, 238, 230), (226, 206, 152), (214, 184, 128), (246, 246, 244))[
             int(rng.integers(5))
         ]
@@ -271,7 +274,7 @@ class Tape(Operator):
 
     name = "tape"
     applies_to = frozenset(("paper", "plastic", "thermal"))
-    rungs = (0.204, 0.611, 0.844, 0.998, 1.136, 1.325)
+    rungs = (0.191, 0.588, 0.832, 0.96, 1.084, 1.332)
     stage = COVER
     local = True
     strips: tuple[Strip, ...]
@@ -281,7 +284,8 @@ class Tape(Operator):
     @classmethod
     def draw(cls, severity: int, rng: Rng, context: Context) -> Self:
         found = targets(rng, context, cls.ladder(severity, 0.383, 0.872, rng, jitter=0.2))
-        strips = tuple(Strip.over(np.random.default_rng(t.seed), t, context.text_height) for t in found)
+        mm, height = context.millimetre, context.text_height
+        strips = tuple(Strip.over(np.random.default_rng(t.seed), t, height, mm) for t in found)
         through = cls.ladder(severity, 0.3, 0.02, rng)
         return cls(severity, strips, number(1 - through), number(context.text_height * rng.uniform(0.01, 0.04)))
 

@@ -187,7 +187,7 @@ class RollingBands(Operator):
     """
 
     name = "rolling_bands"
-    rungs = (-0.134, -0.063, 0.006, 0.095, 0.347, 0.949)
+    rungs = (-0.04, 0.013, 0.076, 0.242, 0.542, 0.946)
     stage = SENSOR
     x: Finite
     y: Finite
@@ -203,7 +203,7 @@ class RollingBands(Operator):
     def draw(cls, severity: int, rng: Rng, context: Context) -> Self:
         x0, y0, x1, y1 = context.bounds
         height = context.text_height
-        floor, grain_size, seed = draw_floor(rng, context, 26)
+        floor, grain_size, seed = draw_floor(rng, context, 13)
         upright = rng.random() < 0.5
         # Bands across the line take some of its slots; bands along it have to fall on it.
         span = (x1 - x0) if upright else (y1 - y0)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from pydantic import ConfigDict, Field
 
-from degradations.operators.aim import Target, grown, targets, window
+from degradations.operators.aim import Target, at_least, grown, targets, window
 from degradations.operators.base import (
     COVER,
     Colour,
@@ -56,10 +56,11 @@ class Imprint:
     seed: Seed
 
     @classmethod
-    def over(cls, rng: Rng, target: Target, text_height: float, density: float, layers: int) -> Self:
+    def over(cls, rng: Rng, target: Target, text_height: float, mm: float, density: float, layers: int) -> Self:
         """Words, or where there are ``layers``, a guard; it hides what it is rolled over, so it is put on straight."""
-        x0, y0, x1, y1 = grown(rng, target, text_height, 0.5 if layers else 1.5)
-        if layers:
+        x0, y0, x1, y1 = grown(rng, target, text_height, 0.5)
+        if layers:  # a guard's roller is a centimetre wide
+            x0, y0, x1, y1 = at_least(rng, (x0, y0, x1, y1), float(rng.uniform(7, 11)) * mm)
             angle, width = float(rng.uniform(-2, 2)), (x1 - x0) + text_height * float(rng.uniform(0.3, 0.8))
             stamp: Words | Guard = Guard.draw(rng, width / (1.25 * (y1 - y0)), layers)
             inks, shift = _GUARD_INKS, 0.05
@@ -68,7 +69,9 @@ class Imprint:
             face = stamp.face()
             # Wide enough for the run, and high enough for its line even where the stamp is turned.
             angle = float(rng.uniform(-14, 14))
-            width = max((x1 - x0) * 1.08, (y1 - y0) * 1.5 * face.shape[1] / face.shape[0], 5 * text_height)
+            width = max(
+                (x1 - x0) * 1.08, (y1 - y0) * 1.5 * face.shape[1] / face.shape[0], float(rng.uniform(32, 52)) * mm
+            )
             inks, shift = _INKS, 0.2
         return cls(
             x=number((x0 + x1) / 2),
@@ -113,7 +116,7 @@ class Stamp(Operator):
 
     name = "stamp"
     applies_to = frozenset(("paper",))
-    rungs = (0.548, 0.666, 0.765, 0.862, 0.952, 1.2)
+    rungs = (0.53, 0.694, 0.802, 0.89, 1.032, 1.526)
     stage = COVER
     local = True
     imprints: tuple[Imprint, ...]
@@ -127,7 +130,9 @@ class Stamp(Operator):
         if rng.random() >= often:
             layers = 0
         imprints = tuple(
-            Imprint.over(np.random.default_rng(target.seed), target, context.text_height, density, layers)
+            Imprint.over(
+                np.random.default_rng(target.seed), target, context.text_height, context.millimetre, density, layers
+            )
             for target in targets(rng, context, max(0.0, min(1.0, share)))
         )
         return cls(severity, imprints)

@@ -106,7 +106,7 @@ class Scratches(Operator):
 
     name = "scratches"
     applies_to = frozenset(("plastic", "screen"))
-    rungs = (0.436, 0.563, 0.759, 0.928, 1.115, 1.375)
+    rungs = (0.763, 0.974, 1.049, 1.135, 1.229, 1.323)
     stage = WEAR
     local = True
     zone: Zone
@@ -126,7 +126,7 @@ class Scratches(Operator):
             zone=zone,
             count=min(5000, round(area * cls.ladder(severity, 0.8, 40.0, rng))),
             angle=number(rng.uniform(-60, 60)),
-            width=number(height * cls.ladder(severity, 0.05, 0.15, rng)),
+            width=number(height * cls.ladder(severity, 0.04, 0.11, rng)),
             haze=min(1.0, cls.ladder(severity, 0.03, 0.35, rng)),
             seed=draw_seed(rng),
         )
@@ -148,17 +148,17 @@ def _grooves(scratched: Scratches, shape: tuple[int, int], corner: Origin) -> tu
     n, zone = scratched.count, scratched.zone
     radius, turn = np.sqrt(rng.random(n)) * 1.3, rng.uniform(0, 2 * math.pi, n)
     middle = np.stack([zone.x + zone.width * radius * np.cos(turn), zone.y + zone.height * radius * np.sin(turn)], 1)
-    heading = np.radians(scratched.angle + np.where(rng.random(n) < 0.8, rng.normal(0, 9, n), rng.uniform(-90, 90, n)))
-    length = 22 * scratched.width * rng.lognormal(0.3, 0.8, n)
-    bend = rng.normal(0, 0.12, n)
+    heading = np.radians(scratched.angle + np.where(rng.random(n) < 0.88, rng.normal(0, 6, n), rng.uniform(-90, 90, n)))
+    length = 38 * scratched.width * rng.lognormal(0.3, 0.9, n)
+    bend = rng.normal(0, 0.06, n)
     along = np.linspace(-0.5, 0.5, 7)
     local = heading[:, None] + bend[:, None] * along * 2
     points = middle[:, None] + length[:, None, None] * along[None, :, None] * np.stack(
         [np.cos(local), np.sin(local)], 2
     )
-    deep = np.sort(rng.beta(1.0, 1.2, n))  # where grooves cross, the deepest shows
-    levels = (60 + 195 * deep).round()
-    thickness = np.maximum(1, np.rint(scratched.width * (0.25 + 0.75 * deep)))
+    deep = np.sort(rng.beta(0.8, 1.7, n))  # most are hairlines; where grooves cross, the deepest shows
+    levels = (50 + 205 * deep).round()
+    thickness = np.maximum(1, np.rint(scratched.width * (0.15 + 0.85 * deep)))
     groove = strokes(shape, corner, points, levels, thickness)
     side = math.radians(scratched.angle) + math.pi / 2
     off = max(0.8, 0.6 * scratched.width) * np.array([math.cos(side), math.sin(side)])
@@ -169,7 +169,9 @@ def _grooves(scratched: Scratches, shape: tuple[int, int], corner: Origin) -> tu
     uneven = np.clip(0.8 + 0.3 * clouds(shape, corner, scratched.seed, 8 * scratched.width + 4), 0, 1.5) * np.sqrt(
         inside
     )
-    scuffed = scratched.haze * inside * np.clip(0.7 + 0.4 * uneven, 0, 1)
+    # Between the grooves lie finer ones, too fine to be seen apart: a haze that follows them.
+    streaks = cv2.GaussianBlur(pale, (0, 0), 1.6 * scratched.width + 1)
+    scuffed = scratched.haze * inside * np.clip(0.35 + 0.3 * uneven + 1.6 * streaks, 0, 1.4)
     return 1 - 0.32 * dark * uneven, np.clip(scuffed, 0, 1), pale * np.clip(1.8 * uneven, 0, 1)
 
 

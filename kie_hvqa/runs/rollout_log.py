@@ -14,7 +14,7 @@ from kie_hvqa.errors import InputError
 from kie_hvqa.data.ledger import Row
 
 ROLLOUTS = "rollouts"
-AS_JSON = ("page", "recipe")
+AS_JSON = ("page", "recipe", "capture")
 """Columns that hold JSON: a table wants one shape, and these have any."""
 
 T = TypeVar("T")

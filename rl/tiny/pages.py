@@ -1,4 +1,4 @@
-"""Clean pages for base training, drawn once and kept: pixels, every printed character's place, the asked fields.
+"""Undamaged pages for base training, drawn, captured once and kept: pixels, every printed character's place, the asked fields.
 
 A page is a pure function of (seed, index), so a pool is the same however many processes draw it. Pools hold pages
 of one size, because a training batch does.
@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from degradations.capture.draw import draw_capture
 from degradations.documents import Document, render, render_text_block
+from degradations.recipe import Recipe
 from kie_hvqa.data.files import replacing
 
 TEXT_BLOCK = "text_block"
@@ -56,10 +58,17 @@ def draw(kind: str, split: str, seed: int, index: int) -> Document:
     ]
     rng = np.random.default_rng(key)
     if kind == TEXT_BLOCK:
-        return render_text_block(rng, size=(224, 128))
+        return _captured(render_text_block(rng, size=(224, 128)), rng)
     values = "random" if split == "train" and index % 2 else "natural"
     rows = "shuffled" if split != "test" and index % 4 else "issuer"  # a value must be found by its label
-    return render(kind, rng, split=split, scale="tiny", values=values, rows=rows)
+    return _captured(render(kind, rng, split=split, scale="tiny", values=values, rows=rows), rng)
+
+
+def _captured(document: Document, rng: np.random.Generator) -> Document:
+    """``document`` as a benign capture shows it, every character where it lies in the picture."""
+    recipe = Recipe((), draw_capture(document, rng))
+    lines = tuple(replace(line, boxes=recipe.map_boxes(line.boxes)) for line in document.lines)
+    return replace(document, image=recipe.apply(document.image), lines=lines)
 
 
 def pool_path(folder: Path, kind: str, split: str, seed: int, count: int) -> Path:

@@ -40,7 +40,7 @@ from degradations.storing.writer import Piece, write_document, write_pieces
 from degradations.streaming import Stream
 from kie_hvqa.config import load
 
-CONFIGS = Path(__file__).parent.parent / "configs" / "simulate"
+CONFIGS = Path(__file__).parents[2] / "configs" / "simulate"
 PAGES = {"card, 300 dpi": "us_licence", "A4 page": "invoice_classic"}
 # One process would let OpenCV have all cores; here processes are the parallelism.
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OPENCV_FOR_THREADS_NUM": "1"}

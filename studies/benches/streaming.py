@@ -21,7 +21,7 @@ from degradations.simulate import SimulateConfig, write_dataset
 from kie_hvqa.config import load
 from kie_hvqa.data.files import read_json
 
-CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 BAR = 0.05
 
 

@@ -32,7 +32,7 @@ from rl import grpo
 from rl.callbacks.phases import PhaseTimer
 from rl.recipes import GrpoRecipe
 
-CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 OFF = {"features": False, "prompts": False, "generation": False}
 BARS = {"ratio": 1.5, "overhead": 0.02, "loss_difference": 1e-5}
 

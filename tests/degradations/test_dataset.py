@@ -97,7 +97,7 @@ def test_a_held_out_operator_is_drawn_in_the_test_alone():
     )
     seen: dict[str, set[str]] = {"train": set(), "test": set()}
     for index in range(config.count):
-        for row, _ in document_samples(config, index):
+        for row, *_ in document_samples(config, index):
             seen[row.split] |= {step["operator"] for step in row.recipe}
     assert seen == {"train": {"jpeg"}, "test": {"jpeg", "defocus_blur"}}
 
@@ -107,7 +107,7 @@ def test_planned_unreadable_fields_are_hidden_and_absent_ones_are_not_printed():
     kinds = []
     for index in range(config.count):
         document = clean_document(config, index)
-        for row, _ in document_samples(config, index):
+        for row, *_ in document_samples(config, index):
             kinds.append(row.question_kind)
             if row.question_kind == "absent":
                 assert row.field not in document.fields and row.slots == ()
@@ -133,8 +133,8 @@ def test_several_questions_may_share_one_image():
     config = CONFIG.model_copy(update={"questions_per_image": 2, "questions_per_document": 4, "count": 3})
     for index in range(config.count):
         piece = document_samples(config, index)
-        assert len({row.file_name for row, _ in piece}) == 2 and len({row.id for row, _ in piece}) == 4
-        for (first, image), (second, same) in zip(piece[::2], piece[1::2], strict=True):
+        assert len({row.file_name for row, *_ in piece}) == 2 and len({row.id for row, *_ in piece}) == 4
+        for (first, image, _), (second, same, _) in zip(piece[::2], piece[1::2], strict=True):
             assert first.file_name == second.file_name and np.array_equal(image, same)
             assert first.recipe == second.recipe and first.field != second.field
     alone = sample(config, 6)
