@@ -93,7 +93,9 @@ def changes(document: Document, kind: str, split: str, rng: Rng) -> list[Change]
             if len(other) == len(plausible) and other != plausible and least < measure(other, style) - width < most
         )
         changed = {i for other in fitting for i, char in enumerate(other) if kind == "name" or char != plausible[i]}
-        if fitting and not changed & told_elsewhere(document.fields[name]):
+        # Another fact may happen to be printed alike: a bill's date and the end of its period.
+        again = any(plausible in line.text for line in document.lines if line.field != name)
+        if fitting and not again and not changed & told_elsewhere(document.fields[name]):
             found.append(Change(kind, name, plausible, fitting))
     return found
 

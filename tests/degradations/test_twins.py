@@ -9,7 +9,7 @@ import pytest
 
 from degradations.chance import generator
 from degradations.config import SimulateConfig
-from degradations.documents import render
+from degradations.documents import render, templates
 from degradations.documents.reprint import reprinted
 from degradations.documents.subjects import mrz
 from degradations.pages import PageKey
@@ -159,3 +159,26 @@ def test_a_page_key_keeps_what_a_twin_prints():
     broken = parse_row({**two.to_json(), "page": {**two.page, "printed": ["x"]}})
     with pytest.raises(InputError, match="printed"):
         PageKey.of(broken)
+
+
+def test_no_twin_is_of_a_value_that_the_page_prints_again():
+    """Read off the printed text, not off what the template means: a date that stands twice, a total beside cash and change."""
+    dates, totals, offered = 0, 0, 0
+    for number, name in enumerate(templates("full")):
+        page = render(name, np.random.default_rng([number, 5]), split="test", scale="full")
+        found = {
+            change.field for kind in ("date", "total") for change in changes(page, kind, "test", generator(number))
+        }
+        offered += len(found)
+        for field in ("date_of_birth", "expiry_date", "invoice_date", "due_date", "date", "total"):
+            if field not in page.fields:
+                continue
+            value = page.fields[field].value
+            twice = sum(value in line.text for line in page.lines) > 1
+            if field == "total":
+                paid = {"paid", "change"} <= set(page.fields)
+                totals += paid
+                assert not (paid and field in found), (name, value)
+            dates += twice and field != "total"
+            assert not (twice and field in found), (name, field, value)
+    assert dates and totals and offered, "one of the traps was never there"
