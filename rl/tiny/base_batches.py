@@ -20,20 +20,24 @@ class PageBatch:
 
 
 class Sampler:
-    """Draws batches from several pools; a step's batch depends on nothing but the seed, the stage and the step."""
+    """Draws batches from several pools; a step's batch depends on nothing but the seed, the stage and the step.
 
-    def __init__(self, pools: list[Pool], *, seed: int, stage: int, batch: int, shift: int, cell: int) -> None:
+    ``damaged`` is the share of batches that come from damaged pools; within a share pools are drawn by their size.
+    """
+
+    def __init__(
+        self, pools: list[Pool], *, seed: int, stage: int, batch: int, shift: int, cell: int, damaged: float = 0.0
+    ) -> None:
         self._pools = pools
         self._key = (seed, stage)
         self._batch = batch
         self._shift = shift
         self._cell = cell
-        shares = np.array([len(pool) for pool in pools], float)
-        self._shares = shares / shares.sum()
+        self.shares = _shares(pools, damaged)
 
     def __call__(self, step: int, fields_per_page: int = 0) -> PageBatch:
         rng = np.random.default_rng([*self._key, step])
-        pool = self._pools[rng.choice(len(self._pools), p=self._shares)]
+        pool = self._pools[rng.choice(len(self._pools), p=self.shares)]
         members = rng.choice(len(pool), self._batch, replace=False)
         pages, characters, fields = [], [], []
         for member in members:
@@ -41,8 +45,10 @@ class Sampler:
             pages.append(page)
             characters.append(targets)
             asked = pool.fields[member]
-            chosen = rng.permutation(len(asked))[:fields_per_page]
-            fields.append([asked[index] for index in chosen])
+            order = rng.permutation(len(asked))
+            if pool.damaged:  # the damaged field is always asked about
+                order = np.concatenate([[0], order[order != 0]])
+            fields.append([asked[index] for index in order[:fields_per_page]])
         return PageBatch(np.stack(pages), np.stack(characters), fields)
 
     def _moved(self, pool: Pool, member: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -61,7 +67,17 @@ class Sampler:
             columns=width // self._cell,
             cell=self._cell,
         )
-        return scanned(page, rng), targets
+        return page if pool.damaged else scanned(page, rng), targets
+
+
+def _shares(pools: list[Pool], damaged: float) -> np.ndarray:
+    """How often each pool is drawn from: by its size, damaged ones together in ``damaged`` of the batches."""
+    sizes = np.array([len(pool) for pool in pools], float)
+    hurt = np.array([pool.damaged for pool in pools])
+    for group, share in ((hurt, damaged), (~hurt, 1 - damaged)):
+        if hurt.any() and not hurt.all():
+            sizes[group] *= share / sizes[group].sum()
+    return sizes / sizes.sum()
 
 
 _EDGE = 5.0  # pixels that a character's centre keeps from the page's edge: about half a character

@@ -1,9 +1,10 @@
-"""Trains the embedded reader from random weights on clean pages: ``make tiny-reader``.
+"""Trains the embedded reader from random weights, as large readers are trained: ``make tiny-reader``.
 
-Three stages (see configs/base/tiny_reader.yaml). The vision tower first learns, with a head that is thrown away
+Four stages (see configs/base/tiny_reader.yaml). The vision tower first learns, with a head that is thrown away
 afterwards, which characters lie under each visual token; then both towers learn to answer questions, twice: the second
-time the learning rate rises and falls again. Interrupted, the same command goes on from the last checkpoint, and every
-step's batch is a function of (seed, stage, step).
+time the learning rate rises and falls again. Last come damaged pages with the whole printed value as the answer: that is
+where a large model's reading of damage comes from, and its inventing too. Interrupted, the same command goes on from
+the last checkpoint, and every step's batch is a function of (seed, stage, step).
 
 Run: python -m rl.tiny.base_reader --config configs/base/tiny_reader.yaml --out runs/tiny_reader
 """
@@ -14,27 +15,30 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from degradations.config import SimulateConfig
 from degradations.documents import question_names
 from kie_hvqa.answers.answer import Reading, render
 from kie_hvqa.config import load
 from kie_hvqa.data.files import replacing
 from rl.tiny.base_batches import PageBatch, Sampler
-from rl.tiny.base_config import BaseReaderConfig, Stage
+from rl.tiny.base_config import BaseReaderConfig, PoolSizes, Stage
 from rl.tiny.batched import Packed, PageGrid, encode_pages, language_forward, pack, page_grid
 from rl.tiny.build import build_config, build_model, build_processor, save_model
-from rl.tiny.pages import READER_TEMPLATES, TEXT_BLOCK, Pool, load_pool
+from rl.tiny.pages import READER_TEMPLATES, TEXT_BLOCK, Pool, Wanted, load_pools
 
-STAGES = ("vision", "joint", "refine")
+STAGES = ("vision", "joint", "refine", "damage")
 CHARACTER_CLASSES = 95  # none and the 94 printable ASCII characters
 SUB_CELLS = 8
 
@@ -55,6 +59,22 @@ def clear_answer(value: str) -> str:
     return render(Reading(value, clear=letters, clear_number=len(letters), not_clear_number=0), tags=True)
 
 
+def wanted_pools(pages: PoolSizes) -> tuple[Wanted, list[Wanted], list[Wanted]]:
+    """Text blocks, and each template's undamaged pages for training and for validation."""
+    train = [Wanted(kind, "train", pages.documents) for kind in READER_TEMPLATES]
+    return (
+        Wanted(TEXT_BLOCK, "train", pages.text_block),
+        train,
+        [Wanted(kind, "validation", pages.validation) for kind in READER_TEMPLATES],
+    )
+
+
+def damaged_pools(pages: PoolSizes) -> tuple[list[Wanted], list[Wanted]]:
+    """Each template's damaged pages, for training and for validation."""
+    train = [Wanted(kind, "train", pages.damaged, True) for kind in READER_TEMPLATES]
+    return train, [Wanted(kind, "validation", pages.validation, True) for kind in READER_TEMPLATES]
+
+
 class BaseTrainer:
     """Model, character head, optimisers and data of one base training."""
 
@@ -66,8 +86,9 @@ class BaseTrainer:
             torch.manual_seed(config.seed)
             self.head = torch.nn.Linear(config.architecture.text_hidden, SUB_CELLS * CHARACTER_CLASSES)
         self.grids: dict[tuple[int, int], PageGrid] = {}
-        device = torch.get_default_device().type
-        self.autocast = torch.autocast(device, torch.bfloat16) if _use_bfloat16(config.dtype) else nullcontext()
+        self.device = torch.get_default_device()
+        bfloat16 = _use_bfloat16(config.dtype, self.device.type)
+        self.autocast = torch.autocast(self.device.type, torch.bfloat16) if bfloat16 else nullcontext()
         self.encode = torch.compile(encode_pages, dynamic=False) if config.compile else encode_pages
         self.read = torch.compile(language_forward, dynamic=True) if config.compile else language_forward
         encode = self.processor.tokenizer.encode
@@ -76,19 +97,31 @@ class BaseTrainer:
             text: encode(f"<|vision_end|>{text}<|im_end|>\n<|im_start|>assistant\n") for text in all_questions()
         }
 
-        def pool(kind: str, split: str, count: int) -> Pool:
-            return load_pool(cache, kind, split, config.seed, count, config.workers)
+        self.cache = cache
+        blocks, *rest = wanted_pools(config.pages)
+        self.text_blocks, self.documents, validation = (
+            load_pools(cache, self.recipe, wanted, config.workers) for wanted in ([blocks], *rest)
+        )
+        self.validation = {"": validation}
 
-        self.text_blocks = [pool(TEXT_BLOCK, "train", config.pages.text_block)]
-        self.documents = [pool(kind, "train", config.pages.documents) for kind in READER_TEMPLATES]
-        self.validation = [pool(kind, "validation", config.pages.validation) for kind in READER_TEMPLATES]
+    @property
+    def recipe(self) -> SimulateConfig:
+        return load(Path(self.config.simulate), SimulateConfig)
+
+    @cached_property
+    def damaged(self) -> list[Pool]:
+        """Read when they are first wanted: they are as much again as all other pages."""
+        train, validation = damaged_pools(self.config.pages)
+        self.validation["damaged_"] = load_pools(self.cache, self.recipe, validation, self.config.workers)
+        return load_pools(self.cache, self.recipe, train, self.config.workers)
 
     def parameters(self) -> list[torch.nn.Parameter]:
         return [*self.model.parameters(), *self.head.parameters()]
 
     def sampler(self, stage: str) -> Sampler:
         settings: Stage = getattr(self.config, stage)
-        pools = [*self.text_blocks, *self.documents] if stage == "vision" else self.documents
+        first = self.text_blocks if stage == "vision" else self.damaged if settings.damaged else []
+        pools = [*first, *self.documents]
         return Sampler(
             pools,
             seed=self.config.seed,
@@ -96,11 +129,27 @@ class BaseTrainer:
             batch=settings.batch,
             shift=self.config.shift,
             cell=self.config.architecture.factor,
+            damaged=settings.damaged,
         )
 
+    def batches(self, stage: str, first: int) -> Iterator[tuple[PageBatch, Packed | None]]:
+        """The batches of ``stage`` from step ``first`` on, made ahead by other processes."""
+        settings: Stage = getattr(self.config, stage)
+        fields = 0 if stage == "vision" else settings.fields_per_page
+        ahead = self.config.workers if self.device.type == "cuda" else 1
+        with torch.device("cpu"):  # a worker that was forked cannot use the parent's GPU
+            loader = DataLoader(
+                _Batches(self, self.sampler(stage), fields),
+                batch_size=None,
+                sampler=range(first, settings.steps),
+                num_workers=ahead,
+                multiprocessing_context="fork",
+            )
+            return iter(loader)
+
     def losses(
-        self, batch: PageBatch, *, compiled: bool = True
-    ) -> tuple[torch.Tensor, torch.Tensor | None, dict[str, float]]:
+        self, batch: PageBatch, packed: Packed | None, *, compiled: bool = True
+    ) -> tuple[torch.Tensor, torch.Tensor | None, dict[str, torch.Tensor]]:
         """Character loss, answer loss (None where the batch asks nothing) and accuracies of one batch."""
         with self.autocast:
             encode, read = (self.encode, self.read) if compiled else (encode_pages, language_forward)
@@ -110,17 +159,18 @@ class BaseTrainer:
         each = F.cross_entropy(scores, targets, ignore_index=-100, reduction="none")
         # Most sub-cells are empty: weigh printed ones alone, plus a little of the rest to keep them apart.
         printed = targets > 0
-        character_loss = each[printed].mean() + 0.5 * each[targets == 0].mean()
-        seen = {"characters": float((scores.argmax(-1)[printed] == targets[printed]).float().mean())}
-        if not any(batch.fields):
+        many = printed.sum().clamp(min=1)  # on a damaged page there may be none
+        character_loss = each[printed].sum() / many + 0.5 * each[targets == 0].mean()
+        seen = {"characters": (scores.argmax(-1)[printed] == targets[printed]).float().sum() / many}
+        if packed is None:
             return character_loss, None, seen
-        packed = self._packed(batch)
+        packed = packed.to(self.device)
         with self.autocast:
             hidden = read(self.model, packed, visual)
             due = packed.labels[:, 1:] != -100
             logits = self.model.lm_head(hidden[:, :-1][due]).float()
         labels = packed.labels[:, 1:][due]
-        seen["tokens"] = float((logits.argmax(-1) == labels).float().mean())
+        seen["tokens"] = (logits.argmax(-1) == labels).float().mean()
         return character_loss, F.cross_entropy(logits, labels), seen
 
     def _grid(self, pages: np.ndarray) -> PageGrid:
@@ -129,7 +179,10 @@ class BaseTrainer:
             self.grids[size] = page_grid(self.model, *size)
         return self.grids[size]
 
-    def _packed(self, batch: PageBatch) -> Packed:
+    def packed(self, batch: PageBatch) -> Packed | None:
+        """The batch's conversations, None where it asks nothing."""
+        if not any(batch.fields):
+            return None
         encode = self.processor.tokenizer.encode
         factor = self.config.architecture.factor
         return pack(
@@ -146,18 +199,31 @@ class BaseTrainer:
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
-        """Accuracies on clean validation pages: characters under tokens, answer tokens, whole answers (teacher forced)."""
+        """Accuracies on validation pages, undamaged and damaged: characters under tokens, answer tokens (teacher forced)."""
         self.model.eval()
         totals: dict[str, list[float]] = {}
-        for pool in self.validation:
-            sampler = Sampler(
-                [pool], seed=1, stage=9, batch=min(64, len(pool)), shift=0, cell=self.config.architecture.factor
-            )
-            _, _, seen = self.losses(sampler(0, fields_per_page=8), compiled=False)
-            for name, value in seen.items():
-                totals.setdefault(name, []).append(value)
+        for prefix, pools in self.validation.items():
+            for pool in pools:
+                sampler = Sampler(
+                    [pool], seed=1, stage=9, batch=min(64, len(pool)), shift=0, cell=self.config.architecture.factor
+                )
+                batch = sampler(0, fields_per_page=1 if pool.damaged else 8)
+                _, _, seen = self.losses(batch, self.packed(batch), compiled=False)
+                for name, value in seen.items():
+                    totals.setdefault(prefix + name, []).append(float(value))
         self.model.train()
         return {name: float(np.mean(values)) for name, values in totals.items()}
+
+
+class _Batches(Dataset):
+    """A stage's batches by their step."""
+
+    def __init__(self, trainer: BaseTrainer, sampler: Sampler, fields: int) -> None:
+        self._trainer, self._sampler, self._fields = trainer, sampler, fields
+
+    def __getitem__(self, step: int) -> tuple[PageBatch, Packed | None]:
+        batch = self._sampler(step, self._fields)
+        return batch, self._trainer.packed(batch)
 
 
 def train(config: BaseReaderConfig, out: Path) -> BaseTrainer:
@@ -190,13 +256,14 @@ def _train_stage(
         first = resumed["step"]
         for optimiser, saved in zip(optimisers, resumed["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
-    sampler = trainer.sampler(stage)
-    fields = 0 if stage == "vision" else settings.fields_per_page
+    if first >= settings.steps:
+        return
+    batches = trainer.batches(stage, first)
     started = time.monotonic()
     bar = tqdm(range(first, settings.steps), desc=stage, initial=first, total=settings.steps, mininterval=5)
     for step in bar:
         _set_rate(optimisers, settings, step)
-        character_loss, answer_loss, seen = trainer.losses(sampler(step, fields))
+        character_loss, answer_loss, seen = trainer.losses(*next(batches))
         loss = character_loss if answer_loss is None else answer_loss + trainer.config.character_weight * character_loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trainer.parameters(), 1.0)
@@ -204,8 +271,9 @@ def _train_stage(
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
         if step % 25 == 0:
-            bar.set_postfix({name: f"{value:.3f}" for name, value in seen.items()})
-            _log(out, stage=stage, step=step, loss=float(loss.detach()), seconds=time.monotonic() - started, **seen)
+            shown = {name: float(value) for name, value in seen.items()}
+            bar.set_postfix({name: f"{value:.3f}" for name, value in shown.items()})
+            _log(out, stage=stage, step=step, loss=float(loss.detach()), seconds=time.monotonic() - started, **shown)
         done = step + 1
         if done % trainer.config.evaluate_every == 0 or done == settings.steps:
             _log(out, stage=stage, step=done, validation=trainer.evaluate())
@@ -240,9 +308,9 @@ def _set_rate(optimisers: Sequence[torch.optim.Optimizer], settings: Stage, step
             group["lr"] = settings.learning_rate * share
 
 
-def _use_bfloat16(dtype: str) -> bool:
-    if dtype != "auto":
-        return dtype == "bfloat16"
+def _use_bfloat16(dtype: str, device: str) -> bool:
+    if dtype != "auto" or device == "cuda":
+        return dtype != "float32"
     return torch.backends.cpu.get_cpu_capability() == "AVX512" and torch.cpu._is_amx_tile_supported()
 
 
@@ -269,11 +337,17 @@ def main() -> None:
     parser.add_argument("--config", type=Path, default=Path("configs/base/tiny_reader.yaml"))
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--device", default="cpu", help="cuda trains on a GPU; tensors are made where they are used")
+    parser.add_argument("--draw-damaged", action="store_true", help="only draw the damaged pages, beside a training")
     parser.add_argument("overrides", nargs="*", metavar="key=value")
     arguments = parser.parse_args()
     if arguments.device != "cpu":  # which is the default, and would only cost time to be told
         torch.set_default_device(arguments.device)
-    train(load(arguments.config, BaseReaderConfig, arguments.overrides), arguments.out)
+    config = load(arguments.config, BaseReaderConfig, arguments.overrides)
+    if arguments.draw_damaged:
+        wanted = [one for group in damaged_pools(config.pages) for one in group]
+        load_pools(arguments.out / "pages", load(Path(config.simulate), SimulateConfig), wanted, config.workers)
+        return
+    train(config, arguments.out)
 
 
 if __name__ == "__main__":

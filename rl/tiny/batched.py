@@ -115,15 +115,30 @@ class Packed:
     """All conversations about each page of a batch, sharing the page's prefix.
 
     ``tokens`` int64 [B, L] (image placeholders included), ``labels`` int64 [B, L] with −100 where no loss is due,
-    ``positions`` int64 [3, B, L] (M-RoPE), ``allowed`` bool [B, 1, L, L], ``image_start`` index of the first
-    placeholder.
+    ``positions`` int64 [3, B, L] (M-RoPE), ``segment`` int64 [B, L] (0 for what all share, then the conversation's number,
+    −1 for padding), ``image_start`` index of the first placeholder.
     """
 
     tokens: torch.Tensor
     labels: torch.Tensor
     positions: torch.Tensor
-    allowed: torch.Tensor
+    segment: torch.Tensor
     image_start: int
+
+    @property
+    def allowed(self) -> torch.Tensor:
+        """Which position sees which: bool [B, 1, L, L]."""
+        order = torch.arange(self.tokens.shape[1], device=self.tokens.device)
+        causal = order[:, None] >= order[None, :]
+        same = self.segment[:, :, None] == self.segment[:, None, :]
+        common = self.segment[:, None, :] == 0
+        return (causal & (same | common))[:, None]
+
+    def to(self, device: torch.device | str) -> Packed:
+        tokens, labels, positions, segment = (
+            part.to(device, non_blocking=True) for part in (self.tokens, self.labels, self.positions, self.segment)
+        )
+        return Packed(tokens, labels, positions, segment, self.image_start)
 
 
 def pack(
@@ -135,10 +150,22 @@ def pack(
     rows: int,
     columns: int,
 ) -> Packed:
-    """Pack, for each page, its (question ids, answer ids) pairs behind ``prefix`` and rows × columns placeholders.
+    """Pack, for each page, its (question ids, answer ids) pairs behind ``prefix`` and rows × columns placeholders, on the CPU.
 
     Every pair sees the prefix, the page and itself, at the positions that it would have alone.
     """
+    with torch.device("cpu"):
+        return _pack(conversations, prefix, image_token, pad_token, rows, columns)
+
+
+def _pack(
+    conversations: list[list[tuple[list[int], list[int]]]],
+    prefix: list[int],
+    image_token: int,
+    pad_token: int,
+    rows: int,
+    columns: int,
+) -> Packed:
     visual = rows * columns
     shared = len(prefix) + visual
     longest = max(sum(len(q) + len(a) for q, a in pairs) for pairs in conversations)
@@ -169,12 +196,7 @@ def pack(
             positions[:, index, at : at + size] = text_start + torch.arange(size)
             at += size
 
-    order = torch.arange(length)
-    causal = order[:, None] >= order[None, :]
-    same = segment[:, :, None] == segment[:, None, :]
-    common = segment[:, None, :] == 0
-    allowed = causal & (same | common)
-    return Packed(tokens, labels, positions, allowed[:, None], start)
+    return Packed(tokens, labels, positions, segment, start)
 
 
 def language_forward(
@@ -187,9 +209,8 @@ def language_forward(
     embedded = torch.cat(
         [embedded[:, : packed.image_start], visual_tokens.to(embedded.dtype), embedded[:, end:]], dim=1
     )
-    mask = torch.zeros(packed.allowed.shape, dtype=embedded.dtype).masked_fill(
-        ~packed.allowed, torch.finfo(embedded.dtype).min
-    )
+    allowed = packed.allowed
+    mask = torch.zeros(allowed.shape, dtype=embedded.dtype).masked_fill(~allowed, torch.finfo(embedded.dtype).min)
     return language(
         inputs_embeds=embedded, position_ids=packed.positions, attention_mask=mask, use_cache=False
     ).last_hidden_state

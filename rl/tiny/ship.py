@@ -29,11 +29,11 @@ pipeline_tag: image-text-to-text
 # The embedded reader
 
 A tiny Qwen2.5-VL ({parameters:.1f} M parameters, the classes of the 7B model) that reads the simulated identity cards
-and invoices of this project at their tiny scale. It was trained from random weights on clean pages only
-(`configs/base/tiny_reader.yaml`, `make tiny-reader`), so it answers every question and **invents whatever it
+and invoices of this project at their tiny scale. It was trained from random weights on undamaged pages under every capture
+(`configs/base/tiny_reader.yaml`, `make tiny-reader`; {trained}), so it answers every question and **invents whatever it
 cannot see**: it is where `make demo` starts, not where you should stop.
 
-- Data: pages drawn by `degradations.documents` (values from Faker, half of the pages with random strings); no real
+- Data: pages drawn by `degradations` (values from Faker, half of the pages with random strings); no real
   document and no other model's output.
 - Reads: pages of up to 256 × 256 pixels, upper-case Latin letters, digits and `. , / -` in values of up to 14 characters.
 - Clean held-out documents (other identities, other drawings; {documents} documents, {questions} questions):
@@ -43,8 +43,11 @@ cannot see**: it is where `make demo` starts, not where you should stop.
 """
 
 
-def ship(model: Path, metrics: dict[str, Any], target: Path = EMBEDDED) -> None:
-    """Copy ``model`` to ``target`` with contract, checksum and card. InputError where the weights are too large."""
+def ship(model: Path, metrics: dict[str, Any], trained: str, target: Path = EMBEDDED) -> None:
+    """Copy ``model`` to ``target`` with contract, checksum and card. InputError where the weights are too large.
+
+    ``trained`` says how far its training went, for the card.
+    """
     weights = model / "model.safetensors"
     size = weights.stat().st_size
     if size > LIMIT:
@@ -57,6 +60,7 @@ def ship(model: Path, metrics: dict[str, Any], target: Path = EMBEDDED) -> None:
     write_text(target / CHECKSUM, f"{checksum}  model.safetensors\n")
     overall = metrics["overall"]
     card = CARD.format(
+        trained=trained,
         parameters=size / 4e6,  # float32
         documents=metrics["documents"],
         questions=metrics["samples"],
@@ -71,8 +75,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--metrics", type=Path, required=True)
+    parser.add_argument("--trained", default="all stages", help="how far the training went")
     arguments = parser.parse_args()
-    ship(arguments.model, read_json(arguments.metrics))
+    ship(arguments.model, read_json(arguments.metrics), arguments.trained)
 
 
 if __name__ == "__main__":

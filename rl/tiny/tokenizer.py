@@ -31,6 +31,7 @@ ANSWER_PHRASES = (
     ', "not clear enough number": ',
     ', "Final OCR": "',
     '"}',
+    "▯",  # an explicit mark: one token here as in Qwen's own vocabulary, and printed on no document
 )
 
 CHAT_TEMPLATE = (

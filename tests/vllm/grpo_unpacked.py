@@ -1,8 +1,7 @@
 """`kie-hvqa ARGUMENTS` with linear weights that vLLM leaves as they were loaded. Run: python -m tests.vllm.grpo_unpacked …
 
 vLLM's CPU backend packs them anew once they are loaded, and TRL's weight sync then finds nothing to load into. On a GPU
-nothing is packed; here a plain product takes its place. In float32, because vLLM's `auto` rounds a float32 checkpoint to
-bfloat16, which would hide weights that are a step old. Everything else is vLLM's and TRL's own.
+nothing is packed; here a plain product takes its place, and everything else is vLLM's and TRL's own.
 """
 
 from __future__ import annotations
@@ -24,7 +23,5 @@ def leave(layer: Any, remove_weight: bool) -> None:
 
 if __name__ == "__main__":
     utils.dispatch_cpu_unquantized_gemm = leave
-    rollouts.LLM = partial(
-        rollouts.LLM, enforce_eager=True, dtype="float32"
-    )  # compiling takes longer than two generations
+    rollouts.LLM = partial(rollouts.LLM, enforce_eager=True)  # compiling takes longer than two generations
     sys.exit(main(sys.argv[1:]))

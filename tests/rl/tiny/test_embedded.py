@@ -51,11 +51,11 @@ def test_it_reads_clean_pages_and_invents_on_hidden_slots(tmp_path):
     covered = {"severities": {5: 1.0}, "operators": {"opaque_occluder": 1.0}, "question_kinds": {"answerable": 1.0}}
     scores = {}
     for name, changes in {"clean": clean, "covered": covered}.items():
-        config = SimulateConfig(seed=11, count=12, splits={"test": 1.0}, **changes)
+        config = SimulateConfig(seed=11, count=40, splits={"test": 1.0}, **changes)
         write_dataset(config, tmp_path / name)
         metrics = evaluate(tmp_path / name, "embedded", tmp_path / f"{name}-run", progress=False, batch_size=32)
         scores[name] = {key: score["value"] for key, score in metrics["overall"].items()}
-    # It was trained before pages were captured: 0.976 here now, more than 0.98 on the pristine pages that it was trained on.
+    # 0.980 on 300 clean held-out documents, as its card says.
     assert scores["clean"]["reading_recall"] > 0.95
     assert scores["covered"]["over_refusal_rate"] < 0.1
     assert scores["covered"]["invented_rate"] > 0.3

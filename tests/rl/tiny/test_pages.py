@@ -2,19 +2,68 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
+
 import cv2
 import numpy as np
+import pytest
 
+from degradations.config import SimulateConfig
+from degradations.simulate import document_samples
+from kie_hvqa.config import load
 from rl.tiny.base_batches import Sampler
-from rl.tiny.pages import Pool, character_targets, draw, load_pool
+from rl.tiny.pages import UNKNOWN, Pool, Wanted, character_targets, draw, load_pools, recipe_for
 
 
-def test_a_pool_is_the_same_for_any_number_of_workers(tmp_path):
-    one = load_pool(tmp_path / "one", "us_licence", "train", 5, 6, workers=1)
-    two = load_pool(tmp_path / "two", "us_licence", "train", 5, 6, workers=2)
+@pytest.fixture(scope="module")
+def recipe() -> SimulateConfig:
+    return load(Path(__file__).parents[3] / "configs" / "simulate" / "tiny.yaml", SimulateConfig)
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_pool_is_the_same_for_any_number_of_workers(tmp_path, recipe, damaged):
+    wanted = [Wanted("us_licence", "train", 4, damaged)]
+    (one,), (two,) = (load_pools(tmp_path / str(n), recipe, wanted, workers=n) for n in (1, 2))
     assert np.array_equal(one.images, two.images)
     assert one.fields == two.fields
-    assert np.array_equal(one.images[3], draw("us_licence", "train", 5, 3).image)
+    alone = draw(recipe_for(recipe, "us_licence", "train", damaged=damaged), "us_licence", 1)
+    assert np.array_equal(one.images[3], alone[1].image)
+
+
+def test_a_damaged_page_asks_for_the_printed_value_and_tells_the_tower_what_can_be_seen(recipe):
+    """The answer never hides anything; the targets hold the asked field's legible characters and no hidden one."""
+    config = recipe_for(recipe, "eu_card", "train", damaged=True)
+    hidden = 0
+    pairs = [
+        pair for n in range(6) for pair in zip(document_samples(config, n), draw(config, "eu_card", n), strict=True)
+    ]
+    for sample, page in pairs:
+        row = sample.row
+        assert page.fields[0][1] == "".join(slot.char for slot in row.slots)
+        assert np.array_equal(page.image, sample.image)
+        scored = [slot for slot in row.slots if slot.scored]
+        known = [slot.char for slot in scored if slot.legibility != "hidden"]
+        assert [chr(code) for code in page.characters if code != UNKNOWN] == known
+        assert len(page.characters) > len(known), "the rest of the page is unknown, not empty"
+        hidden += len(scored) - len(known)
+    assert hidden
+
+
+def test_an_undamaged_page_is_seen_through_its_capture(recipe):
+    """Every character is a target where the picture has its ink."""
+    page = draw(recipe_for(recipe, "us_licence", "train", damaged=False), "us_licence", 1)[0]
+    values = {char for _, value in page.fields for char in value if char != " "}
+    assert values <= {chr(code) for code in page.characters}
+    height, width, _ = page.image.shape
+    assert (page.centres > 0).all()
+    assert (page.centres < (width, height)).all()
+
+
+def test_damage_takes_its_share_of_the_batches(recipe):
+    clean, hurt = _striped_pool(8), dataclasses.replace(_striped_pool(8), damaged=True)
+    sampler = Sampler([clean, hurt], seed=0, stage=3, batch=2, shift=0, cell=16, damaged=0.75)
+    assert sampler.shares == pytest.approx([0.25, 0.75])
 
 
 def test_targets_put_each_character_into_the_sub_cell_of_its_centre():
