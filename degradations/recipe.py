@@ -104,9 +104,7 @@ class Recipe:
                 image = operator.apply(image, origin)
         camera, scene = self._camera(image, known is None), self._scene()
         if camera is not None and scene is not None:
-            mask = np.ones(image.shape[:2], bool) if known is None else known
-            image, mask, origin = scene.laid(image, mask, origin, camera.page, camera.sides())
-            known = None if known is None else mask
+            image, known, origin = scene.laid(image, known, origin, camera.page, camera.sides())
         for operator in self._at(COVER, LIGHT):
             image = operator.apply(image, origin)
         if camera is not None:

@@ -37,6 +37,7 @@ _DESKS: tuple[tuple[Texture, tuple[Colour, ...], float], ...] = (
     ("marble", ((222, 220, 216), (196, 194, 190)), 1.0),
     ("leather", ((74, 50, 40), (44, 42, 42)), 0.8),
 )
+_AREA = 1.75e6  # pixels of a page in its picture: an A4 page at 150 dpi has 2.2 million, more than most readers look at
 TINY = 400  # pages narrower than this are the tiny reader's
 
 
@@ -85,6 +86,7 @@ def _framed(
     """The picture's size, and ``matrix`` scaled and shifted into it with ``margins`` (least, most; shares of the page's
     longer side) of the scene around the page. A tiny page's picture keeps its size, which the tiny reader knows."""
     page = _size(document)
+    scale *= min(1.0, math.sqrt(_AREA / (page[0] * page[1])))
     corners = Camera(page, page, _rows(np.diag([scale, scale, 1.0]) @ matrix))
     box = corners.map_points(np.array([[0, 0], [page[0], 0], [page[0], page[1]], [0, page[1]]], np.float64))
     low, high = box.min(0), box.max(0)
@@ -193,7 +195,7 @@ def _photo(document: Document, rng: Rng) -> Capture:
         gamma=number(rng.uniform(0.88, 1.08)),
         balance=balance,
         grain=number(rng.uniform(0.6, 2.2)),
-        chroma=number(rng.uniform(0.3, 1.4)),
+        chroma=(0.25, 0.5, 1.0)[int(rng.integers(3))],
         threshold=0,
         seed=draw_seed(rng),
     )
@@ -254,13 +256,12 @@ def _scanned(document: Document, rng: Rng, **changes: float) -> Sensor:
         "white": rng.uniform(232, 262),
         "gamma": rng.uniform(0.85, 1.05),
         "grain": rng.uniform(0.3, 1.1),
-        "chroma": rng.uniform(0.05, 0.4),
     }
     values |= changes
     cast = rng.normal(0, 0.006, 2)
     balance = (number(1 + cast[0]), 1.0, number(1 + cast[1]))
     fixed = {name: number(value) for name, value in values.items()}
-    return Sensor(**fixed, balance=balance, threshold=0, seed=draw_seed(rng))
+    return Sensor(**fixed, chroma=0.25, balance=balance, threshold=0, seed=draw_seed(rng))
 
 
 def _flatbed(document: Document, rng: Rng) -> Capture:

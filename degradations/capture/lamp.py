@@ -7,6 +7,7 @@ and one sum; a window of the picture meets the same lattice.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -71,12 +72,9 @@ class Lamp:
 
     def lit(self, image: Image, origin: Origin, size: Size) -> Image:
         """A window of the picture at ``origin`` under this lamp; ``size`` is that of the whole picture."""
-        x, y, inside = _lattice(image.shape, origin)
-        gain = self._gain(x, y, size)
-        image = np.asarray(cv2.multiply(image, _spread(gain * _UNIT, inside), scale=1 / _UNIT), np.uint8)
-        if self.sheen is not None:
-            image = np.asarray(cv2.add(image, _spread(self._sheen(self.sheen, x, y, size), inside)), np.uint8)
-        return image
+        gain, sheen = _fields(self, (image.shape[0], image.shape[1]), origin, size)
+        image = np.asarray(cv2.multiply(image, gain, scale=1 / _UNIT), np.uint8)
+        return image if sheen is None else np.asarray(cv2.add(image, sheen), np.uint8)
 
     def _gain(self, x: Floats, y: Floats, size: Size) -> Floats:
         width, height = size
@@ -105,6 +103,17 @@ class Lamp:
         dx, dy = (x - np.float32(size[0] / 2)) / np.float32(longer), (y - np.float32(size[1] / 2)) / np.float32(longer)
         across = dx * np.float32(np.cos(angle)) + dy * np.float32(np.sin(angle)) - np.float32(sheen.offset)
         return np.asarray(np.float32(sheen.levels) * np.exp(-np.square(across / np.float32(sheen.width))), np.float32)
+
+
+# An observer takes the same window again and again, with other characters in it: its light is kept.
+@lru_cache(maxsize=2)
+def _fields(
+    lamp: Lamp, shape: tuple[int, int], origin: Origin, size: Size
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    """The gain (in ``_UNIT``) and the added light of a window, uint8 [h, w, 3] each; not to be written to."""
+    x, y, inside = _lattice(shape, origin)
+    gain = _spread(lamp._gain(x, y, size) * _UNIT, inside)
+    return gain, None if lamp.sheen is None else _spread(lamp._sheen(lamp.sheen, x, y, size), inside)
 
 
 def _lattice(shape: tuple[int, ...], origin: Origin) -> tuple[Floats, Floats, tuple[slice, slice]]:

@@ -111,10 +111,13 @@ class Scene:
     dark: NotNegative
     rim: NotNegative
 
-    def laid(self, window: Image, known: Mask, origin: Origin, page: Size, sides: Sides) -> tuple[Image, Mask, Origin]:
+    def laid(
+        self, window: Image, known: Mask | None, origin: Origin, page: Size, sides: Sides
+    ) -> tuple[Image, Mask | None, Origin]:
         """A window of the page at ``origin`` in the scene: as wide as ``sides`` wherever it reaches the page's edge.
 
-        Returns the window, what of it is known and where it lies; a window inside the page comes back as it is.
+        Returns the window, what of it is known (None where nobody asks) and where it lies; a window inside the page comes
+        back as it is.
         """
         h, w = window.shape[:2]
         at = (origin[0] <= 0, origin[1] <= 0, origin[0] + w >= page[0], origin[1] + h >= page[1])
@@ -130,8 +133,10 @@ class Scene:
         self._rim(canvas, corner, page)
         if self.corner or self.tooth:
             self._cut(canvas, corner, page)
-        grown = cv2.copyMakeBorder(known.astype(np.uint8), top, bottom, left, right, cv2.BORDER_REPLICATE).astype(bool)
-        return canvas, grown, corner
+        if known is not None:
+            wider = cv2.copyMakeBorder(known.astype(np.uint8), top, bottom, left, right, cv2.BORDER_REPLICATE)
+            known = wider.astype(bool)
+        return canvas, known, corner
 
     def _beyond(self, part: Part, corner: Origin, page: Size) -> Image:
         """The desk with what lies on it and the document's shadow, in one part of a window at ``corner``."""

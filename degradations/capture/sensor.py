@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
 from degradations.capture.textures import wrapped
-from degradations.operators.base import Finite, Image, NotNegative, Origin, Positive, Seed
+from degradations.operators.base import Finite, Image, NotNegative, Origin, Positive, Seed, Share
 
 _SIDE, _LEVELS = 512, 20.0
 Triple = tuple[Positive, Positive, Positive]
@@ -27,8 +27,8 @@ class Sensor:
     """``soft``: standard deviation of the lens' spot (pixels). ``sharpen``: amount of the unsharp mask, one pixel wide.
 
     ``black`` and ``white`` are the grey levels of an ideal black and of white paper in full light, ``gamma`` bends the curve
-    between, ``balance`` are the gains of red, green and blue. ``grain`` is the noise in grey levels, ``chroma`` that of
-    colour. ``threshold``: above 0 every pixel becomes black or white there (a fax, which has more and smaller pixels than
+    between, ``balance`` are the gains of red, green and blue. ``grain`` is the noise in grey levels, ``chroma`` the share of
+    colour in it. ``threshold``: above 0 every pixel becomes black or white there (a fax, which has more and smaller pixels than
     this picture: what lies between stays a little grey), then ``soft`` follows.
     """
 
@@ -41,7 +41,7 @@ class Sensor:
     gamma: Positive
     balance: Triple
     grain: NotNegative
-    chroma: NotNegative
+    chroma: Share
     threshold: Annotated[int, Field(ge=0, le=255)]
     seed: Seed
 
@@ -51,12 +51,10 @@ class Sensor:
             grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
             image = cv2.merge((cv2.LUT(grey, _binary(self.threshold)),) * 3)
         image = self._focused(image)
-        image = np.asarray(cv2.LUT(image, self._curve()), np.uint8)
-        if noise:
-            for strength, colour in ((self.grain / _LEVELS, False), (self.chroma / _LEVELS, True)):
-                if strength:
-                    part = wrapped(_noise(colour), self.seed, origin, image.shape)
-                    image = np.asarray(cv2.addWeighted(image, 1.0, part, strength, -128.0 * strength), np.uint8)
+        image = np.asarray(cv2.LUT(image, _curve(self)), np.uint8)
+        if noise and self.grain:
+            part, strength = wrapped(_noise(self.chroma), self.seed, origin, image.shape), self.grain / _LEVELS
+            image = np.asarray(cv2.addWeighted(image, 1.0, part, strength, -128.0 * strength), np.uint8)
         return image
 
     def _focused(self, image: Image) -> Image:
@@ -64,13 +62,17 @@ class Sensor:
         narrow = _gauss(image, self.soft)
         if not self.sharpen:
             return narrow
-        wide = _gauss(image, float(np.hypot(self.soft, 1.0)))
+        wide = np.asarray(cv2.GaussianBlur(narrow, (5, 5), 1.0, borderType=cv2.BORDER_REFLECT), np.uint8)
         return np.asarray(cv2.addWeighted(narrow, 1 + self.sharpen, wide, -self.sharpen, 0), np.uint8)
 
-    def _curve(self) -> NDArray[np.uint8]:
-        v = (np.arange(256) / 255) ** self.gamma
-        level = self.black + (self.white - self.black) * v[:, None] * np.asarray(self.balance)
-        return np.clip(np.rint(level), 0, 255).astype(np.uint8)[None]
+
+# An observer takes the same window again and again, with other characters in it: what does not depend on them is kept.
+@lru_cache(maxsize=4)
+def _curve(sensor: Sensor) -> NDArray[np.uint8]:
+    """White balance and tone of each channel, uint8 [1, 256, 3]."""
+    v = (np.arange(256) / 255) ** sensor.gamma
+    level = sensor.black + (sensor.white - sensor.black) * v[:, None] * np.asarray(sensor.balance)
+    return np.clip(np.rint(level), 0, 255).astype(np.uint8)[None]
 
 
 def _binary(threshold: int) -> NDArray[np.uint8]:
@@ -85,10 +87,11 @@ def _gauss(image: Image, sigma: float) -> Image:
     return np.asarray(cv2.GaussianBlur(image, (side, side), sigma, borderType=cv2.BORDER_REFLECT), np.uint8)
 
 
-@lru_cache(maxsize=2)
-def _noise(colour: bool) -> Image:
-    """Noise of ``_LEVELS`` grey levels around 128, uint8 [n, n, 3], periodic: soft grain in brightness, or blotches of colour."""
-    rng = np.random.default_rng(5407 + colour)
+@lru_cache(maxsize=4)
+def _noise(chroma: float) -> Image:
+    """Noise of ``_LEVELS`` grey levels around 128, uint8 [n, n, 3], periodic: soft grain in brightness, and blotches of colour
+    ``chroma`` times as strong."""
+    rng = np.random.default_rng(5407)
     fy, fx = np.fft.fftfreq(_SIDE)[:, None], np.fft.rfftfreq(_SIDE)[None, :]
     radius = np.square(fx) + np.square(fy)
 
@@ -97,12 +100,10 @@ def _noise(colour: bool) -> Image:
         made = np.fft.irfft2(spectrum * np.exp(-6 * radius * size * size), (_SIDE, _SIDE))
         return made / made.std()
 
-    if colour:
-        red, blue = (0.7 * field(4.0) + 0.7 * field(9.0) for _ in range(2))
-        planes = np.stack([red, -0.4 * red - 0.4 * blue, blue], axis=-1)
-    else:
-        planes = np.repeat((0.85 * field(1.1) + 0.5 * field(3.0))[:, :, None], 3, axis=2)
-    sheet = np.clip(np.rint(128 + _LEVELS * planes), 0, 255).astype(np.uint8)
+    luma = 0.85 * field(1.1) + 0.5 * field(3.0)
+    red, blue = (0.7 * field(4.0) + 0.7 * field(9.0) for _ in range(2))
+    colours = np.stack([red, -0.4 * red - 0.4 * blue, blue], axis=-1)
+    sheet = np.clip(np.rint(128 + _LEVELS * (luma[:, :, None] + chroma * colours)), 0, 255).astype(np.uint8)
     sheet.setflags(write=False)
     return sheet
 

@@ -163,7 +163,7 @@ class MotionBlur(Operator):
     """
 
     name = "motion_blur"
-    rungs = (0.032, 0.124, 0.169, 0.21, 0.25, 0.675)
+    rungs = (0.124, 0.145, 0.175, 0.219, 0.278, 0.681)
     stage = OPTICS
     length: Annotated[float, Field(gt=0, le=2000)]
     angle: Finite
@@ -192,7 +192,7 @@ class CameraShake(Operator):
     """
 
     name = "camera_shake"
-    rungs = (-0.001, 0.092, 0.177, 0.259, 0.339, 0.815)
+    rungs = (0.025, 0.082, 0.154, 0.234, 0.418, 0.827)
     stage = OPTICS
     path: Annotated[tuple[Point, ...], Field(min_length=2, max_length=24)]
 
@@ -224,7 +224,7 @@ class LensFault(Operator):
     """
 
     name = "lens_fault"
-    rungs = (0.22, 0.602, 0.739, 0.825, 1.043, 1.312)
+    rungs = (0.271, 0.515, 0.648, 0.72, 0.806, 1.291)
     stage = OPTICS
     x: Finite
     y: Finite

@@ -133,7 +133,7 @@ class WebP(Operator):
     """
 
     name = "webp"
-    rungs = (-0.159, -0.099, -0.027, 0.037, 0.114, 0.439)
+    rungs = (-0.265, -0.169, -0.088, -0.036, 0.013, 0.33)
     stage = COMPRESSION
     exact_windows = False
     pitch: Pitch
@@ -159,7 +159,7 @@ class Messenger(Operator):
     """
 
     name = "messenger"
-    rungs = (0.032, 0.125, 0.189, 0.255, 0.335, 0.685)
+    rungs = (-0.097, 0.024, 0.091, 0.16, 0.235, 0.59)
     stage = COMPRESSION
     pitch: Pitch
     sharpen: NotNegative

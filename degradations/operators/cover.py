@@ -211,7 +211,7 @@ class OpaqueOccluder(Operator):
     """Patches through which nothing is seen. Source: Porter and Duff, Compositing digital images, SIGGRAPH 1984 (over)."""
 
     name = "opaque_occluder"
-    rungs = (-0.085, 0.233, 0.533, 0.77, 0.924, 1.055)
+    rungs = (-0.066, 0.268, 0.63, 0.83, 0.968, 1.283)
     stage = COVER
     local = True
     patches: tuple[Patch, ...]
@@ -241,7 +241,7 @@ class TranslucentOccluder(Operator):
     """Patches of ``opacity`` below 1 (film, a smear): the ink under them stays, paler. Source: as for opaque ones."""
 
     name = "translucent_occluder"
-    rungs = (0.04, 0.23, 0.421, 0.65, 0.997, 1.68)
+    rungs = (0.087, 0.366, 0.53, 0.696, 0.898, 1.68)
     stage = COVER
     local = True
     patches: tuple[Patch, ...]

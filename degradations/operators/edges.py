@@ -95,7 +95,7 @@ class FoldedEdge(Operator):
 
     name = "folded_edge"
     applies_to = SHEETS
-    rungs = (-0.208, 0.248, 0.564, 0.752, 0.884, 0.987)
+    rungs = (-0.302, 0.03, 0.448, 0.703, 0.863, 0.977)
     stage = COVER
     local = True
     x: Finite
@@ -186,7 +186,7 @@ class CroppedEdge(Operator):
 
     name = "cropped_edge"
     applies_to = SHEETS
-    rungs = (0.056, 0.445, 0.7, 0.857, 0.966, 1.06)
+    rungs = (0.106, 0.449, 0.695, 0.865, 0.964, 1.056)
     stage = COVER
     local = True
     x: Finite

@@ -50,7 +50,7 @@ class Overexposure(Operator):
     """
 
     name = "overexposure"
-    rungs = (0.283, 0.414, 0.508, 0.596, 0.682, 0.827)
+    rungs = (0.58, 0.663, 0.729, 0.795, 0.854, 0.907)
     stage = LIGHT
     stops: Stops
     veil: Share
@@ -122,7 +122,7 @@ class HologramSheen(Operator):
 
     name = "hologram_sheen"
     applies_to = frozenset(("plastic",))
-    rungs = (0.542, 0.68, 0.801, 0.877, 0.979, 1.212)
+    rungs = (0.684, 0.778, 0.864, 0.944, 1.063, 1.221)
     stage = LIGHT
     local = True
     x: Finite

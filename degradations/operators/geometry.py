@@ -194,7 +194,7 @@ class Rotation(Posed):
     """The page turned in the picture, and, held too near, partly outside it. Source: as for ``Posed``."""
 
     name = "rotation"
-    rungs = (-0.08, 0.357, 0.607, 0.787, 0.921, 1.032)
+    rungs = (-0.077, 0.347, 0.584, 0.763, 0.898, 1.018)
 
     @classmethod
     def draw(cls, severity: int, rng: Rng, context: Context) -> Self:
@@ -213,7 +213,7 @@ class Perspective(Posed):
     """The page seen from the side: its far end is small, and out of focus. Source: as for ``Posed``."""
 
     name = "perspective"
-    rungs = (0.408, 0.439, 0.469, 0.496, 0.537, 0.611)
+    rungs = (0.437, 0.453, 0.473, 0.501, 0.526, 0.602)
 
     @classmethod
     def draw(cls, severity: int, rng: Rng, context: Context) -> Self:

@@ -46,7 +46,7 @@ class Noise(Operator):
     of ``grain_size`` pixels, ``chroma`` of it different by channel. Source: as for ``LowLight``, on grey levels."""
 
     name = "noise"
-    rungs = (-0.179, -0.059, 0.036, 0.131, 0.222, 0.747)
+    rungs = (-0.364, -0.207, -0.058, 0.032, 0.14, 0.633)
     stage = SENSOR
     read: NotNegative
     shot: NotNegative
@@ -89,7 +89,7 @@ class LowLight(Operator):
     """
 
     name = "low_light"
-    rungs = (0.44, 0.493, 0.535, 0.575, 0.62, 0.831)
+    rungs = (0.362, 0.414, 0.474, 0.538, 0.604, 0.803)
     stage = SENSOR
     electrons: Positive
     read: NotNegative
@@ -128,7 +128,7 @@ class LowResolution(Operator):
     """
 
     name = "low_resolution"
-    rungs = (-0.029, 0.182, 0.303, 0.392, 0.461, 0.832)
+    rungs = (0.196, 0.307, 0.369, 0.42, 0.472, 0.895)
     stage = SENSOR
     pitch: Pitch
     smooth: bool
@@ -154,7 +154,7 @@ class Demosaic(Operator):
     """
 
     name = "demosaic"
-    rungs = (0.017, 0.086, 0.145, 0.205, 0.265, 0.577)
+    rungs = (0.011, 0.074, 0.133, 0.194, 0.248, 0.59)
     stage = SENSOR
     pitch: Pitch
     filter: Share

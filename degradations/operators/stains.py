@@ -50,7 +50,7 @@ class WaterStain(Operator):
 
     name = "water_stain"
     applies_to = SHEETS
-    rungs = (0.244, 0.279, 0.315, 0.381, 0.507, 0.686)
+    rungs = (0.189, 0.245, 0.268, 0.295, 0.329, 0.628)
     stage = WEAR
     local = True
     zone: Zone
@@ -117,7 +117,7 @@ class InkBleed(Operator):
 
     name = "ink_bleed"
     applies_to = frozenset(("paper",))
-    rungs = (0.376, 0.436, 0.487, 0.558, 0.798, 1.172)
+    rungs = (0.335, 0.436, 0.472, 0.518, 0.586, 1.172)
     stage = WEAR
     spread: Positive
     gain: Positive
@@ -160,7 +160,7 @@ class FadedThermal(Operator):
 
     name = "faded_thermal"
     applies_to = frozenset(("thermal",))
-    rungs = (-0.297, 0.153, 0.424, 0.547, 0.666, 1.03)
+    rungs = (-0.192, 0.23, 0.413, 0.573, 0.654, 1.105)
     stage = WEAR
     left: Share
     uneven: Share
@@ -214,7 +214,7 @@ class DotMatrix(Operator):
 
     name = "dot_matrix"
     applies_to = frozenset(("paper",))
-    rungs = (-0.076, 0.309, 0.379, 0.413, 0.635, 0.892)
+    rungs = (0.316, 0.377, 0.443, 0.572, 0.701, 0.967)
     stage = WEAR
     pitch: Positive
     top: Finite

@@ -186,7 +186,7 @@ class WornPrint(Operator):
 
     name = "worn_print"
     applies_to = frozenset(("plastic", "paper"))
-    rungs = (-0.551, -0.135, 0.158, 0.394, 0.607, 0.838)
+    rungs = (-0.41, 0.121, 0.421, 0.581, 0.753, 0.971)
     stage = WEAR
     local = True
     zone: Zone
@@ -242,7 +242,7 @@ class Crease(Operator):
 
     name = "crease"
     applies_to = SHEETS
-    rungs = (0.488, 0.591, 0.694, 0.81, 0.925, 1.3)
+    rungs = (0.485, 0.634, 0.815, 0.897, 1.077, 1.963)
     stage = WEAR
     local = True
     zone: Zone
