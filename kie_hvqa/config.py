@@ -107,6 +107,10 @@ def _read(path: Path) -> tuple[dict[str, Any], Any]:
         raise InputError(
             f"not YAML ({getattr(error, 'problem', None) or error})", file=path, line=line, remedy="Mend that line."
         ) from None
+    except RecursionError:
+        raise InputError("nested too deeply for a recipe", file=path, remedy="Write it flat.") from None
+    except ValueError as error:  # a date that no calendar has, a number that is none
+        raise InputError(f"a value that is not what its tag says ({error})", file=path, remedy="Quote it.") from None
     data = {} if data is None else data
     if not isinstance(data, dict):
         raise InputError(
@@ -166,7 +170,7 @@ def _override(data: dict[str, Any], override: str) -> None:
         raise InputError("this key does not lead to a mapping", field=key, remedy="Check the dotted path.")
     try:
         target[last] = yaml.load(value, Loader=_Loader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"not a YAML value ({error})", field=key, remedy="Quote it.") from None
 
 

@@ -75,7 +75,7 @@ def licence_of(base: Path) -> str | None:
     try:
         found = re.match(r"---\n(.*?)\n---", (base / "README.md").read_text(encoding="utf-8"), re.DOTALL)
         said = yaml.safe_load(found[1]) if found else None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return None
     licence = said.get("license") if isinstance(said, dict) else None
     return str(licence) if licence else None

@@ -54,6 +54,8 @@ def test_values_and_overrides(tmp_path: Path) -> None:
         ("name: a\nname: b\n", 2, None, "stands twice"),
         ("optimiser: {steps: 1, steps: 2}\n", 1, None, "stands twice"),
         ("name: [a\n", 2, None, "not YAML"),
+        ("[" * 4000, None, None, "nested too deeply"),
+        ("name: 2026-13-40\n", None, None, "not what its tag says"),
         ("- a\n", 1, None, "a recipe is a mapping"),
     ],
 )
