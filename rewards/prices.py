@@ -27,8 +27,9 @@ than it will stand in, asserting is best exactly when
     P > (w + q_h h - q_c c + n v R (q_h + q_p)) / (1 + w - m e + n v R)
 
 ``bar`` is that number. Without v, and with the right list known, it is t + (1 - t) (q_h h - q_c c): t on a partial slot, less
-on a clear one; a hidden slot, where P = 0, is never asserted. Silence costs w - c or more beyond a mark, so that it is best
-nowhere but at c = w, where the two cost the same on a clear slot.
+on a clear one; a hidden slot, where P = 0, is never asserted. Silence costs w - c or more beyond a mark over the
+same slot. Where c is near w, a reader that cannot read a clear slot may gain by silence all the same: the alignment then
+sometimes excuses the misread character beside it.
 ``tests/rewards/test_faithful_policy.py`` finds these policies by enumeration; ``docs/rewards.md`` says how to choose t.
 """
 

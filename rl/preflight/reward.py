@@ -67,8 +67,8 @@ def paid(rewards: Sequence[LoadedReward], rows: TrainingRows, config: SandboxCon
                     f"the heaviest reward, `{reward.name}`, applies to none of the {len(items)} rows looked at",
                     file=rows.source.name,
                     field=f"rewards: {reward.spec.function}",
-                    remedy="It looks for a column that they do not have (a ledger in `slots`, for `faithful`): use other "
-                    "rows, or another reward.",
+                    remedy="It looks for what they do not have. `faithful` wants a ledger in `slots`, or official answers "
+                    "whose lists and Final OCR agree; rewards.kie_hvqa_paper:kie_hvqa_paper pays any official answer.",
                 )
             mean = f" and pays the truth {sum(applied) / len(applied):.2f} on the mean" if applied else ""
             said.append(f"{reward.name} applies to {len(applied)} of {len(items)} rows{mean}")
