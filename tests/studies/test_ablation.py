@@ -236,8 +236,8 @@ def test_run_again_it_does_nothing_and_a_lost_cell_alone_is_done_anew(ran, capfd
     assert again == {out / "bold" / "seed-4" / "model" / "model.safetensors"}
     anew = read_json(out / "ablation.json")
     assert anew["scores"] == results["scores"] and anew["matched"] == results["matched"]
-    assert main([*command, "overrides={grpo: [training.max_steps=2]}"]) == 2
-    assert "its training.json names another recipe" in capfd.readouterr().err
+    assert main([*command, "overrides={grpo: [training.learning_rate=0.5]}"]) == 2
+    assert "this directory holds another run" in capfd.readouterr().err
 
 
 @pytest.mark.slow
