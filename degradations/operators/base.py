@@ -213,11 +213,13 @@ class Operator(ABC):
 
 
 def boxes_around(map_points: Callable[[Points], Points], boxes: Sequence[Box]) -> tuple[Box, ...]:
-    """The upright boxes around where ``map_points`` puts the corners of ``boxes``."""
+    """The upright boxes around where ``map_points`` puts the corners and the middle of ``boxes``: a bend may push the middle out."""
     if not boxes:
         return ()
-    corners = np.asarray(boxes, np.float64)[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 2)
-    found = map_points(corners).reshape(-1, 4, 2)
+    edges = np.asarray(boxes, np.float64)
+    corners = edges[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2)
+    points = np.concatenate([corners, (edges[:, None, :2] + edges[:, None, 2:]) / 2], axis=1)
+    found = map_points(points.reshape(-1, 2)).reshape(-1, 5, 2)
     return tuple((*low, *high) for low, high in zip(found.min(1).tolist(), found.max(1).tolist(), strict=True))
 
 

@@ -120,4 +120,5 @@ def _as_told(text: str, status: int) -> Exception:
 
 def say_error(stage: str, error: Exception) -> None:
     sys.stdout.flush()
-    print(f"launch.sh {stage}: {error}", file=sys.stderr, flush=True)
+    sys.stderr.write(f"launch.sh {stage}: {error}\n")  # in one piece: other machines' processes write here too
+    sys.stderr.flush()

@@ -65,6 +65,7 @@ FEW = (
     "training.per_device_train_batch_size=5",
     "training.gradient_accumulation_steps=2",
     "training.steps_per_generation=2",
+    "data.curriculum.start=6",  # of 24 questions, not 16 are light
 )
 
 
