@@ -180,22 +180,23 @@ class BaseTrainer:
         return self.grids[size]
 
     def packed(self, batch: PageBatch) -> Packed | None:
-        """The batch's conversations, None where it asks nothing."""
+        """The batch's conversations on the CPU, where they are made ahead; None where it asks nothing."""
         if not any(batch.fields):
             return None
         encode = self.processor.tokenizer.encode
         factor = self.config.architecture.factor
-        return pack(
-            [
-                [(self.ids[question(name)], encode(clear_answer(value) + "<|im_end|>")) for name, value in fields]
-                for fields in batch.fields
-            ],
-            prefix=self.prefix,
-            image_token=self.model.config.image_token_id,
-            pad_token=self.model.config.text_config.pad_token_id,
-            rows=batch.pages.shape[1] // factor,
-            columns=batch.pages.shape[2] // factor,
-        )
+        with torch.device("cpu"):
+            return pack(
+                [
+                    [(self.ids[question(name)], encode(clear_answer(value) + "<|im_end|>")) for name, value in fields]
+                    for fields in batch.fields
+                ],
+                prefix=self.prefix,
+                image_token=self.model.config.image_token_id,
+                pad_token=self.model.config.text_config.pad_token_id,
+                rows=batch.pages.shape[1] // factor,
+                columns=batch.pages.shape[2] // factor,
+            )
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:

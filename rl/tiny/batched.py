@@ -150,22 +150,10 @@ def pack(
     rows: int,
     columns: int,
 ) -> Packed:
-    """Pack, for each page, its (question ids, answer ids) pairs behind ``prefix`` and rows × columns placeholders, on the CPU.
+    """Pack, for each page, its (question ids, answer ids) pairs behind ``prefix`` and rows × columns placeholders.
 
     Every pair sees the prefix, the page and itself, at the positions that it would have alone.
     """
-    with torch.device("cpu"):
-        return _pack(conversations, prefix, image_token, pad_token, rows, columns)
-
-
-def _pack(
-    conversations: list[list[tuple[list[int], list[int]]]],
-    prefix: list[int],
-    image_token: int,
-    pad_token: int,
-    rows: int,
-    columns: int,
-) -> Packed:
     visual = rows * columns
     shared = len(prefix) + visual
     longest = max(sum(len(q) + len(a) for q, a in pairs) for pairs in conversations)
