@@ -9,15 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kie_hvqa.answers.answer import Reading, render, truth
 from kie_hvqa.data.ledger import LEGIBILITIES, QuestionKind, Slot
-
-if TYPE_CHECKING:
-    from rewards.check import CheckReport
-    from rewards.spec import RewardSpec
 
 HONEST = "honest"
 PARTIAL_HONESTY = "partial_honesty"
@@ -145,14 +140,3 @@ def columns_of(golden: Golden) -> dict[str, Any]:
         "recipe": [],
         "template": None,
     }
-
-
-def check_spec(spec: str | RewardSpec, base: Path | None = None, deadline_s: float = 10.0) -> CheckReport:
-    """Load the reward that ``spec`` names and run it on the golden and the red-team completions.
-
-    Raises InputError where the name is wrong; what the reward itself does wrong stands in the report
-    (``.ok``, ``.failures``, ``.warnings``; ``str()`` is the text to print).
-    """
-    from rewards.check import check  # the check imports this module
-
-    return check(spec, base=base, deadline_s=deadline_s)

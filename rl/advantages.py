@@ -23,7 +23,7 @@ import torch
 from kie_hvqa.answers.answer import parse
 from kie_hvqa.answers.verdicts import Ledger
 from rewards.derived import ledger_of
-from rewards.spec import LoadedReward
+from rewards.plugins.spec import LoadedReward
 from rl.credit.deciding import deciding
 from rl.credit.token_text import TokenText, token_text
 

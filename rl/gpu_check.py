@@ -73,7 +73,7 @@ def check(out: Path) -> dict[str, Any]:
     gpus = visible_gpus(os.environ)
     if not gpus:
         raise InputError("this machine shows no GPU", remedy="Run it where nvidia-smi lists one, or add --dry-run.")
-    from rl.preflight.devices import device  # it brings torch and TRL: not needed to say that there is no GPU
+    from rl.preflight.planned.devices import device  # it brings torch and TRL: not needed to say that there is no GPU
 
     report = out / "gpu_check.json"
     found: dict[str, Any] = read_json(report) if report.exists() else {"gpu": device(None, 1).name, "gpus": len(gpus)}

@@ -14,8 +14,8 @@ from trl import GRPOConfig, GRPOTrainer
 from kie_hvqa.config import load
 from kie_hvqa.errors import InputError
 from kie_hvqa.readers import embedded_directory
-from rewards.sandbox import Sandbox
-from rewards.spec import load_rewards
+from rewards.plugins.sandbox import Sandbox
+from rewards.plugins.spec import load_rewards
 from rl.advantages import SlotCredit
 from rl.callbacks.completion_table import CompletionTable
 from rl.callbacks.evaluation import Evaluation

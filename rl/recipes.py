@@ -16,8 +16,8 @@ from pydantic import Field, model_validator
 from kie_hvqa.config import Config, nearest
 from kie_hvqa.data.private import is_private
 from kie_hvqa.errors import InputError
-from rewards.sandbox import SandboxConfig
-from rewards.spec import RewardSpec
+from rewards.plugins.sandbox import SandboxConfig
+from rewards.plugins.spec import RewardSpec
 from rl.rows.curriculum import Curriculum
 
 

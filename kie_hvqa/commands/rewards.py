@@ -18,7 +18,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 
 def run_list(args: argparse.Namespace) -> None:
-    from rewards.spec import list_rewards
+    from rewards.plugins.spec import list_rewards
 
     for reward in list_rewards():
         parameters = ", ".join(f"{name}={default}" for name, default in reward.parameters.items())
@@ -30,9 +30,9 @@ def run_list(args: argparse.Namespace) -> None:
 
 def run_check(args: argparse.Namespace) -> int:
     from kie_hvqa.config import assignments
-    from rewards.golden import check_spec
-    from rewards.spec import RewardSpec
+    from rewards.plugins.check import check
+    from rewards.plugins.spec import RewardSpec
 
-    report = check_spec(RewardSpec(function=args.spec, kwargs=assignments(args.kwargs)))
+    report = check(RewardSpec(function=args.spec, kwargs=assignments(args.kwargs)))
     print(report)
     return 0 if report.ok else 1

@@ -9,7 +9,7 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ExportableState
 
-from rewards.sandbox import SandboxedReward
+from rewards.plugins.sandbox import SandboxedReward
 
 logger = logging.getLogger(__name__)
 

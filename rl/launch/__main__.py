@@ -199,7 +199,7 @@ def _server_line(place: Placement, arguments: argparse.Namespace) -> list[str]:
     """`vllm serve` for the recipe's model, under the pixel budget that it is trained with."""
     from kie_hvqa.readers.model_directory import agreed_contract
     from rl.checkpoints.models import model_directory
-    from rl.preflight.tokens import context_of
+    from rl.preflight.checked.tokens import context_of
     from rl.rollouts.vllm_models import check_served
 
     recipe = _recipe(arguments)

@@ -15,19 +15,19 @@ from kie_hvqa.data.files import read_json
 from kie_hvqa.errors import InputError
 from kie_hvqa.readers.checkpoint import ReadingContract
 from kie_hvqa.readers.model_directory import agreed_contract
-from rewards.spec import LoadedReward, load_rewards
+from rewards.plugins.spec import LoadedReward, load_rewards
 from rl import grpo, sft
 from rl.checkpoints.models import model_directory, open_processor
-from rl.preflight.batches import batches
-from rl.preflight.deepspeed_json import agreed_json, built_for
-from rl.preflight.devices import device, visible
-from rl.preflight.disk import checkpoint_bytes, room
+from rl.preflight.checked.deepspeed_json import agreed_json, built_for
+from rl.preflight.checked.disk import checkpoint_bytes, room
+from rl.preflight.checked.reward import checked_reward, paid
+from rl.preflight.checked.tokens import fits_context, lengths, processor_agrees
+from rl.preflight.checked.weights import looks, whole_weights
 from rl.preflight.finding import Finding
-from rl.preflight.plan import Plan, World, rollouts
-from rl.preflight.reward import checked_reward, paid
-from rl.preflight.states import engine_of
-from rl.preflight.tokens import fits_context, lengths, processor_agrees
-from rl.preflight.weights import looks, whole_weights
+from rl.preflight.planned.batches import batches
+from rl.preflight.planned.devices import device, visible
+from rl.preflight.planned.plan import Plan, World, rollouts
+from rl.preflight.planned.states import engine_of
 from rl.recipes import GrpoRecipe, SftRecipe, StageRecipe
 from rl.rows.curriculum import check_enough
 from rl.rows.sources import Written

@@ -28,7 +28,7 @@ from kie_hvqa.config import load
 from kie_hvqa.data.dataset import load_rows
 from kie_hvqa.data.files import read_json, write_json
 from kie_hvqa.errors import InputError, WorkError
-from rl.preflight.devices import gib
+from rl.preflight.planned.devices import gib
 from rl.tiny.base_config import BaseReaderConfig
 from rl.tiny.build import TinyArchitecture, build_config, build_model, build_processor, save_model
 

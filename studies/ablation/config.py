@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from kie_hvqa.config import Config, load
-from rewards.spec import RewardSpec
+from rewards.plugins.spec import RewardSpec
 
 WATCH = RewardSpec(function="faithful", weight=0.0)
 """Pays nothing and logs the ledger's rates, so that the truth is in the log of a reward that does not look at it."""

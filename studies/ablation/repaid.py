@@ -12,7 +12,7 @@ from pathlib import Path
 from kie_hvqa.data.ledger import Row
 from kie_hvqa.errors import InputError
 from kie_hvqa.runs.rollout_log import read, steps
-from rewards.spec import LoadedReward, RewardSpec, load_rewards
+from rewards.plugins.spec import LoadedReward, RewardSpec, load_rewards
 
 
 def rises(specs: Sequence[RewardSpec]) -> bool:

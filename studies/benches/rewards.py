@@ -21,8 +21,8 @@ import numpy as np
 from kie_hvqa.answers.answer import KEYS, render, truth
 from kie_hvqa.data.ledger import Slot
 from rewards.golden import make_slots, wrong_for
+from rewards.plugins.spec import LoadedReward, RewardSpec, load_rewards
 from rewards.redteam import runaways
-from rewards.spec import LoadedReward, RewardSpec, load_rewards
 
 SLOTS = 24
 GROUP = 8
@@ -165,7 +165,7 @@ def _time_runaways(reward: LoadedReward, columns: dict[str, list[Any]]) -> tuple
 
 def _time_sandbox(completions: list[str], columns: dict[str, list[Any]], seconds: float) -> float:
     """Milliseconds of processor time that a call costs more in a worker, this process and the worker together."""
-    from rewards.sandbox import Sandbox, SandboxedReward
+    from rewards.plugins.sandbox import Sandbox, SandboxedReward
 
     (reward,) = load_rewards([RewardSpec(function="faithful")])
     with Sandbox([reward]) as sandbox:

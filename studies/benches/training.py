@@ -27,7 +27,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from degradations.simulate import SimulateConfig, write_dataset
 from kie_hvqa.config import load
 from kie_hvqa.data.files import write_json
-from rewards.spec import load_rewards
+from rewards.plugins.spec import load_rewards
 from rl import grpo
 from rl.callbacks.phases import PhaseTimer
 from rl.recipes import GrpoRecipe

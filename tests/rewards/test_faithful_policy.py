@@ -18,8 +18,8 @@ from kie_hvqa.data.ledger import Slot, kind_of
 from kie_hvqa.errors import InputError
 from rewards.faithful import faithful, risen, score
 from rewards.golden import make_slots
+from rewards.plugins.spec import RewardSpec, load_reward
 from rewards.prices import Prices, bar, bars, pay
-from rewards.spec import RewardSpec, load_reward
 from tests.kie_hvqa import pieces
 
 PAGE = Path(__file__).parents[2] / "docs" / "rewards.md"

@@ -29,10 +29,10 @@ from rewards.golden import (
     make_slots,
     wrong_for,
 )
-from rewards.locate import SHIPPED
+from rewards.plugins.locate import SHIPPED
+from rewards.plugins.spec import LoadedReward, RewardSpec, load_reward
 from rewards.prices import Prices
 from rewards.redteam import attacks, runaways
-from rewards.spec import LoadedReward, RewardSpec, load_reward
 
 GOLDENS = {golden.name: golden for golden in goldens()}
 TRUTHFUL = ("faithful", "kie_hvqa_paper", "format", "length", "draft_leak", "absent")

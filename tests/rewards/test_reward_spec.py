@@ -15,9 +15,9 @@ import pytest
 
 from kie_hvqa.config import Config, validate
 from kie_hvqa.errors import InputError
-from rewards import locate
 from rewards.contract import completion_text
-from rewards.spec import AsyncLoadedReward, RewardSpec, list_rewards, load_reward, load_rewards
+from rewards.plugins import locate
+from rewards.plugins.spec import AsyncLoadedReward, RewardSpec, list_rewards, load_reward, load_rewards
 
 PLUGIN = """
     from typing import Annotated, Literal
@@ -167,7 +167,7 @@ def test_list_describes_every_shipped_reward_and_its_arguments():
 
 def test_own_entry_points_do_not_list_twice(monkeypatch):
     point = importlib.metadata.EntryPoint("faithful", locate.SHIPPED["faithful"], locate.GROUP)
-    monkeypatch.setattr("rewards.locate.importlib.metadata.entry_points", lambda group: [point])
+    monkeypatch.setattr("rewards.plugins.locate.importlib.metadata.entry_points", lambda group: [point])
     assert [info.name for info in list_rewards()].count("faithful") == 1
     assert load_reward("faithful").name == "faithful"
 
@@ -182,7 +182,7 @@ def test_loaded_rewards_pickle_as_their_spec(folder):
 def test_trl_builtin_rewards_run_by_path():
     """In another process: TRL may bring torch with it."""
     code = """
-        from rewards.spec import RewardSpec, load_rewards
+        from rewards.plugins.spec import RewardSpec, load_rewards
         think, repeat, overlong = load_rewards([
             RewardSpec(function="trl.rewards:think_format_reward"),
             RewardSpec(function="trl.rewards:get_repetition_penalty_reward", kwargs={"ngram_size": 2}),
@@ -204,8 +204,8 @@ def test_trl_builtin_rewards_run_by_path():
 
 def test_rewards_import_neither_torch_nor_trl():
     code = (
-        "import sys, rewards.spec, rewards.golden, rewards.check, rewards.sandbox\n"
-        "rewards.spec.load_rewards([rewards.spec.RewardSpec(function=n) for n in rewards.spec.SHIPPED])\n"
+        "import sys, rewards.plugins.spec, rewards.golden, rewards.plugins.check, rewards.plugins.sandbox\n"
+        "rewards.plugins.spec.load_rewards([rewards.plugins.spec.RewardSpec(function=n) for n in rewards.plugins.spec.SHIPPED])\n"
         "assert not {'torch', 'trl', 'transformers'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -19,11 +19,12 @@ from transformers import TrainerState
 
 from kie_hvqa.answers.answer import render, truth
 from kie_hvqa.errors import InputError, WorkError
-from rewards.golden import check_spec, make_slots
-from rewards.sandbox import Sandbox, SandboxConfig, SandboxedReward, cut_completions
-from rewards.spec import RewardSpec, load_rewards
-from rewards.wire import pack, unpack
-from rewards.worker import checked
+from rewards.golden import make_slots
+from rewards.plugins.check import check
+from rewards.plugins.sandbox import Sandbox, SandboxConfig, SandboxedReward, cut_completions
+from rewards.plugins.spec import RewardSpec, load_rewards
+from rewards.plugins.wire import pack, unpack
+from rewards.plugins.worker import checked
 
 PLUGIN = """
     import asyncio, ctypes, marshal, os, re, struct, subprocess, sys, time
@@ -370,7 +371,7 @@ def test_checked_takes_numbers_and_none():
 
 
 def test_check_passes_every_shipped_reward_that_knows_the_truth():
-    report = check_spec("faithful")
+    report = check("faithful")
     assert report.ok and not report.warnings, str(report)
     assert report.microseconds is not None
     table = str(report)
@@ -388,7 +389,7 @@ def test_check_takes_the_arguments_of_the_reward():
 
 
 def test_check_warns_of_the_follow_ups_known_failures():
-    report = check_spec("uncertainty_tags")
+    report = check("uncertainty_tags")
     assert report.ok
     assert any(warning.startswith("`garbage_tagged` earns more") for warning in report.warnings)
 
@@ -398,19 +399,19 @@ def test_check_warns_of_the_follow_ups_known_failures():
     [("forgets_columns", "in another batch"), ("columns_seen", "AssertionError")],
 )
 def test_check_finds_broken_plugins(folder, name, found):
-    report = check_spec(f"./plugin.py:{name}", base=folder)
+    report = check(f"./plugin.py:{name}", base=folder)
     assert not report.ok and "not ok: it breaks the contract" in str(report)
     assert any(re.search(found, failure) for failure in report.failures), report.failures
 
 
 def test_check_warns_of_a_reward_that_pays_for_length(folder):
-    report = check_spec("./plugin.py:pays_for_noise", base=folder)
+    report = check("./plugin.py:pays_for_noise", base=folder)
     assert report.ok and any("repetition" in warning for warning in report.warnings)
 
 
 def test_check_survives_a_plugin_that_hangs(tmp_path):
     (tmp_path / "hangs.py").write_text("def f(completions, **columns):\n    while True:\n        pass\n")
-    report = check_spec("./hangs.py:f", base=tmp_path, deadline_s=0.2)
+    report = check("./hangs.py:f", base=tmp_path, deadline_s=0.2)
     assert not report.ok and any("no answer within 0.2 s" in failure for failure in report.failures)
 
 
@@ -421,7 +422,7 @@ def test_a_trainers_state_arrives_as_plain_numbers_and_keeps_the_call_off_pickle
         "    return [float(trainer_state.global_step)] * len(completions)\n"
     )
     packed = []
-    monkeypatch.setattr("rewards.sandbox.pack", lambda value: packed.append(pack(value)) or packed[-1])
+    monkeypatch.setattr("rewards.plugins.sandbox.pack", lambda value: packed.append(pack(value)) or packed[-1])
     state = TrainerState(global_step=7, log_history=[{"loss": 1.0}], best_metric=np.float64(0.5))
     with Sandbox(load_rewards([RewardSpec(function="./step.py:step")], tmp_path)) as sandbox:
         assert sandbox.rewards[0](prompts=["p"], completions=["c"], trainer_state=state) == [7.0]

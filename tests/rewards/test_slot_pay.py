@@ -14,9 +14,9 @@ from kie_hvqa.answers.verdicts import verdicts
 from kie_hvqa.data.ledger import Slot
 from rewards.contract import SlotPay
 from rewards.faithful import faithful
+from rewards.plugins.sandbox import Sandbox
+from rewards.plugins.spec import RewardSpec, load_reward
 from rewards.prices import Prices, pay, slot_pay
-from rewards.sandbox import Sandbox
-from rewards.spec import RewardSpec, load_reward
 from tests.kie_hvqa.pieces import ledgers, says, slots
 
 

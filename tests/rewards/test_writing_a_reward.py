@@ -10,8 +10,8 @@ import yaml
 
 from kie_hvqa.answers.answer import Reading, render
 from kie_hvqa.config import Config, validate
-from rewards.golden import check_spec
-from rewards.spec import RewardSpec, load_rewards
+from rewards.plugins.check import check
+from rewards.plugins.spec import RewardSpec, load_rewards
 
 PAGE = Path(__file__).parents[2] / "docs" / "writing-a-reward.md"
 
@@ -43,5 +43,5 @@ def test_the_recipe_loads_and_the_example_pays_as_described(folder):
 
 
 def test_the_example_passes_the_check(folder):
-    report = check_spec("./my_reward.py:real_date", base=folder)
+    report = check("./my_reward.py:real_date", base=folder)
     assert report.ok, str(report)

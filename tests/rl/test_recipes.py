@@ -13,12 +13,12 @@ from trl import GRPOConfig, SFTConfig
 from kie_hvqa.config import load
 from kie_hvqa.data.files import read_json, write_json
 from kie_hvqa.errors import InputError
-from rewards.spec import load_rewards
+from rewards.plugins.spec import load_rewards
 from rl.checkpoints.whole import COMPLETE
 from rl.families.family import FAMILIES
-from rl.preflight.batches import batches
-from rl.preflight.deepspeed_json import agreed_json
-from rl.preflight.states import engine_of
+from rl.preflight.checked.deepspeed_json import agreed_json
+from rl.preflight.planned.batches import batches
+from rl.preflight.planned.states import engine_of
 from rl.recipes import GrpoRecipe, SftRecipe, training_arguments
 from rl.stage import StageRun, common_arguments
 from rl.tiny.base_config import BaseReaderConfig

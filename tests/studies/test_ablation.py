@@ -15,7 +15,7 @@ from kie_hvqa.answers.answer import Reading, render
 from kie_hvqa.data.files import read_json, write_json
 from kie_hvqa.data.ledger import Row, Slot
 from kie_hvqa.errors import InputError
-from rewards.spec import RewardSpec
+from rewards.plugins.spec import RewardSpec
 from rl.recipes import GrpoRecipe
 from rl.rollouts.record import file_name, write_rollouts
 from studies.ablation.__main__ import DOCS, main
@@ -33,7 +33,7 @@ PLANS = sorted((ROOT / "configs" / "ablation").glob("*.yaml"))
 @pytest.mark.parametrize("path", PLANS, ids=lambda path: path.stem)
 def test_shipped_plans_have_a_place_on_the_page_and_load_their_recipes(path):
     from kie_hvqa.config import load
-    from rewards.spec import load_rewards
+    from rewards.plugins.spec import load_rewards
 
     plan = load_plan(path, [])
     load(plan.grpo, GrpoRecipe, plan.overrides.get("grpo", []))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
-from rewards.sandbox import Sandbox, SandboxConfig
-from rewards.spec import RewardSpec, load_rewards
+from rewards.plugins.sandbox import Sandbox, SandboxConfig
+from rewards.plugins.spec import RewardSpec, load_rewards
 from rl import grpo
 from rl.callbacks.reward_counters import RewardCounters
 

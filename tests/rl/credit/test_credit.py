@@ -15,7 +15,7 @@ from kie_hvqa.answers.verdicts import Ledger
 from kie_hvqa.data.files import read_json
 from kie_hvqa.data.ledger import Slot
 from kie_hvqa.errors import InputError
-from rewards.spec import RewardSpec, load_reward
+from rewards.plugins.spec import RewardSpec, load_reward
 from rl import grpo
 from rl.advantages import SlotCredit, slot_advantages
 from rl.credit.deciding import deciding

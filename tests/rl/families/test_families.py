@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText
 
 from kie_hvqa.config import load
 from kie_hvqa.data.files import read_json
-from rewards.spec import load_rewards
+from rewards.plugins.spec import load_rewards
 from rl import grpo, sft
 from rl.checkpoints.merge import merge
 from rl.checkpoints.models import open_checkpoint

@@ -11,8 +11,8 @@ import pytest
 from trl import SFTConfig
 
 from kie_hvqa.errors import InputError
-from rl.preflight.deepspeed_json import agreed_json, built_for
-from rl.preflight.states import Counts, engine_of, states
+from rl.preflight.checked.deepspeed_json import agreed_json, built_for
+from rl.preflight.planned.states import Counts, engine_of, states
 
 ZERO = Path(__file__).resolve().parents[3] / "configs" / "deepspeed" / "zero3.json"
 

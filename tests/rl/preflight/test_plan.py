@@ -15,13 +15,13 @@ from transformers import AutoConfig, Qwen2_5_VLConfig
 
 from kie_hvqa.errors import InputError
 from rl import preflight
-from rl.preflight import rehearsal as rehearsal_module
-from rl.preflight.devices import GIB, KNOWN, Device, device
-from rl.preflight.disk import CheckpointBytes, room
-from rl.preflight.duration import spoken
-from rl.preflight.memory import Load, largest_rows, memory
-from rl.preflight.rehearsal import Micro, Rehearsal, meta_model
-from rl.preflight.states import Counts, Engine, count, engine_of, states
+from rl.preflight.checked.disk import CheckpointBytes, room
+from rl.preflight.planned import rehearsal as rehearsal_module
+from rl.preflight.planned.devices import GIB, KNOWN, Device, device
+from rl.preflight.planned.duration import spoken
+from rl.preflight.planned.memory import Load, largest_rows, memory
+from rl.preflight.planned.rehearsal import Micro, Rehearsal, meta_model
+from rl.preflight.planned.states import Counts, Engine, count, engine_of, states
 
 ROOT = Path(__file__).resolve().parents[3]
 # Sizes as the models' own config.json state them.

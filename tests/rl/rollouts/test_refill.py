@@ -12,7 +12,7 @@ from trl import GRPOConfig
 from kie_hvqa.config import load
 from kie_hvqa.data.files import read_json
 from kie_hvqa.errors import InputError
-from rewards.spec import load_rewards
+from rewards.plugins.spec import load_rewards
 from rl import grpo
 from rl.recipes import GrpoRecipe
 from rl.rollouts.refill import flat_groups, merged, refilled

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kie_hvqa.errors import InputError
-from rewards.spec import load_rewards
+from rewards.plugins.spec import load_rewards
 from rl import grpo
 from rl.recipes import GrpoRecipe
 from rl.rollouts.vllm_models import BASE, check_served, vision_base

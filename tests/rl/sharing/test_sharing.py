@@ -13,7 +13,7 @@ from trl import GRPOConfig, GRPOTrainer
 from trl.trainer.utils import shuffle_sequence_dict
 
 from kie_hvqa.config import load
-from rewards.spec import load_rewards
+from rewards.plugins.spec import load_rewards
 from rl import grpo
 from rl.recipes import GrpoRecipe
 from rl.sharing.groups import shuffled_groups

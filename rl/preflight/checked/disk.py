@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from kie_hvqa.errors import InputError
-from rl.preflight.devices import gib
-from rl.preflight.states import Counts
+from rl.preflight.planned.devices import gib
+from rl.preflight.planned.states import Counts
 
 
 @dataclass(frozen=True)

@@ -41,9 +41,9 @@ from pydantic import Field
 from kie_hvqa.config import Config
 from kie_hvqa.errors import InputError, WorkError
 from rewards.contract import Completion, Rewards
-from rewards.spec import LoadedReward
-from rewards.wire import REPLY, TRAINER_NUMBERS, BrokenFrame, pack, receive, send, unpack
-from rewards.worker import checked
+from rewards.plugins.spec import LoadedReward
+from rewards.plugins.wire import REPLY, TRAINER_NUMBERS, BrokenFrame, pack, receive, send, unpack
+from rewards.plugins.worker import checked
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ class Worker:
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "rewards.worker", str(theirs.fileno())],
+                [sys.executable, "-m", "rewards.plugins.worker", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,  # its children can be killed with it
                 env=worker_environment(os.environ, self.config.environment),
@@ -395,7 +395,7 @@ def cut_completions(completions: Sequence[Completion], most: int) -> tuple[list[
 
 def _numbers(state: Any) -> dict[str, Any]:
     """The trainer's state as far as it is numbers and words. Its log grows with the run, a worker that had to read its class
-    would have to load transformers, and what is plain keeps the whole call off pickle (``rewards.wire``)."""
+    would have to load transformers, and what is plain keeps the whole call off pickle (``rewards.plugins.wire``)."""
     kept = {name: value for name, value in vars(state).items() if isinstance(value, int | float | str | None)}
     return {name: float(value) if isinstance(value, float) else value for name, value in kept.items()}
 

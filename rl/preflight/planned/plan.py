@@ -15,14 +15,14 @@ from kie_hvqa.errors import InputError
 from kie_hvqa.readers.checkpoint import ReadingContract
 from rl.checkpoints.models import adapter, frozen_tower
 from rl.families import family_of
-from rl.preflight.batches import Batches
-from rl.preflight.devices import Device, gib
-from rl.preflight.duration import Duration, assumed, duration, spoken
+from rl.preflight.checked.tokens import Lengths
 from rl.preflight.finding import Finding
-from rl.preflight.memory import Load, Memory, Rollouts, largest_rows, memory, too_much
-from rl.preflight.rehearsal import Rehearsal, meta_model
-from rl.preflight.states import Counts, Engine, States, count, states
-from rl.preflight.tokens import Lengths
+from rl.preflight.planned.batches import Batches
+from rl.preflight.planned.devices import Device, gib
+from rl.preflight.planned.duration import Duration, assumed, duration, spoken
+from rl.preflight.planned.memory import Load, Memory, Rollouts, largest_rows, memory, too_much
+from rl.preflight.planned.rehearsal import Rehearsal, meta_model
+from rl.preflight.planned.states import Counts, Engine, States, count, states
 from rl.recipes import StageRecipe
 
 

@@ -29,7 +29,7 @@ from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 from kie_hvqa.config import Config, nearest
 from kie_hvqa.errors import InputError
 from rewards.contract import CHECK, EXPLAIN, ROW_COLUMNS, SLOT_PAY, TRAINER_ARGUMENTS, Rewards, SlotPay
-from rewards.locate import SHIPPED, entry_points, resolve
+from rewards.plugins.locate import SHIPPED, entry_points, resolve
 
 
 class RewardSpec(Config):

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kie_hvqa.errors import InputError
-from rl.preflight.devices import GIB, Device, gib
-from rl.preflight.rehearsal import Micro, Rehearsal
-from rl.preflight.states import States
+from rl.preflight.planned.devices import GIB, Device, gib
+from rl.preflight.planned.rehearsal import Micro, Rehearsal
+from rl.preflight.planned.states import States
 
 Rollouts = Literal["none", "transformers", "colocated", "server"]
 _ASLEEP = 1 * GIB  # vLLM's CUDA graphs and workspace, which its sleep mode keeps

@@ -3,7 +3,7 @@
     kie-hvqa rewards check faithful
     kie-hvqa rewards check ./my_reward.py:my_reward
 
-The reward runs in a worker process (``rewards.sandbox``), so a plug-in that hangs is a line in the report. What is
+The reward runs in a worker process (``rewards.plugins.sandbox``), so a plug-in that hangs is a line in the report. What is
 wrong under the contract is a *failure*: it raises, hangs, returns the wrong number of values or no numbers, or
 depends on chance or on the order of the batch. What is merely unwise is a *warning*: some completion that does
 not read earns more than the honest reading. A reward that does not look at the truth warns by its nature.
@@ -19,9 +19,9 @@ from typing import Any
 from kie_hvqa.errors import WorkError
 from rewards.contract import Rewards
 from rewards.golden import HONEST, ORDER, Golden, columns_of, goldens
+from rewards.plugins.sandbox import Sandbox, SandboxConfig, SandboxedReward
+from rewards.plugins.spec import LoadedReward, RewardSpec, load_reward
 from rewards.redteam import attacks
-from rewards.sandbox import Sandbox, SandboxConfig, SandboxedReward
-from rewards.spec import LoadedReward, RewardSpec, load_reward
 
 TOLERANCE = 1e-9
 

@@ -21,7 +21,7 @@ from torch.utils.flop_counter import flop_registry
 from transformers import AttentionInterface, AutoModelForImageTextToText, PreTrainedConfig, PreTrainedModel
 
 from rl.families import family_of
-from rl.preflight.kernels import Head, attend
+from rl.preflight.planned.kernels import Head, attend
 
 _META = torch.device("meta")
 _ATTENTION = "rehearsed"
@@ -66,7 +66,7 @@ class Rehearsal:
     def __init__(self, model: Any, *, checkpointed: bool, triton: bool) -> None:
         base: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
         family = family_of(base.config)
-        assert family is not None  # without one there is no plan (``rl.preflight.plan``)
+        assert family is not None  # without one there is no plan (``rl.preflight.planned.plan``)
         self._family = family
         self.visual: Any = family.tower(base)
         self.text = base.model.language_model

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from kie_hvqa.errors import InputError
-from rewards.check import check
 from rewards.golden import HONEST
-from rewards.sandbox import Sandbox, SandboxConfig
-from rewards.spec import LoadedReward
+from rewards.plugins.check import check
+from rewards.plugins.sandbox import Sandbox, SandboxConfig
+from rewards.plugins.spec import LoadedReward
 from rl.rows.training import TrainingRows
 
 

@@ -1,6 +1,6 @@
 """The process that a sandboxed reward runs in: loads one reward, then answers calls until its pipe closes.
 
-Started by ``rewards.sandbox`` as ``python -m rewards.worker FD``; not for use by hand. What a plug-in prints goes
+Started by ``rewards.plugins.sandbox`` as ``python -m rewards.plugins.worker FD``; not for use by hand. What a plug-in prints goes
 to standard error. The kernel's own timer ends the process a little after the deadline of a call even if the
 trainer that should have killed it is gone. A process that a plug-in forked and let come back here ends at once: the
 answer is its parent's to give.
@@ -20,8 +20,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from rewards.contract import Rewards
-from rewards.spec import LoadedReward, RewardSpec, load_reward
-from rewards.wire import TRAINER_NUMBERS, pack, receive, send, unpack
+from rewards.plugins.spec import LoadedReward, RewardSpec, load_reward
+from rewards.plugins.wire import TRAINER_NUMBERS, pack, receive, send, unpack
 
 ORPHAN_GRACE_S = 2.0
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rl.preflight.devices import Device
-from rl.preflight.memory import Load
-from rl.preflight.rehearsal import Micro, Rehearsal
+from rl.preflight.planned.devices import Device
+from rl.preflight.planned.memory import Load
+from rl.preflight.planned.rehearsal import Micro, Rehearsal
 
 COMPUTE = 0.40  # of the data sheet's bfloat16 rate, in training passes
 READING = 0.60  # of the memory bandwidth, while tokens are generated one by one
