@@ -25,9 +25,9 @@ from typing import Any
 from kie_hvqa.config import nearest
 from kie_hvqa.data.files import sha256
 from kie_hvqa.errors import InputError
-from kie_hvqa.readers.base import Answer, Reader, Task, agreed, identity_of
+from kie_hvqa.readers.base import Answer, Reader, Task, agreed, identity_of, told
 
-__all__ = ["MODEL_OPTIONS", "Answer", "Reader", "Task", "agreed", "identity_of", "open_reader"]
+__all__ = ["MODEL_OPTIONS", "Answer", "Reader", "Task", "agreed", "identity_of", "open_reader", "told"]
 
 # What an engine takes after its colon, and the type of each value.
 _ENGINE_OPTIONS: dict[str, dict[str, type]] = {

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from kie_hvqa.answers.answer import parse
+from kie_hvqa.confidence.symbols import Signals
 from kie_hvqa.data.data_issues import UNREADABLE_IMAGE
 from kie_hvqa.data.ledger import Row
 
@@ -36,7 +37,8 @@ class Answer:
     The scale is the reader's (mean token log-probability, mean character probability, agreement of samples): only the
     order of the answers of one reader means something. ``samples`` are all answers where several were drawn. ``error``
     says why there is no answer about this row: the response is empty then, and the next run asks again. ``cut`` says that
-    the reader was not done when its token limit was reached.
+    the reader was not done when its token limit was reached. ``signals``: one confidence a symbol of the parsed Final OCR, by the
+    names that the reader gives (``Reader.signals``); None where it gives none about this answer.
     """
 
     id: str
@@ -45,11 +47,14 @@ class Answer:
     samples: tuple[str, ...] | None = None
     error: str | None = None
     cut: bool = False
+    signals: Signals | None = None
 
 
 class Reader(Protocol):
     name: str
     identity: str
+    signals: tuple[str, ...]
+    """The names of the signals that its answers carry."""
 
     def asks(self, row: Row) -> str:
         """All that the reader is given about ``row`` beside the image, as text: part of the answer's key."""
@@ -85,6 +90,14 @@ def agreed(id: str, samples: Sequence[str]) -> Answer:
         return Answer(id, samples[0], 0.0, tuple(samples))
     largest = max(groups.values(), key=len)  # the first of equals: a dict keeps its order
     return Answer(id, largest[0], round(len(largest) / len(samples), 6), tuple(samples))
+
+
+_ANYTHING = Row("", "", "", "", "", "", "absent", "<image>", "", ())
+
+
+def told(reader: Reader) -> str:
+    """SHA-256 (hex) of what a reader is told beside the image and the question: its prompt, its pixel budget."""
+    return hashlib.sha256(reader.asks(_ANYTHING).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def identity_of(description: Any) -> str:

@@ -78,6 +78,8 @@ class OCRReader:
         self.name = f"{engine}:min_confidence={min_confidence:g},flag_below={flag_below:g}"
         self.identity = identity_of([self.name, version, _VERSION])
 
+    signals: tuple[str, ...] = ()
+
     def asks(self, row: Row) -> str:
         return json.dumps(self._regions(row))
 

@@ -108,6 +108,8 @@ class OpenAIReader:
         self.identity = identity_of([self.name, max_new_tokens, samples, temperature if samples > 1 else 0])
         self._page = functools.lru_cache(maxsize=2 * concurrency)(data_url)
 
+    signals: tuple[str, ...] = ()
+
     @classmethod
     def of_spec(cls, spec: str, **options: Any) -> OpenAIReader:
         """The reader of ``MODEL@BASE_URL``. InputError for anything else."""

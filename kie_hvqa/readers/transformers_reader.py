@@ -119,6 +119,8 @@ class TransformersReader:
         self.identity = identity_of(described if samples == 1 else [*described, samples, temperature])
         self._shared: list[Loaded] = []  # the model, once loaded: readers of other prompts share the list
 
+    signals: tuple[str, ...] = ()
+
     @property
     def budget(self) -> PixelBudget | None:
         """The pixel budget; None for a family that resizes every image to a size of its own."""

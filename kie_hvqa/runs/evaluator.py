@@ -198,7 +198,7 @@ def _read(
                 )
             waiting.discard(answer.id)
             log.append(
-                Prediction(answer.id, answer.response, answer.confidence, keys[answer.id], answer.samples, answer.error, answer.cut)
+                Prediction(answer.id, answer.response, answer.confidence, keys[answer.id], answer.samples, answer.error, answer.cut, answer.signals)
             )
             bar.update()
     if waiting:

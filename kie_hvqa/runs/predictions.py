@@ -1,7 +1,7 @@
 """predictions.jsonl: one answer a line, appended and flushed as it comes, and whole again after any kill.
 
 A line is ``{"id", "response", "confidence", "key"}``, with ``samples`` where several answers were drawn, ``cut`` where the
-token limit ended it, and ``error`` where the row failed: its response is empty then, so it counts as unparsed, and the next run asks again. A line is written with its newline in one call, so a
+token limit ended it, ``signals`` (one confidence a symbol, ``kie_hvqa.confidence.symbols``) where the reader gives them, and ``error`` where the row failed: its response is empty then, so it counts as unparsed, and the next run asks again. A line is written with its newline in one call, so a
 file that was cut off ends without a newline: that half line is dropped and its row is read again. Any other
 line that is not such an object is an error, because it was not a kill that made it. Text is kept as ASCII
 JSON, so that nothing a model may write (a lone surrogate, U+2028) can break a line or the encoding.
@@ -19,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from kie_hvqa.confidence.symbols import Signals, signals_from_json, signals_to_json
 from kie_hvqa.errors import InputError
 from kie_hvqa.data.json_lines import check_one_a_line
 from kie_hvqa.data.files import replacing
@@ -31,6 +32,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "samples": (list, type(None)),
     "error": (str, type(None)),
     "cut": (bool, type(None)),
+    "signals": (dict, type(None)),
 }
 
 
@@ -49,6 +51,7 @@ class Prediction:
     samples: tuple[str, ...] | None = None
     error: str | None = None
     cut: bool = False
+    signals: Signals | None = None
 
     def line(self) -> str:
         data: dict[str, Any] = {
@@ -63,6 +66,8 @@ class Prediction:
             data["error"] = self.error
         if self.cut:
             data["cut"] = True
+        if self.signals is not None:
+            data["signals"] = signals_to_json(self.signals)
         return json.dumps(data, ensure_ascii=True, allow_nan=False) + "\n"
 
 
@@ -206,6 +211,12 @@ def _parse(line: str, path: Path, number: int) -> Prediction:
     samples = data.get("samples")
     if samples is not None and not all(isinstance(sample, str) for sample in samples):
         raise InputError("must be a list of text", file=path, line=number, field="samples", remedy="Mend it.")
+    signals = None
+    if data.get("signals") is not None:
+        try:
+            signals = signals_from_json(data["signals"])
+        except ValueError as error:
+            raise InputError(str(error), file=path, line=number, field="signals", remedy="Mend it.") from None
     return Prediction(
         data["id"],
         data["response"],
@@ -214,4 +225,5 @@ def _parse(line: str, path: Path, number: int) -> Prediction:
         None if samples is None else tuple(samples),
         data.get("error"),
         bool(data.get("cut")),
+        signals,
     )

@@ -82,3 +82,11 @@ def test_opening_a_checkpoint_does_not_import_torch(tiny_model):
         [sys.executable, "-c", code], cwd=ROOT, env=os.environ, capture_output=True, text=True, check=True
     )
     assert done.stdout.split(" ", 1)[1].strip() == "[]"
+
+
+def test_what_a_reader_is_told_is_part_of_what_it_is_calibrated_for(tiny_model):
+    prompts = {readers.told(open_reader("openai:m@http://127.0.0.1:1/v1", prompt=p)) for p in ("official", "question")}
+    assert len(prompts) == 2
+    budgets = {readers.told(open_reader(str(tiny_model), max_pixels=pixels)) for pixels in (None, 65536)}
+    assert len(budgets) == 1 + (open_reader(str(tiny_model)).budget.max_pixels != 65536)
+    assert readers.told(open_reader("rapidocr")) == readers.told(open_reader("rapidocr:min_confidence=0.9"))

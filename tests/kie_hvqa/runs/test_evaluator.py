@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 
@@ -428,3 +429,26 @@ def test_every_score_has_its_four_numbers(cards, tmp_path):
     overall = evaluate(cards, Oracle(), tmp_path / "out", progress=False)["overall"]
     assert set(overall) == set(OVERALL_SCORES)
     assert all(set(score) == {"value", "low", "high", "n"} for score in overall.values())
+
+
+def test_signals_are_kept_beside_their_answers(cards, tmp_path):
+    from kie_hvqa.confidence.symbols import SymbolConfidence
+
+    class Sure(Oracle):
+        def read(self, tasks, done=frozenset()):
+            for answer in super().read(tasks, done):
+                yield replace(answer, signals={"nose": SymbolConfidence((0.25, None), 0.5)})
+
+    out = tmp_path / "out"
+    evaluate(cards, Sure(), out, progress=False)
+    evaluate(cards, Sure(stop_after=0), out, progress=False)  # nothing is read again
+    kept = read_predictions(out / "predictions.jsonl")
+    assert {str(each.signals) for each in kept.values()} == {str({"nose": SymbolConfidence((0.25, None), 0.5)})}
+
+
+def test_a_broken_signal_is_named_by_its_line(tmp_path):
+    file = tmp_path / "predictions.jsonl"
+    file.write_text('{"id": "a", "response": "", "signals": {"nose": {"symbols": [3], "refusal": null}}}\n')
+    with pytest.raises(InputError) as refused:
+        read_predictions(file)
+    assert (refused.value.line, refused.value.field) == (1, "signals")
