@@ -32,7 +32,7 @@ from degradations.operators.base import (
     Points,
     boxes_around,
 )
-from degradations.operators.geometry import Posed
+from degradations.operators.geometry.pose import Posed
 from kie_hvqa.data.ledger import Box
 from kie_hvqa.errors import InputError
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from degradations.operators.base import Image, Mask, Origin, Points
-from degradations.operators.geometry import Posed, Rect, Size, spot_blurred, spots
+from degradations.operators.geometry.pose import Posed, Rect, Size, spot_blurred, spots
 
 Floats = NDArray[np.float32]
 Rows = tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]]

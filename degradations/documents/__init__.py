@@ -1,7 +1,7 @@
 """Clean documents: identity cards, passports, invoices and receipts, drawn with every character's place and meaning known.
 
 ``render(template, rng, split=…, scale=…)`` draws one. It is a pure function of the generator passed in: the same seed gives the
-same bytes in any process. Templates are data (``templates/*.yaml``; ``docs/templates.md`` says how to write one): ``template.py``
+same bytes in any process. Templates are data (``templates/*/*.yaml``; ``docs/templates.md`` says how to write one): ``template.py``
 reads them, ``renderer.py`` draws them, ``subjects/`` says what they say. ``scale="full"`` is an ID-1 card at 300 dpi (1013 x 638),
 an A4 page at 150 dpi (1240 x 1754), a till's roll at 203 dpi; ``scale="tiny"`` is what the tiny reader can read, and only the
 templates of ``templates("tiny")`` are drawn at it.

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from degradations.documents.backgrounds import ground
+from degradations.documents.art.backgrounds import ground
 from degradations.documents.model import Document
 from degradations.documents.page import Misfit, Page
-from degradations.documents.setting import Setter
+from degradations.documents.setting import Setter, draw_all
 from degradations.documents.subjects.billing import draw_bill
 from degradations.documents.subjects.identities import Sitter, draw_person
 from degradations.documents.subjects.names import SPLITS
@@ -83,7 +83,7 @@ def _drawn(
     image = ground(look.background, palette, width, height, look.ground_seed, layout.ground).copy()
     page = Page(image)
     setter = Setter(page, template, layout, look, subject, sitter, rng, held == "test")
-    setter.draw_all()
+    draw_all(setter)
     end = None
     if layout.cut is not None:
         end = min(height, round(setter.bottom + layout.cut * layout.density))

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
-from degradations.documents.backgrounds import KINDS, Palette
+from degradations.documents.art.backgrounds import KINDS, Palette
 from degradations.documents.elements import Element, Role, Type
 from degradations.documents.model import Material
 from degradations.documents.subjects.values import pick
@@ -286,13 +286,13 @@ def rearranged(look: Look, held: Looks, rng: np.random.Generator) -> Look:
 
 
 @cache
-def _names() -> tuple[str, ...]:
-    return tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))
+def _shipped() -> dict[str, Path]:
+    return {path.stem: path for path in sorted(FOLDER.glob("*/*.yaml"), key=lambda path: path.stem)}
 
 
 def names() -> tuple[str, ...]:
     """Every template that comes with the package, in order."""
-    return _names()
+    return tuple(_shipped())
 
 
 def is_path(name: str) -> bool:
@@ -306,16 +306,16 @@ def template(name: str) -> Template:
     """
     if is_path(name):
         return _read(Path(name).resolve(), Path(name).stat().st_mtime_ns if Path(name).is_file() else 0)
-    if name not in _names():
-        known = ", ".join(_names())
-        close = nearest(name, _names())
+    if name not in _shipped():
+        known = ", ".join(names())
+        close = nearest(name, names())
         hint = (
             f"did you mean {close.split('`')[1]!r}?"
             if "Did you mean" in close
             else f"use one of {known}, or a file's path"
         )
         raise InputError(f"unknown template {name!r}", remedy=hint)
-    return _read(FOLDER / f"{name}.yaml", 0)
+    return _read(_shipped()[name], 0)
 
 
 @cache

@@ -1,23 +1,27 @@
 """The damage operators, by family: each file holds one place where a photograph of a document goes wrong.
 
+``base.py`` says what an operator is and ``aim.py`` where one lands; a family is a file (``optics``, ``sensor``, ``compression``)
+or a room (``light``, ``cover``, ``wear``, ``geometry``), and ``pixels`` is the arithmetic below them.
+
 Importing this package registers them all: ``OPERATORS`` maps a name to its class, ``FAMILIES`` a family to its names.
 """
 
 from degradations.operators.base import OPERATORS, Context, Image, Operator, Rng, from_json, operator_class
-from degradations.operators.blur import CameraShake, DefocusBlur, GaussianBlur, LensFault, MotionBlur
 from degradations.operators.compression import Jpeg, JpegTwice, Messenger, WebP
-from degradations.operators.cover import OpaqueOccluder, Patch, TranslucentOccluder
-from degradations.operators.curl import PageCurl
-from degradations.operators.edges import CroppedEdge, FoldedEdge
-from degradations.operators.exposure import HologramSheen, Overexposure, Underexposure
-from degradations.operators.finger import Finger
-from degradations.operators.geometry import Perspective, Rotation
-from degradations.operators.light import Glare, LowContrast, Shadow, UnevenLighting
-from degradations.operators.objects import Sticker, Tape
+from degradations.operators.cover.edges import CroppedEdge, FoldedEdge
+from degradations.operators.cover.finger import Finger
+from degradations.operators.cover.patches import OpaqueOccluder, Patch, TranslucentOccluder
+from degradations.operators.cover.stamp import Stamp
+from degradations.operators.cover.stickers import Sticker, Tape
+from degradations.operators.geometry.curl import PageCurl
+from degradations.operators.geometry.pose import Perspective, Rotation
+from degradations.operators.light.exposure import HologramSheen, Overexposure, Underexposure
+from degradations.operators.light.lamps import Glare, LowContrast, Shadow, UnevenLighting
+from degradations.operators.optics import CameraShake, DefocusBlur, GaussianBlur, LensFault, MotionBlur
 from degradations.operators.sensor import Demosaic, LowLight, LowResolution, Noise, RollingBands
-from degradations.operators.stains import DotMatrix, FadedThermal, InkBleed, WaterStain
-from degradations.operators.stamp import Stamp
-from degradations.operators.wear import Crease, Scratches, WornPrint
+from degradations.operators.wear.crease import Crease
+from degradations.operators.wear.stains import DotMatrix, FadedThermal, InkBleed, WaterStain
+from degradations.operators.wear.surface import Scratches, WornPrint
 
 FAMILIES: dict[str, tuple[type[Operator], ...]] = {
     "optics": (GaussianBlur, DefocusBlur, MotionBlur, CameraShake, LensFault),

@@ -24,7 +24,7 @@ from degradations.operators.base import (
     number,
     register,
 )
-from degradations.operators.resample import enlarge, shrink
+from degradations.operators.pixels.resample import enlarge, shrink
 
 Quality = Annotated[int, Field(ge=1, le=100)]
 Offset = Annotated[int, Field(ge=0, le=15)]

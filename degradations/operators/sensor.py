@@ -31,10 +31,10 @@ from degradations.operators.base import (
     number,
     register,
 )
-from degradations.operators.blend import added, developed, scaled, to_linear
-from degradations.operators.grain import add_floor, grain
-from degradations.operators.light import ahead, draw_floor
-from degradations.operators.resample import enlarge, shrink
+from degradations.operators.light.lamps import ahead, draw_floor
+from degradations.operators.pixels.blend import added, developed, scaled, to_linear
+from degradations.operators.pixels.grain import add_floor, grain
+from degradations.operators.pixels.resample import enlarge, shrink
 
 Pitch = Annotated[float, Field(ge=1, le=200)]
 

@@ -10,7 +10,7 @@ import pytest
 
 from degradations.documents import render
 from degradations.documents import template as read
-from degradations.documents.portraits import portrait
+from degradations.documents.art.portraits import portrait
 from degradations.documents.renderer import draw_subject
 from degradations.documents.subjects import countries, names
 from degradations.documents.subjects.identities import PORTRAITS, Sitter

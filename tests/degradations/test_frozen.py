@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from degradations.chance import generator
-from degradations.documents.portraits import portrait
+from degradations.documents.art.portraits import portrait
 from degradations.documents.subjects.identities import Sitter
 from degradations.documents.typeset import typeset
 from degradations.operators import OPERATORS

@@ -18,7 +18,7 @@ from degradations.legibility.observer import Trace, observe, odds, total_odds
 from degradations.legibility.rivals import Setting, character_class, rivals
 from degradations.legibility.structure import curve, structure_evidence
 from degradations.operators import Context, GaussianBlur, Noise, OpaqueOccluder
-from degradations.operators.light import LowContrast
+from degradations.operators.light.lamps import LowContrast
 from degradations.recipe import Recipe
 
 MODEL = LegibilityModel()

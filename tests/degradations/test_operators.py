@@ -17,7 +17,7 @@ from degradations.documents.typeset import ink, typeset
 from degradations.legibility import LegibilityModel, Print, ledger
 from degradations.operators import FAMILIES, OPERATORS, Finger, OpaqueOccluder, Sticker, Tape, WebP, from_json
 from degradations.operators.base import Context, split_lines
-from degradations.operators.blur import DefocusBlur, MotionBlur, disc
+from degradations.operators.optics import DefocusBlur, MotionBlur, disc
 from degradations.recipe import Recipe
 from kie_hvqa.errors import InputError
 

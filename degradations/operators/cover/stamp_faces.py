@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
 from degradations.operators.base import Rng, Seed, draw_seed
-from degradations.operators.lettering import placed, word
+from degradations.operators.cover.lettering import placed, word
 
 Form = Literal["box", "bars", "oval", "ring"]
 FORMS: tuple[Form, ...] = ("box", "bars", "oval", "ring")

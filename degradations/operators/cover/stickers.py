@@ -33,10 +33,10 @@ from degradations.operators.base import (
     number,
     register,
 )
-from degradations.operators.blend import blurred, smooth_step
-from degradations.operators.cover import covering_size, hashed, rounded_box, turned
-from degradations.operators.grain import clouds, grain
-from degradations.operators.lettering import placed, word
+from degradations.operators.cover.lettering import placed, word
+from degradations.operators.cover.patches import covering_size, hashed, rounded_box, turned
+from degradations.operators.pixels.blend import blurred, smooth_step
+from degradations.operators.pixels.grain import clouds, grain
 from kie_hvqa.data.ledger import Box
 
 Floats = NDArray[np.float32]

@@ -1,6 +1,6 @@
 """Plain patches on the page: they hide what is below them, wholly or in part, and look like nothing in particular.
 
-``objects.py`` has the things that people leave on documents. Patches stay beside them because their edge and opacity
+``stickers.py`` has the labels and tape that people leave on documents. Patches stay beside them because their edge and opacity
 are exact, whatever the page: they are what "covered" means in every test of the ledger.
 """
 

@@ -27,13 +27,13 @@ from degradations.operators.base import (
     number,
     register,
 )
-from degradations.operators.blend import blurred, mixed, scaled, smooth_step
-from degradations.operators.cover import hashed
-from degradations.operators.grain import add_floor, clouds, grain
-from degradations.operators.ink import paper_of, print_on
-from degradations.operators.light import draw_floor
-from degradations.operators.parts import change_part
-from degradations.operators.wear import Zone
+from degradations.operators.cover.patches import hashed
+from degradations.operators.light.lamps import draw_floor
+from degradations.operators.pixels.blend import blurred, mixed, scaled, smooth_step
+from degradations.operators.pixels.grain import add_floor, clouds, grain
+from degradations.operators.pixels.parts import change_part
+from degradations.operators.wear.ink import paper_of, print_on
+from degradations.operators.wear.zone import Zone
 
 _ROWS_OF_PINS = 9
 

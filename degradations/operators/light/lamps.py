@@ -38,9 +38,9 @@ from degradations.operators.base import (
     register,
     to_uint8,
 )
-from degradations.operators.blend import mixed, scaled, smooth_step
-from degradations.operators.grain import add_floor
-from degradations.operators.parts import change_part, square
+from degradations.operators.pixels.blend import mixed, scaled, smooth_step
+from degradations.operators.pixels.grain import add_floor
+from degradations.operators.pixels.parts import change_part, square
 
 
 def draw_floor(rng: Rng, context: Context, level: float) -> tuple[float, float, int]:

@@ -31,7 +31,7 @@ from degradations.operators.base import (
     number,
     register,
 )
-from degradations.operators.blend import blurred, mixed
+from degradations.operators.pixels.blend import blurred, mixed
 
 Point = tuple[Finite, Finite]
 _DIRECT = 11  # kernels up to this side are convolved as they are; larger ones are taken apart

@@ -27,10 +27,10 @@ from degradations.operators.base import (
     register,
     split_lines,
 )
-from degradations.operators.blend import smooth_step
-from degradations.operators.cover import turned
-from degradations.operators.grain import clouds, grain
-from degradations.operators.objects import Part, corner_of, laid, shape_of, shift_colour
+from degradations.operators.cover.patches import turned
+from degradations.operators.cover.stickers import Part, corner_of, laid, shape_of, shift_colour
+from degradations.operators.pixels.blend import smooth_step
+from degradations.operators.pixels.grain import clouds, grain
 from kie_hvqa.data.ledger import Box
 
 _SKIN = ((232, 190, 166), (218, 170, 142), (192, 140, 108), (150, 104, 78), (104, 72, 54), (240, 206, 188))

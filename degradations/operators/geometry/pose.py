@@ -34,8 +34,8 @@ from degradations.operators.base import (
     number,
     register,
 )
-from degradations.operators.blend import blurred, mixed
-from degradations.operators.resample import shrink
+from degradations.operators.pixels.blend import blurred, mixed
+from degradations.operators.pixels.resample import shrink
 
 Floats = NDArray[np.float32]
 Size = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]  # width, height of the page in pixels

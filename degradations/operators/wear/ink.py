@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from degradations.operators.base import Image, Origin
-from degradations.operators.resample import shrink
+from degradations.operators.pixels.resample import shrink
 
 _ROWS = 9.0  # a line of text is this many pixels high where paper is looked for
 _KERNEL = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))

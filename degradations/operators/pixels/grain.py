@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from degradations.operators.base import Image, Origin
-from degradations.operators.blend import added
+from degradations.operators.pixels.blend import added
 
 Floats = NDArray[np.float32]
 PERIOD = 320

@@ -31,10 +31,10 @@ from degradations.operators.base import (
     number,
     register,
 )
-from degradations.operators.blend import mixed, scaled, smooth_step, solid
-from degradations.operators.grain import clouds
-from degradations.operators.light import ahead
-from degradations.operators.parts import Part, change_part
+from degradations.operators.light.lamps import ahead
+from degradations.operators.pixels.blend import mixed, scaled, smooth_step, solid
+from degradations.operators.pixels.grain import clouds
+from degradations.operators.pixels.parts import Part, change_part
 
 Floats = NDArray[np.float32]
 Page = tuple[Positive, Positive]

@@ -10,7 +10,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from degradations.documents.backgrounds import rosette
+from degradations.documents.art.backgrounds import rosette
 from degradations.documents.model import Colour
 from kie_hvqa.errors import InputError
 

@@ -29,8 +29,8 @@ from degradations.operators.base import (
     number,
     register,
 )
-from degradations.operators.blend import scaled
-from degradations.operators.geometry import Floats, Part, Rect, Size, spot_blurred
+from degradations.operators.geometry.pose import Floats, Part, Rect, Size, spot_blurred
+from degradations.operators.pixels.blend import scaled
 
 _OTHER = Desk("paper", (234, 230, 220), 8.0, False, 7)  # the page on the other side of the gutter
 _FLAT = 4.5  # bends from the gutter at which the page is flat

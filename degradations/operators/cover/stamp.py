@@ -25,11 +25,11 @@ from degradations.operators.base import (
     number,
     register,
 )
-from degradations.operators.blend import scaled
-from degradations.operators.grain import clouds, grain
-from degradations.operators.lettering import placed
-from degradations.operators.objects import corner_of, shape_of, shift_colour
-from degradations.operators.stamp_faces import Guard, Words
+from degradations.operators.cover.lettering import placed
+from degradations.operators.cover.stamp_faces import Guard, Words
+from degradations.operators.cover.stickers import corner_of, shape_of, shift_colour
+from degradations.operators.pixels.blend import scaled
+from degradations.operators.pixels.grain import clouds, grain
 
 _INKS: tuple[Colour, ...] = ((38, 44, 122), (150, 28, 40), (30, 30, 36), (88, 30, 110), (22, 92, 70))
 _GUARD_INKS: tuple[Colour, ...] = ((24, 24, 28), (30, 34, 66))

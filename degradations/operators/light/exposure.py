@@ -31,11 +31,11 @@ from degradations.operators.base import (
     number,
     register,
 )
-from degradations.operators.blend import added, developed, to_linear
-from degradations.operators.grain import add_floor, clouds
-from degradations.operators.light import ahead, draw_floor
-from degradations.operators.parts import change_part, square
-from degradations.operators.resample import shrink
+from degradations.operators.light.lamps import ahead, draw_floor
+from degradations.operators.pixels.blend import added, developed, to_linear
+from degradations.operators.pixels.grain import add_floor, clouds
+from degradations.operators.pixels.parts import change_part, square
+from degradations.operators.pixels.resample import shrink
 
 Stops = Annotated[float, Field(ge=-10, le=10)]
 

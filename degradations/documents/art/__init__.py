@@ -1,0 +1,1 @@
+"""What is drawn and not set: security grounds, decoration, portraits."""

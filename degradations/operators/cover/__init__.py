@@ -1,0 +1,1 @@
+"""What lies on a page or takes a part of it away: patches, labels, tape, fingers, stamps, folded and cropped edges."""

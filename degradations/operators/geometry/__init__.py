@@ -1,0 +1,1 @@
+"""Where a page is seen from, and how it bends."""

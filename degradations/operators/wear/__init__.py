@@ -1,0 +1,1 @@
+"""What time and use do to print and to what carries it."""
