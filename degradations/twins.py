@@ -32,7 +32,7 @@ from degradations.chance import generator
 from degradations.config import SimulateConfig
 from degradations.damage import Damaged, Question, damage, draw_severity, explained, make_row
 from degradations.documents import Derivation, Document, PrintedField
-from degradations.documents.reprint import reprinted
+from degradations.documents.reprint import reprinted, room
 from degradations.documents.subjects.names import frequent_surnames, surnames
 from degradations.documents.typeset import measure
 from degradations.legibility import LegibilityModel, Print, ledger
@@ -82,11 +82,10 @@ def changes(document: Document, kind: str, split: str, rng: Rng) -> list[Change]
             continue
         plausible, others = make(document, name, split, rng)
         style, width = document.fields[name].style, measure(plausible, document.fields[name].style)
-        # Kerned pairs are as wide as their letters like it: a twin may be a little narrower, and hardly wider.
-        least, most = (
-            -max(0.5, (1.0 if kind == "check_digit" else _NARROWER) * style.size),
-            0.5,
-        )  # that digit is the last
+        # Kerned pairs are as wide as their letters like it: a twin may be a little narrower, and hardly wider. A check digit
+        # is the last, so that nothing stands elsewhere if another is wider, as all are than a 1 in some faces.
+        last = kind == "check_digit"
+        least, most = -max(0.5, (1.0 if last else _NARROWER) * style.size), room(document, name) if last else 0.5
         fitting = tuple(
             other
             for other in others

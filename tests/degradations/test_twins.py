@@ -70,6 +70,19 @@ def test_one_row_is_made_alone():
         assert row == rows[offset][0] and np.array_equal(image, rows[offset][1])
 
 
+def test_a_check_digit_has_a_twin_whatever_it_is():
+    """In some faces every other digit is wider than a 1, and an X is wider than all."""
+    ends = set()
+    for seed in (0, 4, 22):  # 1, X, 1
+        page = render("chinese_id", np.random.default_rng(seed), split="test", scale="full")
+        ends.add(page.fields["identity_number"].value[-1])
+        (change,) = changes(page, "check_digit", "test", generator(seed))
+        assert change.implausible and all(text[:-1] == change.plausible[:-1] for text in change.implausible)
+        other = reprinted(page, {change.field: change.implausible[0]})
+        assert other.fields[change.field].boxes[:-1] == page.fields[change.field].boxes[:-1]
+    assert ends == {"1", "X"}
+
+
 def test_an_implausible_date_is_in_no_calendar():
     for seed in range(6):
         page = render("us_licence", np.random.default_rng(seed), split="test", scale="tiny")
