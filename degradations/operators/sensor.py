@@ -32,8 +32,8 @@ from degradations.operators.base import (
     register,
 )
 from degradations.operators.light.lamps import ahead, draw_floor
-from degradations.operators.pixels.blend import added, developed, scaled, to_linear
-from degradations.operators.pixels.grain import add_floor, grain
+from degradations.operators.pixels.blend import developed, scaled, to_linear
+from degradations.operators.pixels.grain import add_floor, added_tile, coloured_tile, grain_tile, pieces
 from degradations.operators.pixels.resample import enlarge, shrink
 
 Pitch = Annotated[float, Field(ge=1, le=200)]
@@ -66,15 +66,10 @@ class Noise(Operator):
         )
 
     def _apply(self, image: Image, origin: Origin) -> Image:
-        shape = (image.shape[0], image.shape[1])
-        luma = grain(shape, origin, self.seed, 1, self.grain_size)
-        field = luma
-        if self.chroma > 0:
-            colour = grain(shape, origin, self.seed ^ 1, 3, self.grain_size)
-            field = np.float32(math.sqrt(1 - self.chroma**2)) * luma + np.float32(self.chroma) * colour
+        field = coloured_tile(self.seed, self.grain_size, self.chroma)
         # Photon counts vary with the square root of the light, read noise does not.
         table = np.sqrt(self.read**2 + self.shot**2 * np.arange(256) / 255).astype(np.float32)
-        return added(image, field * cv2.LUT(image, table))
+        return added_tile(image, origin, field, table)
 
 
 @register
@@ -109,13 +104,15 @@ class LowLight(Operator):
         )
 
     def _apply(self, image: Image, origin: Origin) -> Image:
-        light = cv2.LUT(image, to_linear())
         # Colours of one photosite share most of their noise once a raw converter has filled in the mosaic.
-        shape = (image.shape[0], image.shape[1])
-        field = grain(shape, origin, self.seed, 3, self.grain_size)
+        field = grain_tile(self.seed, 3, max(1.0, self.grain_size))
         deviation = np.sqrt(to_linear() / self.electrons + (self.read / self.electrons) ** 2).astype(np.float32)
-        noisy = cv2.add(light, cv2.multiply(field, cv2.LUT(image, deviation)))
-        return developed(cv2.multiply(noisy, self.level))
+        result = np.empty_like(image)
+        for here, there in pieces(len(field), (image.shape[0], image.shape[1]), origin):
+            noise = cv2.multiply(field[there], cv2.LUT(image[here], deviation))
+            noisy = cv2.add(cv2.LUT(image[here], to_linear()), noise)
+            result[here] = developed(cv2.multiply(noisy, self.level))
+        return result
 
 
 @register

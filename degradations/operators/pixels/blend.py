@@ -16,7 +16,7 @@ from degradations.operators.base import Colour, Image
 Floats = NDArray[np.float32]
 
 
-def _planes(field: NDArray[np.floating], channels: int = 3) -> Floats:
+def planes(field: NDArray[np.floating], channels: int = 3) -> Floats:
     """``field`` [H, W], [H, W, 1] or [H, W, 3] as float32 [H, W, 3]."""
     values = np.asarray(field, np.float32)
     if values.ndim == 3 and values.shape[2] == channels:
@@ -27,12 +27,12 @@ def _planes(field: NDArray[np.floating], channels: int = 3) -> Floats:
 
 def scaled(image: Image, gain: NDArray[np.floating]) -> Image:
     """``image`` (uint8 [H, W, 3]) times ``gain`` ([H, W] or [H, W, 3])."""
-    return np.asarray(cv2.multiply(image, _planes(gain), dtype=cv2.CV_8U), np.uint8)
+    return np.asarray(cv2.multiply(image, planes(gain), dtype=cv2.CV_8U), np.uint8)
 
 
 def added(image: Image, field: NDArray[np.floating]) -> Image:
     """``image`` plus ``field`` (grey levels, [H, W] or [H, W, 3])."""
-    return np.asarray(cv2.add(image, _planes(field), dtype=cv2.CV_8U), np.uint8)
+    return np.asarray(cv2.add(image, planes(field), dtype=cv2.CV_8U), np.uint8)
 
 
 def mixed(image: Image, other: Image | Colour, share: NDArray[np.floating]) -> Image:
@@ -59,8 +59,14 @@ def blurred(image: Image, sigma: float) -> Image:
 
 def smooth_step(values: NDArray[np.floating]) -> Floats:
     """0 below -1, 1 above 1, a cubic in between."""
-    t = np.clip(np.asarray(values, np.float32) * np.float32(0.5) + np.float32(0.5), 0, 1)
-    return t * t * (np.float32(3) - np.float32(2) * t)
+    t = np.asarray(values, np.float32) * np.float32(0.5)
+    t += np.float32(0.5)
+    np.clip(t, 0, 1, out=t)
+    rest = np.float32(-2) * t
+    rest += np.float32(3)
+    t *= t
+    t *= rest
+    return t
 
 
 @lru_cache(maxsize=1)

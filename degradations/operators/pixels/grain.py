@@ -7,6 +7,8 @@ repeat.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from functools import lru_cache
 
 import cv2
@@ -14,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from degradations.operators.base import Image, Origin
-from degradations.operators.pixels.blend import added
+from degradations.operators.pixels.blend import added, planes
+from degradations.operators.pixels.parts import Part
 
 Floats = NDArray[np.float32]
 PERIOD = 320
@@ -25,19 +28,27 @@ def _generator(seed: int, *key: int) -> np.random.Generator:
     return np.random.Generator(np.random.SFC64(np.random.SeedSequence([seed, *key])))
 
 
+def pieces(period: int, shape: tuple[int, int], origin: Origin) -> Iterator[tuple[Part, Part]]:
+    """Where a tile of ``period`` pixels, repeated, meets a window at ``origin``: (part of the window, part of the tile)."""
+    y, x = origin[1] % period, origin[0] % period
+    for top in range(-y, shape[0], period):
+        for left in range(-x, shape[1], period):
+            a, b, c, d = max(0, top), max(0, left), min(shape[0], top + period), min(shape[1], left + period)
+            yield (slice(a, c), slice(b, d)), (slice(a - top, c - top), slice(b - left, d - left))
+
+
 def _spread(tile: Floats, shape: tuple[int, int], origin: Origin) -> Floats:
     """``tile`` [n, n, C] repeated over a window of ``shape`` whose corner lies at ``origin``."""
-    n = len(tile)
-    tile = np.roll(tile, (-origin[1] % n, -origin[0] % n), (0, 1))[: shape[0], : shape[1]]
-    below, right = max(0, shape[0] - tile.shape[0]), max(0, shape[1] - tile.shape[1])
-    spread = cv2.copyMakeBorder(tile, 0, below, 0, right, cv2.BORDER_WRAP).reshape(*shape, -1)
+    spread = np.empty((*shape, tile.shape[2]), tile.dtype)
+    for here, there in pieces(len(tile), shape, origin):
+        spread[here] = tile[there]
     spread.setflags(write=False)
     return spread
 
 
 # The observer damages the same window a few dozen times with one seed: the last tiles and fields are kept.
 @lru_cache(maxsize=8)
-def _tile(seed: int, channels: int, size: float) -> Floats:
+def grain_tile(seed: int, channels: int, size: float) -> Floats:
     """One period of noise of unit variance with grains of ``size`` pixels, float32 [n, n, channels]; not to be written to."""
     tile = _generator(seed).standard_normal((PERIOD, PERIOD, channels), dtype=np.float32)
     if size <= 1:
@@ -50,18 +61,20 @@ def _tile(seed: int, channels: int, size: float) -> Floats:
     return np.asarray(smooth.reshape(PERIOD, PERIOD, channels) / np.float32(np.square(kernel).sum()), np.float32)
 
 
-@lru_cache(maxsize=2)
-def noise_field(shape: tuple[int, int], origin: Origin, seed: int, channels: int) -> Floats:
-    """Standard normal noise, float32 [H, W, channels], that depends on page coordinates and ``seed`` only; not to be
-    written to."""
-    return _spread(_tile(seed, channels, 1.0), shape, origin)
+@lru_cache(maxsize=4)
+def coloured_tile(seed: int, size: float, chroma: float) -> Floats:
+    """One period of grain whose share ``chroma`` differs by channel, float32 [n, n, 3], or [n, n, 1] where none does."""
+    same = grain_tile(seed, 1, max(1.0, size))
+    if chroma == 0:
+        return same
+    return np.float32(math.sqrt(1 - chroma**2)) * same + np.float32(chroma) * grain_tile(seed ^ 1, 3, max(1.0, size))
 
 
 @lru_cache(maxsize=2)
 def grain(shape: tuple[int, int], origin: Origin, seed: int, channels: int, size: float) -> Floats:
     """Noise of unit variance whose grains are ``size`` pixels wide (1: white), float32 [H, W, channels]; not to be
     written to."""
-    return _spread(_tile(seed, channels, max(1.0, size)), shape, origin)
+    return _spread(grain_tile(seed, channels, max(1.0, size)), shape, origin)
 
 
 @lru_cache(maxsize=8)
@@ -118,10 +131,28 @@ def add_floor(
     """
     if level == 0:
         return image
-    shape = (image.shape[0], image.shape[1])
-    fine, coarse = grain(shape, origin, seed, 1, size), grain(shape, origin, seed ^ 5, 3, 2.4 * size)
-    field = np.asarray(cv2.merge((fine[:, :, 0],) * 3), np.float32)
-    field = cv2.addWeighted(field, 0.75 * level, np.ascontiguousarray(coarse), 0.42 * level, 0)
-    if where is not None:
-        field = cv2.multiply(field, cv2.merge((np.ascontiguousarray(where, np.float32),) * 3))
-    return added(image, np.asarray(field, np.float32))
+    return added_tile(image, origin, _floor_tile(seed, level, size), where)
+
+
+@lru_cache(maxsize=4)
+def _floor_tile(seed: int, level: float, size: float) -> Floats:
+    """One period of that noise in grey levels, float32 [n, n, 3]; not to be written to."""
+    fine, coarse = grain_tile(seed, 1, max(1.0, size)), grain_tile(seed ^ 5, 3, max(1.0, 2.4 * size))
+    same = np.asarray(cv2.merge((fine[:, :, 0],) * 3), np.float32)
+    return np.asarray(cv2.addWeighted(same, 0.75 * level, coarse, 0.42 * level, 0), np.float32)
+
+
+def added_tile(image: Image, origin: Origin, tile: Floats, strength: NDArray[np.floating] | None = None) -> Image:
+    """``image``, a window at ``origin``, plus ``tile`` [n, n, C] (grey levels) repeated over the page.
+
+    ``strength`` multiplies the noise: one number a pixel, [H, W], or one a grey level of the image, [256]. Piece by piece, so
+    that no page of floats is ever made.
+    """
+    result = np.empty_like(image)
+    for here, there in pieces(len(tile), (image.shape[0], image.shape[1]), origin):
+        part, noise = image[here], tile[there]
+        if strength is not None:
+            gain = cv2.LUT(part, strength) if strength.ndim == 1 else planes(strength[here])
+            noise = cv2.multiply(planes(noise), gain)
+        result[here] = added(part, noise)
+    return result
