@@ -78,12 +78,12 @@ def to_linear() -> Floats:
 
 @lru_cache(maxsize=1)
 def from_linear() -> NDArray[np.uint8]:
-    """Linear light in 4096 steps (a 12 bit converter) to grey level, uint8 [4096]."""
-    v = np.arange(4096) / 4095
+    """Linear light in 4096 steps (a 12 bit converter, which clips above them) to grey level, uint8 [65536]."""
+    v = np.minimum(np.arange(65536), 4095) / 4095
     return np.rint(255 * np.where(v <= 0.0031308, 12.92 * v, 1.055 * v ** (1 / 2.4) - 0.055)).astype(np.uint8)
 
 
 def developed(light: NDArray[np.floating]) -> Image:
     """Linear light (float32 [H, W, 3], 1 is white) as a picture, uint8 [H, W, 3]."""
-    counts = np.asarray(cv2.multiply(light, 4095.0, dtype=cv2.CV_16U))
-    return np.take(from_linear(), counts, mode="clip")
+    counts = cv2.multiply(light, 4095.0, dtype=cv2.CV_16U)
+    return np.asarray(cv2.LUT(counts, from_linear()), np.uint8).reshape(light.shape)
