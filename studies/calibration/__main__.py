@@ -37,15 +37,19 @@ def measure(lines: Iterator[Line], readers: Mapping[str, Read], seed: int, repea
     return [trial for line in lines for trial in trials(line, readers, model, seed, repeats, wide=wide)]
 
 
-def fit(found: list[Trial], reader: str) -> LegibilityModel:
-    """The constants from even documents alone."""
+def fit(found: list[Trial], reader: str, bare: bool = False) -> LegibilityModel:
+    """The constants from even documents alone: the observer's and the thresholds, or of ``bare`` pages the structure's curve.
+
+    Structure is for scans, which come without a capture of ours. The curve is fitted to rendered pages without one: there are
+    too few scans to hold half of them out.
+    """
     model = LegibilityModel()
     half = [trial for trial in found if int(trial.document) % 2 == 0]
+    if bare:
+        return fit_structure(flat(half, reader, "structure"), flat(half, reader, "right"), model)
     slots = Slots.of(half, reader, model.rivals)
     model = fit_observer(slots, model)
-    model = fit_thresholds(slots.evidence(model), slots.right, model)
-    # The curve for real documents is fitted to rendered ones as well: there are too few scans to hold half of them out.
-    return fit_structure(flat(half, reader, "structure"), flat(half, reader, "right"), model)
+    return fit_thresholds(slots.evidence(model), slots.right, model)
 
 
 def check(found: list[Trial], real: list[Trial], readers: Mapping[str, Read], model: LegibilityModel) -> dict[str, Any]:
@@ -75,6 +79,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="damaged versions of each line")
     parser.add_argument("--seed", type=int, default=20260101)
     parser.add_argument("--scale", choices=("full", "tiny"), default="full")
+    parser.add_argument("--bare", action="store_true", help="pages without a capture: fit the structure's curve alone")
     parser.add_argument("--severities", action="store_true", help="draw severities 1 to 6, as a dataset does")
     parser.add_argument("--readers", nargs="+", choices=READERS, default=["rapidocr"])
     parser.add_argument("--annotations", type=Path, help="annotated scans, images beside the file: reported apart")
@@ -86,7 +91,7 @@ def main() -> None:
     args = parser.parse_args()
     cv2.setNumThreads(1)
     readers = open_readers(args.readers, args.memory)
-    lines = printed_lines(args.scale, args.documents, args.fields, args.seed)
+    lines = printed_lines(args.scale, args.documents, args.fields, args.seed, captured=not args.bare)
     found = measure(lines, readers, args.seed, args.repeats, not args.severities)
     real = []
     if args.annotations:
@@ -94,7 +99,7 @@ def main() -> None:
             real_lines(args.annotations, args.seed), readers, args.seed, args.repeats * 3, not args.severities
         )
     first = args.readers[0]
-    model = LegibilityModel() if args.check else fit(found, first)
+    model = LegibilityModel() if args.check else fit(found, first, args.bare)
     testing = found if args.check else [trial for trial in found if int(trial.document) % 2 == 1]
     result = {
         "constants": dataclasses.asdict(model),

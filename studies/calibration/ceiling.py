@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import cv2
 import numpy as np
@@ -22,14 +23,14 @@ from numpy.typing import NDArray
 from degradations.chance import generator
 from degradations.legibility import LegibilityModel
 from degradations.legibility.rivals import Setting, rivals
-from degradations.operators import Context, Image, operator_class
+from degradations.operators import Context, operator_class
 from degradations.operators.base import Rng, draw_at
-from degradations.recipe import Recipe
+from degradations.recipe import Recipe, draw_in_order
 from studies.calibration.fit import Slots
 from studies.calibration.lines import Line, printed_lines
 from studies.calibration.readers import Read, rapidocr
 from studies.calibration.summary import BLUR, auroc
-from studies.calibration.trials import PLACES, Trial, read_clean, read_right, trial
+from studies.calibration.trials import PLACES, Trial, read_clean, read_shown, trial
 
 TEXTS = 6
 _REPEATS = 3  # damaged versions of each line
@@ -40,8 +41,7 @@ _CLASS = 26  # other characters that a letter may become
 class Other:
     """Another text on the page of a line, and which of its characters the reader gets right without damage."""
 
-    value: str
-    page: Image
+    line: Line
     right: NDArray[np.bool_]
 
 
@@ -57,16 +57,15 @@ def others(line: Line, read: Read, rng: Rng, count: int = TEXTS) -> list[Other]:
             for char in line.value
         )
         page = setting.printed({i: char for i, char in enumerate(value) if char != line.value[i]})
-        found.append(Other(value, page, read_right(read, page, value, line.boxes)))
+        other = replace(line, value=value, page=page)
+        found.append(Other(other, read_shown(other, Recipe((), line.capture), read)))
     return found
 
 
-def forecast(line: Line, texts: list[Other], recipe: Recipe, read: Read) -> float:
+def forecast(texts: list[Other], recipe: Recipe, read: Read) -> float:
     """The share of the other texts' characters that survive ``recipe``, of those that are read without it."""
     asked = sum(int(text.right.sum()) for text in texts)
-    kept = sum(
-        int((read_right(read, recipe.apply(text.page), text.value, line.boxes) & text.right).sum()) for text in texts
-    )
+    kept = sum(int((read_shown(text.line, recipe, read) & text.right).sum()) for text in texts)
     return kept / max(1, asked)
 
 
@@ -82,9 +81,10 @@ def measured(lines: Iterator[Line], operators: list[str], read: Read, seed: int)
         for _ in range(_REPEATS):
             cls = operator_class(operators[int(rng.integers(len(operators)))], field="--operators")
             place = float(rng.uniform(*PLACES))
-            recipe = Recipe((draw_at(cls, place, rng, Context.of(line.page, line.boxes)),))
+            context = Context.of(line.page, line.boxes, (), line.density)
+            recipe = draw_in_order([(cls, partial(draw_at, cls, place))], rng, context, line.capture)
             found = trial(line, recipe, {"rapidocr": read}, {"rapidocr": asked}, model)
-            yield found, forecast(line, texts, recipe, read)
+            yield found, forecast(texts, recipe, read)
 
 
 def main() -> None:

@@ -2,8 +2,9 @@
 
 Lines come from fresh documents. A psychometric curve needs both its ends, so each operator is drawn at strengths spread
 evenly over its whole ladder and beyond both ends (``PLACES``; not over its rungs, which are set by what is fitted here);
-or at the severities of a dataset. A sixth of the trials has two operators at once. A slot counts for a reader only if he
-reads it in the clean crop: damage is not to blame for the rest.
+or at the severities of a dataset. A sixth of the trials has two operators at once. As in a dataset every page is seen by a
+capture, and only what can happen to its material happens to it. A slot counts for a reader only if he reads it when the capture
+is all that happened: damage is not to blame for the rest.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
+from degradations.capture import Capture
 from degradations.chance import generator
+from degradations.documents.model import Material
 from degradations.legibility import LegibilityModel
-from degradations.legibility.frame import Frame, region_around
+from degradations.legibility.frame import Frame, Region, region_around, undamaged
 from degradations.legibility.observer import Trace, trace
 from degradations.legibility.structure import structure_kept
 from degradations.operators import FAMILIES, OPERATORS, Context, Image
@@ -63,28 +66,34 @@ def trials(
     asked = {name: read_clean(line, read) for name, read in readers.items()}
     if not any(slots.any() for slots in asked.values()):
         return
-    context = Context.of(line.page, line.boxes)
+    desk = None if line.capture is None else line.capture.scene.desk
+    context = Context.of(line.page, line.boxes, (), line.density, desk)
     draw = drawn_wide if wide else drawn_as_data
     for _ in range(repeats):
-        yield trial(line, draw(rng, context), readers, asked, model)
+        yield trial(line, draw(rng, context, suiting(line.material), line.capture), readers, asked, model)
 
 
-def drawn_wide(rng: Rng, context: Context) -> Recipe:
-    """One operator anywhere on its ladder, or two: the second in the lower half of its own, as in a dataset."""
-    names = sorted(OPERATORS)
+def suiting(material: Material) -> list[str]:
+    """The operators that can happen to a thing of ``material``."""
+    return sorted(name for name, cls in OPERATORS.items() if material in cls.applies_to)
+
+
+def drawn_wide(rng: Rng, context: Context, names: Sequence[str], capture: Capture | None = None) -> Recipe:
+    """One of the operators ``names`` anywhere on its ladder, or two: the second in the lower half of its own, as in a dataset."""
     low, high = PLACES
     chosen: list[tuple[str, float]] = []
     for top in (high, (low + high) / 2)[: _how_many(rng)]:
         chosen.append((names[int(rng.integers(len(names)))], float(rng.uniform(low, top))))
         names = beside(chosen[-1][0], names)
     classes = [(OPERATORS[name], place) for name, place in chosen]
-    return draw_in_order([(cls, partial(draw_at, cls, place)) for cls, place in classes], rng, context)
+    return draw_in_order([(cls, partial(draw_at, cls, place)) for cls, place in classes], rng, context, capture)
 
 
-def drawn_as_data(rng: Rng, context: Context) -> Recipe:
-    """One or two operators at severities 1 to 6."""
+def drawn_as_data(rng: Rng, context: Context, names: Sequence[str], capture: Capture | None = None) -> Recipe:
+    """One or two of the operators ``names`` at severities 1 to 6."""
     counts = {_how_many(rng): 1.0}
-    return draw_recipe(int(rng.integers(1, MAX_SEVERITY + 1)), rng, context, dict.fromkeys(OPERATORS, 1.0), counts)
+    severity = int(rng.integers(1, MAX_SEVERITY + 1))
+    return draw_recipe(severity, rng, context, dict.fromkeys(names, 1.0), counts, capture)
 
 
 def _how_many(rng: Rng) -> int:
@@ -99,11 +108,8 @@ def trial(
     model: LegibilityModel,
 ) -> Trial:
     damaged = recipe.apply(line.page)
-    margin = 3 * max(box[3] - box[1] for box in line.boxes)
-    x0, y0, x1, y1 = region = region_around(line.boxes, margin, margin, line.page.shape)
-    boxes = [(box[0] - x0, box[1] - y0, box[2] - x0, box[3] - y0) for box in line.boxes]
-    # A reader gets a line that was turned or bent upright again, as the pipelines around readers do.
-    still, upright = line.page[y0:y1, x0:x1], Frame(recipe, region).take(damaged)
+    region, boxes = around_line(line)
+    still, upright = undamaged(line.page, region, recipe), Frame(recipe, region).take(damaged)
     traces: Sequence[Trace | None] = [None] * len(line.value)
     if line.how is not None:
         traces = trace(model, line.value, line.boxes, line.how, line.page, damaged, recipe)
@@ -121,9 +127,25 @@ def trial(
 
 
 def read_clean(line: Line, read: Read) -> NDArray[np.bool_]:
-    """Which printed characters of ``line`` the reader gets right without damage: those that he can be asked about."""
+    """Which characters of ``line`` the reader gets right where the capture is all that happened: those he can be asked about."""
     printed = np.array([not char.isspace() for char in line.value])
-    return read_right(read, line.page, line.value, line.boxes) & printed
+    return read_shown(line, Recipe((), line.capture), read) & printed
+
+
+def read_shown(line: Line, recipe: Recipe, read: Read) -> NDArray[np.bool_]:
+    """Which characters of ``line`` the reader gets right after ``recipe``.
+
+    He gets a line that was turned or bent upright again, in the page's pixels, as the pipelines around readers do it.
+    """
+    region, boxes = around_line(line)
+    return read_right(read, Frame(recipe, region).take(recipe.apply(line.page)), line.value, boxes)
+
+
+def around_line(line: Line) -> tuple[Region, list[Box]]:
+    """The part of the clean page around ``line``, and where its boxes lie in it."""
+    margin = 3 * max(box[3] - box[1] for box in line.boxes)
+    x0, y0, _, _ = region = region_around(line.boxes, margin, margin, line.page.shape)
+    return region, [(box[0] - x0, box[1] - y0, box[2] - x0, box[3] - y0) for box in line.boxes]
 
 
 def read_right(read: Read, image: Image, value: str, boxes: Sequence[Box]) -> NDArray[np.bool_]:

@@ -4,6 +4,7 @@ import dataclasses
 import shutil
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from degradations.chance import generator
+from degradations.config import SimulateConfig
 from degradations.legibility import LegibilityModel
 from degradations.legibility.constants import CALIBRATION
 from degradations.legibility.observer import Trace
 from degradations.legibility.structure import curve
 from degradations.operators import OPERATORS, Context, GaussianBlur, Noise
 from degradations.recipe import Recipe
+from degradations.simulate import document_samples
 from kie_hvqa.data.files import read_json
+from kie_hvqa.data.ledger import Slot
+from studies.calibration import dataset
 from studies.calibration import readers as reader_room
 from studies.calibration.ceiling import TEXTS, forecast, others
 from studies.calibration.figure import draw
@@ -26,7 +31,7 @@ from studies.calibration.fit import Slots, crossing, fit_observer, fit_structure
 from studies.calibration.lines import Line, fit_for_trials, printed_lines
 from studies.calibration.readers import Remembered, open_readers
 from studies.calibration.summary import auroc, bins, flat, summarise
-from studies.calibration.trials import drawn_wide, read_right, trial, trials
+from studies.calibration.trials import around, drawn_wide, read_right, suiting, trial, trials
 
 MODEL = LegibilityModel()
 
@@ -137,7 +142,7 @@ def test_what_is_fitted_does_not_move_the_trials_it_is_fitted_on(page, monkeypat
 
     def drawn():
         rng = generator(3, "wide")
-        return [drawn_wide(rng, context).to_json() for _ in range(120)]
+        return [drawn_wide(rng, context, sorted(OPERATORS)).to_json() for _ in range(120)]
 
     before = drawn()
     for cls in OPERATORS.values():
@@ -226,14 +231,58 @@ def test_a_forecast_is_the_share_of_other_texts_that_survive():
     rng = generator(3, "ceiling")
     line = next(line for line in printed_lines("full", 3, 4, 8) if any(map(str.isdigit, line.value)))
     found = others(line, lambda _: "", rng)
-    assert len(found) == TEXTS and len({other.value for other in found}) > 1
+    assert len(found) == TEXTS and len({other.line.value for other in found}) > 1
     for other in found:
-        assert [c for c in other.value if not c.isalnum()] == [c for c in line.value if not c.isalnum()]
-        assert all(a.isdigit() == b.isdigit() for a, b in zip(other.value, line.value, strict=True))
-        assert other.value == line.value or (other.page != line.page).any()
-        assert (other.page.shape == line.page.shape) and not other.right.any()
+        text, page = other.line.value, other.line.page
+        assert [c for c in text if not c.isalnum()] == [c for c in line.value if not c.isalnum()]
+        assert all(a.isdigit() == b.isdigit() for a, b in zip(text, line.value, strict=True))
+        assert text == line.value or (page != line.page).any()
+        assert (page.shape == line.page.shape) and not other.right.any()
 
-    half = [dataclasses.replace(other, right=np.arange(len(other.value)) % 2 == 0) for other in found]
-    answers = iter([other.value for other in half])
-    assert forecast(line, half, Recipe(()), lambda _: next(answers)) == 1.0
-    assert forecast(line, half, Recipe(()), lambda _: "") == 0.0
+    half = [dataclasses.replace(other, right=np.arange(len(line.value)) % 2 == 0) for other in found]
+    answers = iter([other.line.value for other in half])
+    assert forecast(half, Recipe(()), lambda _: next(answers)) == 1.0
+    assert forecast(half, Recipe(()), lambda _: "") == 0.0
+
+
+def test_lines_are_tried_as_a_dataset_has_them_captured_and_with_what_can_happen_to_them():
+    shown = []
+    line = next(printed_lines("full", 1, 1, 8))
+    assert line.capture is not None and line.density > 0
+
+    def read(image):
+        shown.append(image)
+        return line.value
+
+    for found in trials(line, {"it": read}, MODEL, 1, 4):
+        assert set(found.operators) <= set(suiting(line.material)) and found.asked["it"].sum() >= 3
+    x0, y0, x1, y1 = around(line.page, line.boxes)
+    clean = line.page[y0:y1, x0:x1]
+    assert abs(shown[0].shape[0] - clean.shape[0]) < 3
+    size = min(shown[0].shape[0], clean.shape[0]), min(shown[0].shape[1], clean.shape[1])
+    away = np.abs(shown[0][: size[0], : size[1]].astype(int) - clean[: size[0], : size[1]])
+    assert away.mean() > 1, "the reader is asked about the picture, not the page"
+    assert not set(suiting("thermal")) & {"scratches", "hologram_sheen"} and "faded_thermal" in suiting("thermal")
+
+
+def test_the_users_figure_shows_each_asked_line_of_a_dataset_to_the_reader():
+    config = SimulateConfig.model_validate({"seed": 5, "count": 1, "templates": {"us_licence": 1}, "scale": "tiny"})
+    rows = [sample.row for sample in document_samples(config, 0)]
+    for row in rows:
+        text = "".join(slot.char for slot in row.slots)
+        for said in ("", text):
+            found = dataset.shown(row, lambda _, said=said: said)
+            if not text:
+                assert found is None
+            else:
+                assert found.right.all() == found.clean.all() == bool(said) and len(found.evidence) == len(found.text)
+    assert dataset.shown(dataclasses.replace(rows[0], slots=()), lambda _: "") is None
+
+
+def test_the_users_figure_counts_every_slot_and_says_which_the_reader_never_reads():
+    slots = tuple(Slot(char, "clear", 0.9, (0, 0, 1, 1)) for char in "ABCD")
+    row = types.SimpleNamespace(document_id="d", severity=2, slots=slots)
+    marks = np.array([True, False, True, False]), np.array([True, True, True, False])
+    found = dataset.summary([dataset.Shown(row, "ABCD", np.array([0.9, 0.1, 0.8, 0.95]), *marks)])
+    assert found["all"] == {"slots": 4, "read": 0.5, "auroc": 0.5} and found["damaged_latin"]["slots"] == 4
+    assert found["read_without_damage"] == {"slots": 3, "read": 0.6667, "auroc": 1.0}
