@@ -26,6 +26,7 @@ COMMANDS = (
     "degrade",
     "sft",
     "grpo",
+    "read",
     "eval",
     "score",
     "report",

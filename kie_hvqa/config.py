@@ -74,7 +74,7 @@ def _inherited(path: Path, inherits: bool, above: tuple[Path, ...]) -> tuple[dic
         raise InputError(
             "a recipe's base is another recipe, which leads back to none before it",
             file=path,
-            line=_line(node, ["base"]),
+            line=line_of(node, ["base"]),
             field="base",
             remedy="Name a file beside this one.",
         )
@@ -98,6 +98,14 @@ def _read(path: Path) -> tuple[dict[str, Any], Any]:
         raise InputError("no such recipe", file=path, remedy="See configs/ for the shipped ones.") from None
     except (IsADirectoryError, UnicodeDecodeError) as error:
         raise InputError(f"not a YAML recipe ({error})", file=path, remedy="Name a .yaml file.") from None
+    return parsed(text, path)
+
+
+def parsed(text: str, path: Path) -> tuple[dict[str, Any], Any]:
+    """The mapping that ``text`` (YAML, or JSON without tabs) holds, and its nodes, which know their lines. ``path`` is for errors.
+
+    Raises InputError.
+    """
     try:
         data = yaml.load(text, Loader=_Loader)
         node = yaml.compose(text, Loader=_Loader)
@@ -135,7 +143,7 @@ def validate(data: Mapping[str, Any], model: type[T], *, sources: Sequence[_Sour
         elif first["type"] == "missing":
             what, remedy = "this key is required", "Add it."
         file, node = next((one for one in sources if _holds(one[1], location)), sources[0] if sources else (None, None))
-        raise InputError(what, file=file, line=_line(node, location), field=key, remedy=remedy) from None
+        raise InputError(what, file=file, line=line_of(node, location), field=key, remedy=remedy) from None
 
 
 def assignments(overrides: Iterable[str]) -> dict[str, Any]:
@@ -174,7 +182,7 @@ def _override(data: dict[str, Any], override: str) -> None:
         raise InputError(f"not a YAML value ({error})", field=key, remedy="Quote it.") from None
 
 
-def _line(node: Any, location: Sequence[str | int]) -> int | None:
+def line_of(node: Any, location: Sequence[str | int]) -> int | None:
     """The 1-based line of the deepest part of ``location`` that the YAML holds."""
     line = None
     for part in location:

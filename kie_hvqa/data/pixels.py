@@ -54,17 +54,19 @@ class PixelBudget:
             )
 
 
-def open_image(path: str | Path | BinaryIO) -> Image:
+def open_image(path: str | Path | BinaryIO, frame: int = 0) -> Image:
     """Decode ``path`` (or a stream) completely, as RGB and upright; transparency goes onto white, as in ``qwen_vl_utils``.
 
     Upright is what the file's EXIF orientation says, as every viewer shows it and every server that heeds it. Sixteen bits
-    become eight. Raises InputError for a missing, unreadable, truncated or absurdly large image, and for pixels of 32 bits,
+    become eight. ``frame`` is the page of a file that has several. Raises InputError for a missing, unreadable, truncated or absurdly large image, and for pixels of 32 bits,
     of which nobody knows how white is written.
     """
     from PIL import Image
 
     try:
         with Image.open(path) as opened:
+            if frame:
+                opened.seek(frame)
             turn = _turn(opened)
             opened.load()
             image = opened if turn is None else opened.transpose(turn)

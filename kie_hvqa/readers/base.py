@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from kie_hvqa.answers.answer import parse
 from kie_hvqa.confidence.symbols import Signals
 from kie_hvqa.data.data_issues import UNREADABLE_IMAGE
-from kie_hvqa.data.ledger import Row
+from kie_hvqa.data.ledger import Box, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,7 @@ class Answer:
     says why there is no answer about this row: the response is empty then, and the next run asks again. ``cut`` says that
     the reader was not done when its token limit was reached. ``signals``: one confidence a symbol of the parsed Final OCR, by the
     names that the reader gives (``Reader.signals``); None where it gives none about this answer.
+    ``box`` is where the reader saw the value, (x0, y0, x1, y1) in pixels of the upright image, None where it does not say.
     """
 
     id: str
@@ -48,6 +49,7 @@ class Answer:
     error: str | None = None
     cut: bool = False
     signals: Signals | None = None
+    box: Box | None = None
 
 
 class Reader(Protocol):

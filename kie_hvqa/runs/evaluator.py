@@ -197,9 +197,7 @@ def _read(
                     f"the reader {reader.name} answered {answer.id!r}, which was not asked, or not any more"
                 )
             waiting.discard(answer.id)
-            log.append(
-                Prediction(answer.id, answer.response, answer.confidence, keys[answer.id], answer.samples, answer.error, answer.cut, answer.signals)
-            )
+            log.append(Prediction.of(answer, keys[answer.id]))
             bar.update()
     if waiting:
         raise WorkError(

@@ -20,9 +20,11 @@ from types import TracebackType
 from typing import Any
 
 from kie_hvqa.confidence.symbols import Signals, signals_from_json, signals_to_json
+from kie_hvqa.data.ledger import Box
 from kie_hvqa.errors import InputError
 from kie_hvqa.data.json_lines import check_one_a_line
 from kie_hvqa.data.files import replacing
+from kie_hvqa.readers.base import Answer
 
 _KINDS: dict[str, tuple[type, ...]] = {
     "id": (str,),
@@ -33,6 +35,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "error": (str, type(None)),
     "cut": (bool, type(None)),
     "signals": (dict, type(None)),
+    "box": (list, type(None)),
 }
 
 
@@ -41,7 +44,7 @@ class Prediction:
     """The kept answer about row ``id``; ``key`` hashes what was read (image bytes, question, reader).
 
     ``samples`` are all answers that were drawn, of which ``response`` is one; ``error`` says why there is none, and
-    ``cut`` that the token limit ended it.
+    ``cut`` that the token limit ended it. ``box`` is where the reader saw the value.
     """
 
     id: str
@@ -52,6 +55,13 @@ class Prediction:
     error: str | None = None
     cut: bool = False
     signals: Signals | None = None
+    box: Box | None = None
+
+    @classmethod
+    def of(cls, answer: Answer, key: str) -> Prediction:
+        """``answer`` as it is kept."""
+        said = answer.response, answer.confidence
+        return cls(answer.id, *said, key, answer.samples, answer.error, answer.cut, answer.signals, answer.box)
 
     def line(self) -> str:
         data: dict[str, Any] = {
@@ -68,6 +78,8 @@ class Prediction:
             data["cut"] = True
         if self.signals is not None:
             data["signals"] = signals_to_json(self.signals)
+        if self.box is not None:
+            data["box"] = self.box
         return json.dumps(data, ensure_ascii=True, allow_nan=False) + "\n"
 
 
@@ -118,7 +130,7 @@ class PredictionLog:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         self._stream = path.open("ab+")
-        _cut_half_line(self._stream)
+        cut_half_line(self._stream)
         self.kept = read_predictions(path, repeated=True)
 
     def append(self, prediction: Prediction) -> None:
@@ -137,7 +149,8 @@ class PredictionLog:
         self._stream.close()
 
 
-def _cut_half_line(stream: Any) -> None:
+def cut_half_line(stream: Any) -> None:
+    """Drop what a kill left of a last line; ``stream`` is open for appending and reading, in binary."""
     size = stream.seek(0, os.SEEK_END)
     end = size
     while end > 0:
@@ -226,4 +239,13 @@ def _parse(line: str, path: Path, number: int) -> Prediction:
         data.get("error"),
         bool(data.get("cut")),
         signals,
+        _box(data.get("box"), path, number),
     )
+
+
+def _box(value: list[Any] | None, path: Path, number: int) -> Box | None:
+    if value is None:
+        return None
+    if len(value) != 4 or not all(type(side) in (int, float) and math.isfinite(side) for side in value):
+        raise InputError("must hold four numbers", file=path, line=number, field="box", remedy="Mend it.")
+    return tuple(map(float, value))  # type: ignore[return-value]
