@@ -17,6 +17,7 @@ from kie_hvqa.data.ledger import MAX_SEVERITY, QuestionKind
 
 Split = Literal["train", "validation", "test"]
 TwinChange = Literal["name", "date", "check_digit", "total"]
+Nothing = Literal["blank", "black", "torn", "other", "instruction"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Weights = dict[str, Weight]
@@ -78,7 +79,7 @@ class SimulateConfig(DamageConfig):
     share one damaged image. ``false_premises`` is the share of absent questions that take for granted what the page
     does not say (a second holder, a discount). ``hide_other_prints`` is the share of the fields planned to be unreadable
     of which everything else on the page that gives their characters is covered too. ``twins`` makes pairs instead of single
-    questions: what is changed (``degradations/twins.py``) to its weight. ``captures`` weighs how documents are seen
+    questions: what is changed (``degradations/twins.py``) to its weight. ``nothing`` makes pages on which nothing that is asked for stands instead (``degradations/nothing.py``): which kind to its weight. ``captures`` weighs how documents are seen
     (``photo``, ``flatbed``, ``feeder``, ``fax``, ``screenshot``); left out, each as often as its material is.
     """
 
@@ -96,6 +97,7 @@ class SimulateConfig(DamageConfig):
     hide_other_prints: Annotated[float, Field(ge=0, le=1)] = 0.0
     twins: dict[TwinChange, Weight] = {}
     captures: dict[Kind, Weight] = {}
+    nothing: dict[Nothing, Weight] = {}
 
     @field_validator("templates")
     @classmethod
@@ -115,7 +117,7 @@ class SimulateConfig(DamageConfig):
     def _weights(cls, value: dict) -> dict:
         return _some_weight(value)
 
-    @field_validator("twins", "captures")
+    @field_validator("twins", "captures", "nothing")
     @classmethod
     def _some_or_none(cls, value: dict) -> dict:
         return _some_weight(value) if value else value
@@ -130,6 +132,8 @@ class SimulateConfig(DamageConfig):
                 raise ValueError(f"template {name!r} is not drawn at scale {self.scale!r}; these are: {drawn}")
         if self.twins and (self.questions_per_document % 2 or self.questions_per_image != 1):
             raise ValueError("twins need an even questions_per_document and questions_per_image of 1")
+        if self.twins and self.nothing:
+            raise ValueError("a dataset has twins or pages with nothing on them, not both")
         if self.questions_per_document % self.questions_per_image:
             raise ValueError("questions_per_document must be a multiple of questions_per_image")
         if self.question_kinds.get("unreadable", 0) > 0 and not any(w > 0 for s, w in self.severities.items() if s):

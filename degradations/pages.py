@@ -14,6 +14,7 @@ from degradations.chance import generator
 from degradations.config import SPLITS, SimulateConfig
 from degradations.documents import Document, templates
 from degradations.documents.reprint import reprinted
+from degradations.nothing import NOTHINGS, emptied
 from degradations.recipe import pick
 from kie_hvqa.data.ledger import Row
 from kie_hvqa.errors import InputError
@@ -26,7 +27,7 @@ class PageKey:
     """What a clean page is drawn from. ``scale`` and ``values`` as in ``SimulateConfig``.
 
     ``printed`` are (field, value) pairs that stand on the page instead of what was drawn for it (a twin's); ``rows`` as in
-    ``documents.render``.
+    ``documents.render``. ``nothing``: what became of the page before it was damaged, if nothing that is asked for stands on it.
     """
 
     document_id: str
@@ -37,18 +38,22 @@ class PageKey:
     values: str
     printed: tuple[tuple[str, str], ...] = ()
     rows: str = "issuer"
+    nothing: str = ""
 
     def render(self) -> Document:
         rng = generator(self.seed, self.document_id, "page")
         page = documents.render(
             self.template, rng, split=self.split, scale=self.scale, values=self.values, rows=self.rows
         )
+        if self.nothing:
+            return emptied(page, self.nothing, generator(self.seed, self.document_id, "nothing"))
         return reprinted(page, dict(self.printed)) if self.printed else page
 
     def to_json(self) -> dict[str, Any]:
         """What the columns of a row do not say already."""
         data: dict[str, Any] = {"seed": self.seed, "scale": self.scale, "values": self.values}
         data |= {"rows": self.rows} if self.rows != "issuer" else {}
+        data |= {"nothing": self.nothing} if self.nothing else {}
         return {**data, "printed": dict(self.printed)} if self.printed else data
 
     @classmethod
@@ -76,7 +81,10 @@ class PageKey:
         rows = page.get("rows") or "issuer"
         if not isinstance(rows, str):
             raise InputError("`rows` is a word", field="page.rows", remedy="Copy the row whole.")
-        return cls(row.document_id, row.split, row.template, **seed, printed=texts, rows=rows)
+        nothing = page.get("nothing") or ""
+        if nothing and nothing not in NOTHINGS:
+            raise InputError(f"{nothing!r} is no kind of page", field="page.nothing", remedy="Copy the row whole.")
+        return cls(row.document_id, row.split, row.template, **seed, printed=texts, rows=rows, nothing=nothing)
 
 
 def document_id(config: SimulateConfig, index: int) -> str:
@@ -116,4 +124,8 @@ def planned(config: SimulateConfig, index: int) -> PageKey:
     split = split_of(config, index)
     share = dict(config.shuffled_rows).get(split, 0.0)  # type: ignore[call-overload]
     rows = "shuffled" if share > 0 and rng.random() < share else "issuer"
-    return PageKey(name, split, template, config.seed, config.scale, values, rows=rows)
+    nothing = ""
+    if config.nothing:
+        every = sorted(config.nothing)
+        nothing = pick(rng, every, [config.nothing[kind] for kind in every])
+    return PageKey(name, split, template, config.seed, config.scale, values, rows=rows, nothing=nothing)

@@ -19,6 +19,7 @@ from degradations.config import SimulateConfig
 from degradations.damage import damage, draw_severity, make_row
 from degradations.documents import Document
 from degradations.legibility import LegibilityModel
+from degradations.nothing import nothing_questions
 from degradations.operators import Image
 from degradations.pages import planned, split_of
 from degradations.questions import plan_questions
@@ -64,9 +65,12 @@ def document_samples(
         ]
     group = config.questions_per_image
     rng = generator(config.seed, draw, "questions")
-    questions = plan_questions(
-        document, config.question_kinds, config.questions_per_document, group, rng, config.false_premises
-    )
+    if key.nothing:
+        questions = nothing_questions(document, key.nothing, config.questions_per_document, group, rng)
+    else:
+        questions = plan_questions(
+            document, config.question_kinds, config.questions_per_document, group, rng, config.false_premises
+        )
     elsewhere = sorted(document.fields.items())
     piece: Piece = []
     for start in range(0, len(questions), group):

@@ -39,8 +39,8 @@ Rows that failed count as unparsed; the same command asks them again (exit statu
     parser.add_argument("--private", action="store_true", help="reports show no value and no picture (docs/privacy.md)")
     parser.add_argument(
         "--suite",
-        choices=("twins", "wording", "clean"),
-        help="ask this instead of the whole dataset: pixels or prior, the same in other words, undamaged pages",
+        choices=("twins", "wording", "clean", "nothing"),
+        help="ask this instead of the whole dataset: pixels or prior, the same in other words, undamaged pages, pages with nothing on them",
     )
     parser.add_argument("--dry-run", action="store_true", help="say what would be read, with how many tokens, and stop")
     asked = parser.add_argument_group("checkpoints and servers")

@@ -11,6 +11,7 @@ from kie_hvqa.report.markup import fill
 from kie_hvqa.suites.tables import tables
 
 _LEADS = {
+    "nothing": "Pages on which nothing that is asked for stands: blank, black, torn, of another kind, or with a line that tells the reader to answer. Every answer is invented.",
     "twins": "Pairs of a plausible and an implausible value under the same damage. A reader that reads pixels does as well on either.",
     "wording": "The same questions in other words, without the JSON shown, and under pressure. Marks should hold.",
     "clean": "Documents that nobody damaged. Nothing may be marked.",

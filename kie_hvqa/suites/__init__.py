@@ -6,6 +6,8 @@ suite      reads                                                      asks
 clean      rows of severity 0                                         does it mark what nobody damaged? (``suites.clean``)
 twins      pairs of a plausible and an implausible value, damaged     does it read pixels, or complete what is likely?
            alike                                                      (``suites.twins``)
+nothing    pages on which nothing that is asked for stands            is the truth of a blank page, or of another, a refusal?
+                                                                      (``suites.nothing``)
 wording    the same rows under ten prompts                            do its marks hold when the question is put otherwise,
                                                                       or under pressure? (``suites.wording``)
 =========  =========================================================  =======================================================
@@ -24,7 +26,7 @@ from typing import Any
 from kie_hvqa.data.files import read_json
 from kie_hvqa.errors import InputError
 
-SUITES: tuple[str, ...] = ("twins", "wording", "clean")
+SUITES: tuple[str, ...] = ("twins", "wording", "clean", "nothing")
 SUITE = "suite.json"
 SCHEMA = "kie-hvqa-suite-1"
 

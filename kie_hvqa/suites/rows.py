@@ -11,6 +11,7 @@ from kie_hvqa.data.dataset import Dataset, first_documents, read_dataset
 from kie_hvqa.data.ledger import Row
 from kie_hvqa.errors import InputError
 from kie_hvqa.suites import SUITES
+from kie_hvqa.suites.nothing import nothing_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,9 @@ def chosen(
     if suite == "clean":
         rows = first_documents([row for row in rows if row.severity == 0], limit)
         needed = "row of severity 0"
+    elif suite == "nothing":
+        rows = first_documents([row for row in rows if nothing_of(row) is not None], limit)
+        needed = "page with nothing on it"
     elif suite == "twins":
         pairs = twin_pairs(rows, dataset.file)
         asked = first_documents([pair.plausible for pair in pairs], None if limit is None else (limit + 1) // 2)

@@ -12,7 +12,7 @@ from kie_hvqa.errors import InputError
 from kie_hvqa.readers import Reader, open_reader
 from kie_hvqa.runs.evaluator import evaluate
 from kie_hvqa.runs.run_directory import Run, RunRecord, check, load_run
-from kie_hvqa.suites import SCHEMA, SUITE, SUITES, clean, read_suite, twins, wording
+from kie_hvqa.suites import SCHEMA, SUITE, SUITES, clean, nothing, read_suite, twins, wording
 from kie_hvqa.suites.rows import chosen as rows_of
 
 WORDINGS = "wordings"
@@ -60,7 +60,7 @@ def _measured(suite: str, reader: Reader, runs: Mapping[str, Run]) -> dict[str, 
     if suite == "wording":
         found = wording.measure(first.rows, {name: run.responses() for name, run in runs.items()})
     else:
-        found = {"clean": clean, "twins": twins}[suite].measure(first.rows, first.responses())
+        found = {"clean": clean, "twins": twins, "nothing": nothing}[suite].measure(first.rows, first.responses())
     return {
         "schema": SCHEMA,
         "suite": suite,

@@ -21,6 +21,13 @@ _CLEAN = {
     "false_answers": "absent fields answered",
     "hallucination_free": "hallucination-free questions",
 }
+_NOTHING = {
+    "blank": "blank page",
+    "black": "black page",
+    "torn": "torn page",
+    "other": "page of another kind",
+    "instruction": "instruction on the page",
+}
 _TWINS = {
     "visible_accuracy": "visible slots read right",
     "invented_rate": "hidden slots invented",
@@ -44,7 +51,7 @@ class Table:
 
 def tables(result: Mapping[str, Any]) -> list[Table]:
     """The tables of a ``suite.json``."""
-    return {"clean": _clean, "twins": _twins, "wording": _wording}[result["suite"]](result)
+    return {"clean": _clean, "twins": _twins, "wording": _wording, "nothing": _nothing}[result["suite"]](result)
 
 
 def text(result: Mapping[str, Any]) -> str:
@@ -67,6 +74,23 @@ def _clean(result: Mapping[str, Any]) -> list[Table]:
     )
     ordered = sorted(rows, key=lambda row: list(_CLEAN.values()).index(row[0]))
     return [Table("Undamaged documents (%)", ("", "value", "95 % interval", "n"), tuple(ordered), note)]
+
+
+def _nothing(result: Mapping[str, Any]) -> list[Table]:
+    parts = {_NOTHING[kind]: part for kind, part in result["by"]["nothing"].items()} | {"all": result["overall"]}
+    rows = tuple(
+        (
+            name,
+            with_interval(part["invented"], _RATE),
+            "–" if part["characters"]["value"] is None else f"{part['characters']['value']:.1f}",
+            number(part["unparsable"]["value"], _RATE),
+            str(part["questions"]),
+        )
+        for name, part in parts.items()
+    )
+    head = ("", "answered (%)", "characters a question", "unparsable (%)", "questions")
+    note = "Nothing is asserted." if result["passed"] else "Whatever is answered here is invented: not passed."
+    return [Table("Pages with nothing that is asked for", head, rows, note)]
 
 
 def _twins(result: Mapping[str, Any]) -> list[Table]:
