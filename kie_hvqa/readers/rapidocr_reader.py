@@ -45,7 +45,7 @@ class RapidOCRReader(OCRReader):
         self._engine: Any = None
         self._image: tuple[Path, Image] | None = None  # the last one
 
-    def _lines(self, path: Path, regions: Sequence[Box]) -> list[FoundLine]:
+    def lines_about(self, path: Path, regions: Sequence[Box]) -> list[FoundLine]:
         if self._engine is None:
             from rapidocr_onnxruntime import RapidOCR
 

@@ -63,7 +63,7 @@ class TesseractReader(OCRReader):
         version = f"{_version(language)} {self._options} {scale:g}"
         super().__init__("tesseract", version, min_confidence=min_confidence, flag_below=flag_below)
 
-    def _lines(self, path: Path, regions: Sequence[Box]) -> list[FoundLine]:
+    def lines_about(self, path: Path, regions: Sequence[Box]) -> list[FoundLine]:
         """Of the whole page, read once: a page that failed is not waited for again by its other questions."""
         if self._page is None or self._page[0] != path:
             try:

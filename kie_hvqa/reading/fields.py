@@ -10,7 +10,8 @@ A file of fields is YAML; a field is what a question calls it, or a mapping that
 A JSON Schema (an object with ``properties``, each with a ``title``) says the same; ``pattern``, ``format: date`` and the
 properties of nested objects, which become groups, are taken, anything else it says is not a reader's business. Patterns only
 judge what was read (``reading.checks``): they never fill a gap. ``labels`` are the words that a page prints beside the value:
-an OCR engine, which cannot be asked, finds the field by them (``reading.by_label``).
+an OCR engine, which cannot be asked, finds the field by them (``reading.by_label``). ``stops`` are labels of what stands beside it and is
+not asked: a value ends there.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ class Field:
     pattern: str | None = None
     group: str | None = None
     labels: tuple[str, ...] = ()
+    stops: tuple[str, ...] = ()
 
     @classmethod
     def called(cls, title: str) -> Field:
@@ -59,6 +61,7 @@ class FieldRules(Config):
     pattern: str | None = None
     group: str | None = None
     labels: list[str] = []
+    stops: list[str] = []
 
     @field_validator("pattern")
     @classmethod
@@ -80,7 +83,7 @@ class FieldRules(Config):
     def named(self, name: str) -> Field:
         title = self.title or name.replace("_", " ")
         question = self.question or _question(title)
-        return Field(name, title, question, self.pattern, self.group, tuple(self.labels))
+        return Field(name, title, question, self.pattern, self.group, tuple(self.labels), tuple(self.stops))
 
 
 def _rules(value: Any) -> Any:

@@ -137,6 +137,11 @@ def nothing(field: Field, status: Status, reason: str, page: int | None = None) 
     return FieldResult(field.name, "", status, page, reasons=(reason,), group=field.group)
 
 
+def of_empty_page(field: Field, empty: str, page: int) -> FieldResult:
+    """A field of a page without print (``looks.emptiness``): not there on a blank one, unknown on a black one."""
+    return nothing(field, "absent" if empty == "blank" else "unreadable", f"the page is {empty}", page)
+
+
 def field_result(field: Field, kept: Prediction, page: int, point: OperatingPoint | None = None) -> FieldResult:
     """What the answer ``kept`` about ``field`` on ``page`` comes to, under ``point`` if there is one."""
     if kept.error is not None:

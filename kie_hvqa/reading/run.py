@@ -1,7 +1,7 @@
 """Documents in, fields out: the loop behind ``kie-hvqa read``, ``kie_hvqa.read`` and ``/v1/read``.
 
 Pages go through in chunks: while a reader reads one, the pages of the next are decoded or rendered, and what a chunk left on
-the disk is removed with it. All fields of a page are asked together, so that it is encoded once. Every answer is kept as it comes, under a hash of the page, of what is asked and of who reads, so the
+the disk is removed with it. All fields of a page are asked together, and a checkpoint's batches end where a page ends, so that it is encoded once. Every answer is kept as it comes, under a hash of the page, of what is asked and of who reads, so the
 same command goes on wherever it was ended, asks nothing twice, and asks again what failed. A document's result is made of kept
 answers alone, when its last page is through.
 
@@ -13,6 +13,7 @@ answers alone, when its last page is through.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import itertools
 import json
@@ -22,7 +23,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
@@ -35,14 +36,21 @@ from kie_hvqa.errors import InputError, WorkError
 from kie_hvqa.readers import Reader, Task
 from kie_hvqa.readers.base import told
 from kie_hvqa.reading.fields import Field
-from kie_hvqa.reading.looks import Looks, looks_of
-from kie_hvqa.reading.results import DocumentResult, FieldResult, Status, best, field_result, nothing, point_of
+from kie_hvqa.reading.looks import Looks, hint, looks_of
+from kie_hvqa.reading.results import DocumentResult, FieldResult, best, field_result, nothing, of_empty_page, point_of
 from kie_hvqa.reading.sources import DPI, Document, Page, Pages
 from kie_hvqa.runs.predictions import Prediction, PredictionLog, cut_half_line
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 RECORD, PREDICTIONS, LOOKS = "read.json", "predictions.jsonl", "pages.jsonl"
 CHUNK = 64
 """Pages that are prepared and read together: enough that a batch or a server's queue is seldom short of work at its end."""
+
+
+MOST_TOGETHER = 32
+"""Fields of a page that a batch may hold beyond the size that it was given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +90,7 @@ class Run:
         if point is not None:
             point.check(reader.identity, told(reader), reader.signals, file=point_file)
         self.documents = documents
-        self.reader = reader
+        self.reader = whole_pages(reader, len(fields))
         self.fields = tuple(fields)
         self.out = out
         self.point = point
@@ -92,6 +100,24 @@ class Run:
         self._progress = progress
         self._errors: dict[str, str] = {}
         self._digests: dict[str, str] = {}
+        self._by_id: dict[str, Document] | None = None
+
+    def picture(self, document: str, number: int) -> Image | None:
+        """Page ``number`` (from 1) of the document of that id, upright; None where it cannot be had (any more)."""
+        if self._by_id is None:
+            self._by_id = {one.id: one for one in self.documents}
+        try:
+            return self._pages.image(Page(self._by_id[document], number))
+        except (KeyError, InputError, OSError):
+            return None
+
+    def kept_picture(self, document: str, number: int) -> Path:
+        """Where that page lies as a picture: the file itself, or one in ``out/pages`` that is written for it."""
+        page = Page(next(one for one in self.documents if one.id == document), number)
+        if page.document.kind == "image":
+            return page.document.path
+        kept = Pages(self.out / "pages", self._pages.dpi)
+        return kept.put(page, self._pages.image(page))
 
     def pages(self, document: Document) -> int:
         """How many of its pages are read."""
@@ -185,34 +211,37 @@ class Run:
         tasks: list[Task] = []
         keys: dict[str, str] = {}
         for page, ready in prepared:
-            asked: list[Row] = []
+            waiting = 0
             if ready is not None and ready.error is not None:
                 self._errors[page.id] = ready.error
             elif ready is not None and ready.looks is not None:
                 looks.append(page.id, self._digest(page), ready.looks)
-                asked = [] if ready.file is None else self._unanswered(page, log)
-                tasks += [Task(row, ready.file) for row in asked if ready.file is not None]
-                keys |= {row.id: self._key(page, row) for row in asked}
-            bar.update(len(self.fields) - len(asked))
-        waiting = set(keys)
-        for answer in self.reader.read(tasks) if tasks else ():
-            if answer.id not in waiting:
+                if ready.file is not None:
+                    tasks += [Task(self.row(page, field), ready.file) for field in self.fields]
+                    keys |= {row.id: self._key(page, row) for row in self._unanswered(page, log)}
+                    waiting = sum(name in keys for name in (task.row.id for task in tasks[-len(self.fields) :]))
+            bar.update(len(self.fields) - waiting)
+        done = {task.row.id for task in tasks} - keys.keys()
+        left = set(keys)
+        for answer in self.reader.read(tasks, done) if left else ():
+            if answer.id not in left:
                 raise WorkError(f"the reader {self.reader.name} answered {answer.id!r}, which was not asked")
-            waiting.discard(answer.id)
+            left.discard(answer.id)
             log.append(Prediction.of(answer, keys[answer.id]))
             bar.update()
-        if waiting:
-            raise WorkError(f"the reader {self.reader.name} left out {len(waiting)} fields; run it again")
+        if left:
+            raise WorkError(f"the reader {self.reader.name} left out {len(left)} fields; run it again")
 
     def _unanswered(self, page: Page, log: PredictionLog) -> list[Row]:
-        rows = [self._row(page, field) for field in self.fields]
+        rows = [self.row(page, field) for field in self.fields]
         return [
             row
             for row in rows
             if (kept := log.kept.get(row.id)) is None or kept.error is not None or kept.key != self._key(page, row)
         ]
 
-    def _row(self, page: Page, field: Field) -> Row:
+    def row(self, page: Page, field: Field) -> Row:
+        """The question about ``field`` on ``page``, as readers take one: without a truth, and without a ledger."""
         return Row(
             id=f"{page.id}/{field.name}",
             file_name=page.document.id,
@@ -246,16 +275,20 @@ class Run:
         pages = list(self._pages_of(document))
         fields = tuple(best([self._field(page, field, log, looks) for page in pages]) for field in self.fields)
         errors = [self._errors[page.id] for page in pages if page.id in self._errors]
-        return replace(base, fields=fields, error=errors[0] if errors else None)
+        return replace(base, fields=fields, error=errors[0] if errors else None, hint=self._hint(pages, fields, looks))
+
+    def _hint(self, pages: Sequence[Page], fields: Sequence[FieldResult], looks: _LooksLog) -> str | None:
+        known = [looks.kept[page.id][1] if page.id in looks.kept else Looks((0, 0)) for page in pages]
+        unread = [(one.page - 1, one.box) for one in fields if one.status in ("partly", "unreadable") and one.page]
+        return hint(known, unread)
 
     def _field(self, page: Page, field: Field, log: PredictionLog, looks: _LooksLog) -> FieldResult:
         if page.id in self._errors:
             return nothing(field, "failed", self._errors[page.id], page.number)
         known = looks.kept.get(page.id)
         if known is not None and known[1].empty:
-            status: Status = "absent" if known[1].empty == "blank" else "unreadable"
-            return nothing(field, status, f"the page is {known[1].empty}", page.number)
-        return field_result(field, log.kept[self._row(page, field).id], page.number, self.point)
+            return of_empty_page(field, known[1].empty, page.number)
+        return field_result(field, log.kept[self.row(page, field).id], page.number, self.point)
 
     def _clear(self) -> None:
         for left in self._pages.folder.glob("*.png"):
@@ -288,6 +321,17 @@ class Run:
                 file=record,
                 remedy="Name another --out, or remove this directory if its answers are not needed.",
             )
+
+
+def whole_pages(reader: Reader, fields: int) -> Reader:
+    """``reader`` with batches of whole pages, as near to its own size as they come: a page whose questions lie in two batches is
+    encoded twice. Its answers are the same up to rounding. Other readers as they are."""
+    size = getattr(reader, "batch_size", None)
+    if size is None or fields > MOST_TOGETHER:
+        return reader
+    other = copy.copy(reader)
+    other.batch_size = fields * max(1, round(size / fields))  # type: ignore[attr-defined]
+    return other
 
 
 class _LooksLog:

@@ -20,7 +20,7 @@ ARROWS = {"higher": " ↑", "lower": " ↓", "neither": ""}
 
 def fill(template: str, **values: Any) -> Markup:
     """The HTML of ``templates/<template>`` with ``values`` in it, every string among them escaped but ``Markup``."""
-    return Markup(_environment().get_template(template).render(values))
+    return Markup(environment(__package__).get_template(template).render(values))
 
 
 def colour(run: int) -> str:
@@ -41,8 +41,9 @@ def _path(points: Sequence[tuple[float, float]]) -> str:
 
 
 @functools.cache
-def _environment() -> Environment:
-    folder = resources.files(__package__).joinpath("templates")
+def environment(package: str) -> Environment:
+    """The templates of ``package``, which escape whatever is put into them."""
+    folder = resources.files(package).joinpath("templates")
     found = Environment(
         loader=DictLoader({file.name: file.read_text(encoding="utf-8") for file in folder.iterdir()}),
         autoescape=True,

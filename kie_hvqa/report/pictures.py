@@ -82,10 +82,10 @@ def region(size: tuple[int, int], slots: Sequence[Slot]) -> Region:
     return (int(left), int(top), min(width, round(left + wide)), min(height, round(top + high)))
 
 
-def data_uri(image: Image.Image) -> str:
+def data_uri(image: Image.Image, widest: int = _WIDEST) -> str:
     """The picture as the page carries it, no wider than a dense screen shows."""
-    if image.width > _WIDEST:
-        image = image.resize((_WIDEST, max(1, round(image.height * _WIDEST / image.width))), Image.Resampling.LANCZOS)
+    if image.width > widest:
+        image = image.resize((widest, max(1, round(image.height * widest / image.width))), Image.Resampling.LANCZOS)
     stream = io.BytesIO()
     # AVIF keeps colour at full resolution, which matters where a letter is eight pixels wide.
     if features.check("avif"):

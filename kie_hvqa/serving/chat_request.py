@@ -48,21 +48,21 @@ Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
 Stop = Annotated[str, Field(max_length=100), AfterValidator(_not_empty)]
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
-class TextPart(_Part):
+class TextPart(Part):
     type: Literal["text"]
     text: Text
 
 
-class ImageURL(_Part):
+class ImageURL(Part):
     url: str
     detail: Literal["auto"] = "auto"  # how large an image is shown is the checkpoint's business
 
 
-class ImagePart(_Part):
+class ImagePart(Part):
     type: Literal["image_url"]
     image_url: ImageURL | str
 
@@ -77,7 +77,7 @@ class ImagePart(_Part):
         return self
 
 
-class Turn(_Part):
+class Turn(Part):
     role: Literal["system", "user", "assistant"]
     content: (
         Text
@@ -91,11 +91,11 @@ class Turn(_Part):
         return [TextPart(type="text", text=self.content)] if isinstance(self.content, str) else self.content
 
 
-class StreamOptions(_Part):
+class StreamOptions(Part):
     include_usage: bool = False
 
 
-class ChatRequest(_Part):
+class ChatRequest(Part):
     """One request. ``temperature`` 0 is greedy, whatever the checkpoint's own settings say, and so is its absence."""
 
     model: Annotated[str, Field(max_length=1000)]
@@ -179,15 +179,21 @@ class ChatRequest(_Part):
 
 def parse_request(body: bytes) -> ChatRequest:
     """The request in ``body``. BadRequest names the first thing that is wrong; of what was sent it repeats keys alone."""
-    if sum(body.count(sign) for sign in (b",", b"[", b"{")) > MOST_VALUES:  # an image is one value, however large
-        raise BadRequest(f"the body has more than {MOST_VALUES:,} values")
+    small_enough(body)
     try:
         return ChatRequest.model_validate_json(body)
     except ValidationError as error:
-        raise BadRequest(_said(error)) from None
+        raise BadRequest(said(error)) from None
 
 
-def _said(error: ValidationError) -> str:
+def small_enough(body: bytes) -> None:
+    """BadRequest for a body with more values than any request has."""
+    if sum(body.count(sign) for sign in (b",", b"[", b"{")) > MOST_VALUES:  # an image is one value, however large
+        raise BadRequest(f"the body has more than {MOST_VALUES:,} values")
+
+
+def said(error: ValidationError) -> str:
+    """What is wrong first, and where; nothing of the values."""
     # A union reports every member that did not fit: the one that got furthest is the one that was meant.
     first = max(
         error.errors(include_url=False, include_input=False, include_context=False), key=lambda one: len(one["loc"])

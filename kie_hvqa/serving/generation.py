@@ -82,6 +82,16 @@ class Generation:
         self._ending = False
         self.context = context_of(loaded.model)
 
+    @property
+    def prompt(self) -> str:
+        """The name of the prompt that the model was taught with."""
+        return self._reader.prompt
+
+    @property
+    def most_tokens(self) -> int:
+        """The longest answer of one field."""
+        return self._reader.max_new_tokens
+
     def start(self) -> None:
         # A daemon: a long forward pass must not keep the process from ending.
         threading.Thread(target=self._run, name="generation", daemon=True).start()

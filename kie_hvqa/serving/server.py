@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib.util
 import os
 import socket
+from collections.abc import Callable
 from types import FrameType
 
 from kie_hvqa.errors import InputError, WorkError
 from kie_hvqa.readers.transformers_reader import TransformersReader
+from kie_hvqa.reading.fields import Field
 
 KEY = "KIE_HVQA_SERVE_KEY"
 SHORTEST_KEY = 16  # characters
@@ -16,9 +18,16 @@ _NEEDED = ("starlette", "uvicorn")
 _GRACE = 5  # seconds that answers on their way out have when the server ends
 
 
-def serve(reader: TransformersReader, name: str, *, host: str = "127.0.0.1", port: int = 8000) -> None:
+def serve(
+    reader: TransformersReader,
+    name: str,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    sets: Callable[[str], tuple[Field, ...]] | None = None,
+) -> None:
     """Serve ``reader``'s model as ``name`` until interrupted. ``port`` 0 takes a free one; the URL is printed once it is
-    open. InputError where packages or the model are missing, and for an interface other than loopback without a key in
+    open. ``sets`` gives the fields of a named set. InputError where packages or the model are missing, and for an interface other than loopback without a key in
     ``KIE_HVQA_SERVE_KEY``; WorkError for a port that cannot be had.
     """
     missing = [package for package in _NEEDED if importlib.util.find_spec(package) is None]
@@ -44,7 +53,7 @@ def serve(reader: TransformersReader, name: str, *, host: str = "127.0.0.1", por
                 super().handle_exit(sig, frame)
 
         config = uvicorn.Config(
-            build_app(generation, name, reader.shown, key=key, loopback=loopback),
+            build_app(generation, name, reader.shown, key=key, loopback=loopback, sets=sets),
             log_level="warning",
             lifespan="off",
             http="h11",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from PIL import Image, ImageDraw
@@ -30,8 +31,10 @@ class TableReader:
     def asks(self, row: Row) -> str:
         return row.problem
 
-    def read(self, tasks: Sequence[Task], done: frozenset[str] = frozenset()) -> Iterator[Answer]:
+    def read(self, tasks: Sequence[Task], done: AbstractSet[str] = frozenset()) -> Iterator[Answer]:
         for task in tasks:
+            if task.row.id in done:
+                continue
             if self.ends is not None and len(self.asked) >= self.ends:
                 raise WorkError("the server has not answered the last 16 rows")
             self.asked.append(task.row.id)
