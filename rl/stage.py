@@ -22,7 +22,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from kie_hvqa.data.files import read_json, sweep, write_json
 from kie_hvqa.data.lock import Lock
 from kie_hvqa.errors import InputError, WorkError
-from kie_hvqa.scoring.rates import SCORE
+from kie_hvqa.scoring.rates import HEADLINE
 from rl.checkpoints.owner import check_owner
 from rl.checkpoints.same_run import differences
 from rl.checkpoints.whole import last_checkpoint
@@ -143,7 +143,7 @@ def common_arguments(recipe: StageRecipe) -> dict[str, Any]:
         arguments |= {
             "eval_strategy": "steps",
             "eval_steps": recipe.evaluation.every,
-            "metric_for_best_model": SCORE,
+            "metric_for_best_model": HEADLINE,
             "greater_is_better": True,
             "load_best_model_at_end": recipe.evaluation.take == "best",
         }

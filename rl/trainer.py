@@ -51,6 +51,8 @@ class StageTrainer(WholeCheckpoints):
         if evaluation is not None:  # transformers insists on a dataset where there is an evaluation strategy
             kwargs["eval_dataset"] = kwargs["train_dataset"].select(range(1))
         super().__init__(*args, **kwargs)
+        if evaluation is not None:  # the recipe's arguments were made before the rows were seen
+            self.args.metric_for_best_model = evaluation.decides
         self.add_callback(OptimiserPhase(self.phases))  # type: ignore[attr-defined]
         self.add_callback(EpochTurn(rows, lambda: self._order, self.args))  # type: ignore[attr-defined]
 

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from kie_hvqa.answers.verdicts import Counts
 
 SCORE = "hallucination_free_accuracy"
+HEADLINE = "balanced"
+"""The mean of ``SCORE`` over three strata (``kie_hvqa.scoring.sums``): no share itself, and what a run is chosen by."""
 
 RATES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     SCORE: (("free",), ("questions",)),

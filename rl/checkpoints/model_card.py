@@ -15,12 +15,12 @@ import yaml
 from kie_hvqa.data.dataset import dataset_root
 from kie_hvqa.data.files import read_json
 from kie_hvqa.errors import InputError
-from kie_hvqa.scoring.rates import SCORE
+from rl.callbacks.evaluation import DECIDING
 from rl.recipes import StageRecipe
 
 STAGES = {"sft": "supervised fine-tuning (warm start)", "grpo": "GRPO"}
 PACKAGES = ("torch", "transformers", "trl", "deepspeed")
-RATES = (SCORE, "invented_rate", "misread_rate", "over_refusal_rate")
+RATES = (*DECIDING, "invented_rate", "misread_rate", "over_refusal_rate")
 
 
 def model_card(stage: str, recipe: StageRecipe, base: Path, state: Any, *, processes: int) -> str:
@@ -100,16 +100,17 @@ def _data(recipe: StageRecipe) -> list[str]:
 def _scores(state: Any) -> list[str]:
     """The last evaluation on held-out rows, or what the last completions of training said, or that there is none."""
     for prefix, said in (("eval_", "on held-out rows"), ("ledger/", "over training completions, sampled")):
-        entries = [entry for entry in state.log_history if f"{prefix}{SCORE}" in entry]
-        if entries:
-            last = entries[-1]
-            best = max(entries, key=lambda entry: entry[f"{prefix}{SCORE}"] or 0)
+        deciding = [name for name in DECIDING if any(prefix + name in entry for entry in state.log_history)]
+        if deciding:
+            name = deciding[0]
+            entries = [entry for entry in state.log_history if prefix + name in entry]
+            last, best = entries[-1], max(entries, key=lambda entry: entry[prefix + name] or 0)
             lines = [f"Step {last.get('step')}, {said}:", "", "| score | value |", "|---|---|"]
             lines += [
-                f"| {name} | {last[prefix + name]:.3f} |" for name in RATES if last.get(prefix + name) is not None
+                f"| {rate} | {last[prefix + rate]:.3f} |" for rate in RATES if last.get(prefix + rate) is not None
             ]
             if prefix == "eval_":
-                lines += ["", f"Best {SCORE}: {best[prefix + SCORE]:.3f} at step {best.get('step')}."]
+                lines += ["", f"Best {name}: {best[prefix + name]:.3f} at step {best.get('step')}."]
             return lines
     return ["Not scored during training: `kie-hvqa eval --data DIR --reader THIS_DIRECTORY --out RUN`."]
 

@@ -17,6 +17,7 @@ from kie_hvqa.readers.checkpoint import ReadingContract
 from kie_hvqa.readers.model_directory import agreed_contract
 from rewards.plugins.spec import LoadedReward, load_rewards
 from rl import grpo, sft
+from rl.callbacks.evaluation import decided_by
 from rl.checkpoints.models import model_directory, open_processor
 from rl.preflight.checked.deepspeed_json import agreed_json, built_for
 from rl.preflight.checked.disk import checkpoint_bytes, room
@@ -28,9 +29,9 @@ from rl.preflight.planned.batches import batches
 from rl.preflight.planned.devices import device, visible
 from rl.preflight.planned.plan import Plan, World, rollouts
 from rl.preflight.planned.states import engine_of
-from rl.recipes import GrpoRecipe, SftRecipe, StageRecipe
+from rl.recipes import DataConfig, EvaluationConfig, GrpoRecipe, SftRecipe, StageRecipe
 from rl.rows.curriculum import check_enough
-from rl.rows.sources import Written
+from rl.rows.sources import Written, open_source
 from rl.rows.training import TrainingRows
 from rl.stage import StageRun
 
@@ -91,6 +92,8 @@ def _checks(
         questions = made.step // (arguments.num_generations if stage == "grpo" else 1)
         check_enough(rows.curriculum, rows.source.severities(), questions)
     yield Finding("batches", made.text)
+    if recipe.evaluation is not None:
+        yield Finding("evaluation", evaluated(recipe.data, recipe.evaluation))
     processor = None if bare else open_processor(directory, contract)
     found = lengths(rows, contract, processor)
     completion = arguments.max_completion_length if stage == "grpo" else None
@@ -120,6 +123,13 @@ def said_of(rows: TrainingRows) -> str:
     if len(looked_at) < len(rows):
         return f"{len(rows)} questions an epoch, damaged while it trains; {len(looked_at)} of them drawn here"
     return f"{len(rows)} questions about {len({row.document_id for row in looked_at})} documents"
+
+
+def evaluated(data: DataConfig, asked: EvaluationConfig) -> str:
+    """Which rows will choose the best checkpoint, and by what; of a stream some are drawn."""
+    source = open_source(data, split=asked.split, limit=asked.limit, field="evaluation.split")
+    _, said = decided_by([source.row(index) for index in source.examples()])
+    return f"{len(source)} rows of split {asked.split} every {asked.every} steps; {said}"
 
 
 def plan_of(stage: str, file: Path, overrides: Sequence[str] = (), *, world_size: int = 1) -> Plan:

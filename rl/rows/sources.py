@@ -69,12 +69,13 @@ class Written:
     ) -> None:
         self.name = path
         self._root = dataset_root(Path(path))
-        self._rows = load_rows(Path(path), split=split, limit=limit)
+        try:
+            self._rows = load_rows(Path(path), split=split, limit=limit)
+        except InputError as error:
+            if error.field != "split" or field is None:
+                raise
+            raise InputError(error.what, file=error.file, field=field, remedy=error.remedy) from None
         self._kept: Recent[tuple[str, PixelBudget], Image] = Recent(cache_mib << 20, _page_bytes)
-        if not self._rows:
-            raise InputError(
-                f"no rows in split `{split}`", file=path, field=field, remedy="Name a split that the dataset has."
-            )
 
     def __len__(self) -> int:
         return len(self._rows)
