@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from kie_hvqa.errors import InputError, WorkError
+from kie_hvqa.readers.adapters import with_adapter
 from kie_hvqa.readers.model_source import ModelSource
 from kie_hvqa.torch_check import require_torch
 
@@ -51,8 +52,11 @@ def load_model(source: ModelSource, *, device: str | None = None, dtype: str | N
         )
         model = AutoModelForImageTextToText.from_pretrained(name, dtype=kind, use_safetensors=True, **where)
         if source.adapter is not None:
-            model = _with_adapter(model, source)
+            # the transformers class itself, its linear layers replaced by adapted ones
+            model = with_adapter(model, source.adapter).get_base_model()
         return model.to(place).eval(), processor
+    except InputError:
+        raise
     except torch.OutOfMemoryError as error:
         raise WorkError(f"{name} does not fit the memory of {place} ({error})") from None
     except Exception as error:  # the loaders raise OSError, ValueError, SafetensorError, RuntimeError, KeyError, …
@@ -62,10 +66,3 @@ def load_model(source: ModelSource, *, device: str | None = None, dtype: str | N
             file=source.adapter or name,
             remedy="Check that it is a whole image-text-to-text checkpoint with its processor.",
         ) from error
-
-
-def _with_adapter(model: Any, source: ModelSource) -> Any:
-    from peft import PeftModel
-
-    adapted = PeftModel.from_pretrained(model, source.adapter, local_files_only=True)
-    return adapted.get_base_model()  # the transformers class itself, its linear layers replaced by adapted ones

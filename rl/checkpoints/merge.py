@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from kie_hvqa.data.files import building, read_json
 from kie_hvqa.errors import InputError
+from kie_hvqa.readers.adapters import with_adapter
 from kie_hvqa.readers.checkpoint import read_contract, write_contract
 from rl.checkpoints.models import model_directory
 
@@ -22,8 +24,8 @@ def merge(checkpoint: Path, out: Path, *, base: str | None = None) -> Path:
     """Write ``checkpoint``'s adapter, added to its base model's weights, into ``out``; returns ``out``.
 
     ``checkpoint`` is an adapter directory, or a stage's directory with one in ``model/``; ``base`` overrides the base
-    model that the adapter names. Raises InputError for a directory without an adapter, a base that is not there, or an
-    ``out`` that exists. ``out`` is whole or absent.
+    model that the adapter names. Raises InputError for a directory without an adapter, one that does not fit its base or changes
+    nothing in it, a base that is not there, or an ``out`` that exists. ``out`` is whole or absent.
     """
     adapter = adapter_directory(checkpoint)
     if os.path.lexists(out):
@@ -58,14 +60,12 @@ def base_of(adapter: Path) -> str:
 
 
 def _write(adapter: Path, base: Path, out: Path) -> None:
-    from peft import PeftModel
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     model: Any = AutoModelForImageTextToText.from_pretrained(
         base, dtype="auto", local_files_only=True, trust_remote_code=False, use_safetensors=True
     )
-    merged = PeftModel.from_pretrained(model, adapter).merge_and_unload(safe_merge=True)
-    merged.save_pretrained(out)
+    folded(model, adapter).save_pretrained(out)
     # What the adapter was trained under comes from its own directory; an old one may lack it.
     source = adapter if (adapter / "tokenizer_config.json").is_file() else base
     AutoProcessor.from_pretrained(source, local_files_only=True, trust_remote_code=False).save_pretrained(out)
@@ -75,6 +75,46 @@ def _write(adapter: Path, base: Path, out: Path) -> None:
     card = adapter / "README.md"
     if card.is_file():
         (out / "README.md").write_text(merged_card(card.read_text(encoding="utf-8"), base), encoding="utf-8")
+
+
+def folded(model: Any, adapter: Path) -> Any:
+    """``model`` with the adapter added to its weights. Raises InputError where not one of them changes."""
+    before = fingerprint(model)
+    adapted = with_adapter(model, adapter)
+    untied = untie(adapted.get_base_model())
+    merged = adapted.merge_and_unload(safe_merge=True)
+    if untied:
+        for config in (merged.config, merged.config.get_text_config()):
+            config.tie_word_embeddings = False
+    if fingerprint(merged) == before:
+        raise InputError(
+            "folding it in changes not one weight: it was not trained, or its changes are lost in the base model's dtype",
+            file=adapter,
+            remedy="Name a trained one; `kie-hvqa eval` reads an adapter beside its base, where nothing is lost.",
+        )
+    return merged
+
+
+def fingerprint(model: Any) -> Counter[int]:
+    """A hash of every weight, whatever its name."""
+    import torch
+
+    return Counter(int(torch.hash_tensor(weight).view(torch.int64)) for weight in model.state_dict().values())
+
+
+def untie(model: Any) -> bool:
+    """Give the output embedding weights of its own where it shares those of the input and either is adapted; whether it did.
+
+    Added to a weight that both share, what is meant for one would change the other.
+    """
+    import torch
+
+    layers = [model.get_input_embeddings(), model.get_output_embeddings()]
+    plain = [getattr(layer, "base_layer", getattr(layer, "original_module", layer)) for layer in layers]
+    if plain == layers or plain[0].weight is not plain[1].weight:
+        return False
+    plain[1].weight = torch.nn.Parameter(plain[1].weight.detach().clone(), requires_grad=False)
+    return True
 
 
 def merged_card(card: str, base: Path) -> str:

@@ -18,6 +18,7 @@ from kie_hvqa.readers import embedded_directory
 from kie_hvqa.readers.checkpoint import ReadingContract, write_contract
 from kie_hvqa.readers.model_directory import agreed_contract
 from kie_hvqa.readers.model_inputs import never_generated
+from kie_hvqa.readers.model_source import ADAPTER_FILE
 from rl.families import family_of
 from rl.recipes import StageRecipe
 from rl.rollouts.engine import launched_engine
@@ -42,13 +43,20 @@ class Checkpoint:
 
 
 def model_directory(name: str) -> Path:
-    """``embedded`` is the shipped reader; anything else is a directory. Raises InputError where there is none."""
+    """``embedded`` is the shipped reader; anything else is a directory. Raises InputError where there is none, and for an adapter's."""
     directory = embedded_directory() if name == "embedded" else Path(name)
     if not directory.is_dir():
         raise InputError(
             "no such model directory",
             field=f"model: {name}",
             remedy="Name a local checkpoint (download a hub model first), or `embedded`.",
+        )
+    if (directory / ADAPTER_FILE).is_file():
+        raise InputError(
+            "this is an adapter, not a model to train or to put another over",
+            file=directory,
+            field=f"model: {name}",
+            remedy="Run kie-hvqa merge on it first.",
         )
     return directory
 
