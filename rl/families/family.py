@@ -43,34 +43,26 @@ class Family:
         said = tower(pixels.to(tower.dtype), grid_thw=grid, return_dict=True)
         return Features(said.pooler_output, tuple(getattr(said, "deepstack_features", None) or ()))
 
-    def plan(self, vision: Any, patches: int) -> int | None:
+    def plan(self, vision: Any, patches: int) -> int:
         """How many patches of an image of ``patches`` a patch sees, on the mean over the layers of a tower with the
-        configuration ``vision``; None where no plan is known."""
+        configuration ``vision``."""
         return patches
 
 
 class WindowedFamily(Family):
     """Qwen2.5-VL: most layers of its tower look through windows."""
 
-    def plan(self, vision: Any, patches: int) -> int | None:
+    def plan(self, vision: Any, patches: int) -> int:
         whole = len(vision.fullatt_block_indexes)
         window = min(patches, (vision.window_size // vision.patch_size) ** 2)
         return (whole * patches + (vision.depth - whole) * window) // vision.depth
-
-
-class RecurrentFamily(Family):
-    """Qwen3.5: three of four layers of its language model are recurrent, and run on kernels of their own where those are
-    installed, which a rehearsal cannot follow."""
-
-    def plan(self, vision: Any, patches: int) -> int | None:
-        return None
 
 
 FAMILIES: tuple[Family, ...] = (
     WindowedFamily("qwen2_5_vl"),
     Family("qwen2_vl"),
     Family("qwen3_vl", "qwen3_vl_moe"),
-    RecurrentFamily("qwen3_5", "qwen3_5_moe"),
+    Family("qwen3_5", "qwen3_5_moe"),
 )
 
 

@@ -187,8 +187,7 @@ def rollouts(arguments: Any) -> Rollouts:
 def known(model: Any) -> bool:
     """Whether there is a plan for the family of ``model``."""
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    family = family_of(base.config)
-    return family is not None and family.plan(base.config.vision_config, 1) is not None
+    return family_of(base.config) is not None
 
 
 def plan_dtype(name: str, device: Device) -> torch.dtype:

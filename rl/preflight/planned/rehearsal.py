@@ -2,7 +2,9 @@
 
 Nothing is allocated, so a 7B model is rehearsed on a laptop in seconds. The layers are transformers' own, so that the
 answer follows the model and not a formula about models; ``kernels`` stands in for attention and the output head.
-Layers repeat: a deep tower is rehearsed two and three layers deep, and each further layer adds what the third one did.
+Layers repeat: a deep tower is rehearsed two and three layers deep, and each further layer adds what the third one did; where
+kinds of layers take turns (Qwen3.5), one and two turns deep. Its recurrent layers are rehearsed in transformers' own code, which
+holds more than the kernels of flash-linear-attention that run where those are installed.
 Weights, their gradients and the optimiser are not counted here (``states``), only what a step adds to them.
 """
 
@@ -26,6 +28,7 @@ from rl.preflight.planned.kernels import Head, attend
 _META = torch.device("meta")
 _ATTENTION = "rehearsed"
 _SHALLOW = 4  # layers: a tower of so many is rehearsed whole
+_RECURRENT = "linear_attention"
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ class Rehearsal:
         self.dtype: torch.dtype = self.head.weight.dtype
         self._layers: Any = self.text.layers
         self._blocks: Any = self.visual.blocks
+        self._kinds: list[str] = list(getattr(self.text.config, "layer_types", None) or [])
         self._checkpointed = checkpointed
         self._triton = triton
         self._parameters = list(base.parameters())
@@ -96,10 +100,19 @@ class Rehearsal:
         return self._whole(lambda: self._prefill(micro), gradients=False)
 
     def cache_bytes(self, rows: int, length: int) -> int:
-        """The key-value cache of ``rows`` sequences of ``length`` tokens."""
+        """What generation keeps of ``rows`` sequences of ``length`` tokens: keys and values, and of a recurrent layer its
+        state (float32) and what its convolution looks back at."""
         text = self.text.config
         width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-        return 2 * rows * length * text.num_hidden_layers * text.num_key_value_heads * width * self.dtype.itemsize
+        recurrent = self._kinds.count(_RECURRENT)
+        attending = text.num_hidden_layers - recurrent
+        kept = 2 * rows * length * attending * text.num_key_value_heads * width * self.dtype.itemsize
+        if recurrent:
+            values = text.linear_num_value_heads * text.linear_value_head_dim
+            mixed = 2 * text.linear_num_key_heads * text.linear_key_head_dim + values
+            state = 4 * values * text.linear_key_head_dim
+            kept += rows * recurrent * (state + mixed * text.linear_conv_kernel_dim * self.dtype.itemsize)
+        return kept
 
     def pixel_bytes(self, patches: int) -> int:
         """The processor's pixels, float32 whatever the model is."""
@@ -142,7 +155,10 @@ class Rehearsal:
         """The language model over text in which the images' places hold ``seen``: [rows, length, width]."""
         embedded = self.text.embed_tokens(torch.empty(micro.rows, micro.length, dtype=torch.long, device=_META))
         place = torch.empty(embedded.shape, dtype=torch.bool, device=_META)
-        mask = torch.empty(micro.rows, 1, micro.length, micro.length, dtype=torch.bool, device=_META)
+        mask: Any = torch.empty(micro.rows, 1, micro.length, micro.length, dtype=torch.bool, device=_META)
+        if _RECURRENT in self._kinds:
+            padding = torch.empty(micro.rows, micro.length, dtype=torch.long, device=_META)
+            mask = {"full_attention": mask, _RECURRENT: padding}
         return self.text(
             inputs_embeds=embedded.masked_scatter(place, seen),
             attention_mask=mask,
@@ -161,17 +177,18 @@ class Rehearsal:
         text, vision = len(self._layers), len(self._blocks)
         if max(text, vision) <= _SHALLOW:
             return self._at(text, vision, piece, gradients)
-        text_base, vision_base = min(2, text), min(2, vision)
+        turn = _turn(self._kinds)
+        text_base, vision_base = min(max(2, turn), text), min(2, vision)
         base = self._at(text_base, vision_base, piece, gradients)
         peak, flops = base.peak, base.flops
-        for deeper, times in (
-            ((text_base + 1, vision_base), text - text_base),
-            ((text_base, vision_base + 1), vision - vision_base),
+        for deeper, added, left in (
+            ((min(text_base + turn, text), vision_base), min(turn, text - text_base), text - text_base),
+            ((text_base, vision_base + 1), 1, vision - vision_base),
         ):
-            if times:
+            if left:
                 more = self._at(*deeper, piece, gradients)
-                peak += times * (more.peak - base.peak)
-                flops += times * (more.flops - base.flops)
+                peak += left * (more.peak - base.peak) // added
+                flops += left * (more.flops - base.flops) // added
         return Work(peak, flops)
 
     def _at(self, layers: int, blocks: int, piece: Callable[[], None], gradients: bool) -> Work:
@@ -183,7 +200,7 @@ class Rehearsal:
         for tower in towers:
             tower.activation_checkpointing_enable({"use_reentrant": False, "preserve_rng_state": False})
         try:
-            with _Meter(self._held) as meter:
+            with Meter(self._held) as meter:
                 piece()
             return Work(meter.peak, meter.flops)
         finally:
@@ -194,14 +211,23 @@ class Rehearsal:
             self.text.layers, self.visual.blocks = self._layers, self._blocks
 
 
-class _Meter(TorchDispatchMode):
-    """The bytes of meta tensors that are alive, the most that ever were, and the operations; ``held`` tensors are free.
+def _turn(kinds: list[str]) -> int:
+    """After how many layers their kinds begin anew."""
+    for turn in range(1, len(kinds)):
+        if all(kind == kinds[index % turn] for index, kind in enumerate(kinds)):
+            return turn
+    return max(1, len(kinds))
+
+
+class Meter(TorchDispatchMode):
+    """The bytes of a ``device``'s tensors that are alive, the most that ever were, and the operations; ``held`` are free.
 
     torch's own FlopCounterMode follows modules too, and what it notes of them keeps activations alive.
     """
 
-    def __init__(self, held: Iterable[torch.Tensor]) -> None:
+    def __init__(self, held: Iterable[torch.Tensor], device: torch.device = _META) -> None:
         super().__init__()
+        self._device = device
         self.now = self.peak = self.flops = 0
         self._held = {tensor.untyped_storage()._cdata for tensor in held}
         self._sizes: dict[int, int] = {}
@@ -212,7 +238,7 @@ class _Meter(TorchDispatchMode):
         if formula is not None:
             self.flops += formula(*args, **(kwargs or {}), out_val=result)
         for leaf in tree_leaves(result):
-            if isinstance(leaf, torch.Tensor) and leaf.device == _META:
+            if isinstance(leaf, torch.Tensor) and leaf.device == self._device:
                 self._meet(leaf.untyped_storage())
         return result
 
