@@ -2,21 +2,23 @@
 
 A recipe is a pydantic model that derives from ``Config``. ``load`` reads the YAML, applies ``key=value``
 overrides (dotted keys, YAML values) and validates. ``base: other.yaml`` takes another recipe's keys, where its own say
-nothing; the path is relative to the recipe. Nothing is coerced silently: ``"3"`` is not a number. Two things
-differ from YAML 1.1 as PyYAML reads it: ``1e-4`` is a number (everybody who types it means one), and a key that
-stands twice in a mapping is an error, not the last of the two.
+nothing; the path is relative to the recipe. Nothing is coerced silently: ``"3"`` is not a number. Three things
+differ from YAML 1.1 as PyYAML reads it: ``1e-4`` is a number (everybody who types it means one), ``no``, ``off`` and their
+like are words (``save_strategy: no``), as in YAML 1.2, and a key that stands twice in a mapping is an error, not the last
+of the two.
 """
 
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from kie_hvqa.errors import InputError
 
@@ -26,6 +28,9 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
+
+PathText = Annotated[str, AfterValidator(os.path.expanduser)]
+"""A path in a recipe: ``~`` is the user's home there too, since no shell sees it (nor that of ``output_dir=~/run``)."""
 
 T = TypeVar("T", bound=Config)
 
@@ -43,6 +48,12 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+_BOOL = "tag:yaml.org,2002:bool"
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in known if tag != _BOOL]
+    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(_BOOL, re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
 )

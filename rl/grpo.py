@@ -5,6 +5,7 @@ Run: kie-hvqa grpo --config configs/grpo/tiny.yaml [key=value …], or ./launch.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from rl.callbacks.reward_counters import RewardCounters
 from rl.checkpoints.models import Checkpoint, adapter, open_checkpoint
 from rl.families import family_of
 from rl.recipes import GrpoRecipe, keeps_private, training_arguments
+from rl.rollouts.engine import check_launched
 from rl.rollouts.observer import RolloutObserver
 from rl.rollouts.trust import check_sampling, never_sampled
 from rl.rollouts.vllm_models import check_served
@@ -36,6 +38,7 @@ from rl.trainer import GroupTrainer
 
 def run(config_path: str | Path, overrides: Sequence[str] = ()) -> Path:
     """Train as the recipe says; returns the model directory. Raises InputError before anything is loaded or written."""
+    check_launched(os.environ)
     recipe = load(config_path, GrpoRecipe, overrides)
     rewards = load_rewards(recipe.rewards, Path(config_path).parent)
     arguments = arguments_of(recipe, config_path, rewards)

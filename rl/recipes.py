@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from kie_hvqa.config import Config, nearest
+from kie_hvqa.config import Config, PathText, nearest
 from kie_hvqa.data.private import is_private
 from kie_hvqa.errors import InputError
 from rewards.plugins.sandbox import SandboxConfig
@@ -24,9 +24,9 @@ from rl.rows.curriculum import Curriculum
 class DataConfig(Config):
     """What to train on: a dataset directory, or a recipe whose documents are damaged while the model trains."""
 
-    path: str | None = None
+    path: PathText | None = None
     """A dataset that ``kie-hvqa simulate`` or ``degrade`` wrote, or a file of rows."""
-    simulate: str | None = None
+    simulate: PathText | None = None
     """A recipe of configs/simulate instead: the same documents, questioned and damaged anew in every epoch."""
     split: str = "train"
     limit: int | None = Field(default=None, ge=1)
@@ -91,15 +91,15 @@ class EvaluationConfig(Config):
     batch_size: int = Field(default=16, ge=1)
     max_new_tokens: int = Field(default=512, ge=1)
     take: Literal["last", "best"] = "last"
-    """Which weights become ``OUT/model``: the last ones, or those with the best hallucination-free accuracy."""
+    """Which weights become ``OUT/model``: the last ones, or those with the best balanced hallucination-free accuracy."""
 
 
 class StageRecipe(Config):
     """What both stages need: where to start, what to read, what to train, where to write."""
 
-    model: str
+    model: PathText
     data: DataConfig
-    output_dir: str
+    output_dir: PathText
     prompt: str | None = None
     """None takes the prompt that the checkpoint was made with."""
     min_pixels: int | None = None
@@ -113,7 +113,7 @@ class StageRecipe(Config):
     train_vision: bool = False
     """The vision tower stays frozen unless asked for: refusal is a habit of the language model."""
     lora: LoraSettings | None = None
-    deepspeed: str | None = None
+    deepspeed: PathText | None = None
     """A DeepSpeed JSON, used when the launcher runs several processes."""
     evaluation: EvaluationConfig | None = None
     private: bool = False
@@ -157,8 +157,8 @@ def training_arguments(
     ``defaults`` are ours where TRL's do not suit; a recipe may set them. Raises InputError for a key that the class does
     not have, or that this project sets itself, and for a tracker that is not installed.
     """
-    known = {field.name for field in fields(arguments_class) if field.init}
-    for key in recipe.training:
+    known = {field.name: field for field in fields(arguments_class) if field.init}
+    for key, value in recipe.training.items():
         if key in ours:
             raise InputError(
                 "this key is set by the recipe itself", file=file, field=f"training.{key}", remedy="Remove it."
@@ -169,6 +169,13 @@ def training_arguments(
                 file=file,
                 field=f"training.{key}",
                 remedy=nearest(key, known),
+            )
+        if isinstance(value, str) and known[key].type in ("bool", "bool | None", bool, bool | None):
+            raise InputError(
+                f"this is true or false, not the word {value!r}",
+                file=file,
+                field=f"training.{key}",
+                remedy="Write true or false.",
             )
     try:
         arguments = arguments_class(**ours, **_reporting(recipe, file), **{**(defaults or {}), **recipe.training})

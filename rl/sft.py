@@ -7,6 +7,7 @@ Run: kie-hvqa sft --config configs/sft/tiny.yaml [key=value …], or ./launch.sh
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from kie_hvqa.config import load
 from rl.callbacks.evaluation import Evaluation
 from rl.checkpoints.models import Checkpoint, adapter, open_checkpoint
 from rl.recipes import SftRecipe, training_arguments
+from rl.rollouts.engine import check_launched
 from rl.rows.training import TrainingRows
 from rl.running import train
 from rl.stage import StageRun, common_arguments
@@ -25,6 +27,7 @@ from rl.trainer import WarmStartTrainer
 
 def run(config_path: str | Path, overrides: Sequence[str] = ()) -> Path:
     """Train as the recipe says; returns the model directory. Raises InputError before anything is loaded or written."""
+    check_launched(os.environ)
     recipe = load(config_path, SftRecipe, overrides)
     arguments = arguments_of(recipe, config_path)
     with StageRun("sft", recipe) as stage:

@@ -62,17 +62,17 @@ def replacing(path: Path, mode: str = "w", *, durable: bool = True) -> Iterator[
 
 
 @contextmanager
-def building(path: Path) -> Iterator[Path]:
+def building(path: Path, *, replaces: bool = False) -> Iterator[Path]:
     """A fresh directory beside ``path``, which becomes ``path`` when the block ends without an exception.
 
-    Raises InputError if ``path`` exists by then. What is removed after a failure is what was made here.
+    Raises InputError if ``path`` exists by then, unless this one ``replaces`` it. What is removed after a failure is what was made here.
     """
     make_directory(path.parent)
     part = beside(path)
     part.mkdir()
     try:
         yield part
-        if os.path.lexists(path):
+        if not replaces and os.path.lexists(path):
             raise InputError("this exists already", file=path, remedy="Name a new directory.")
         put(part, path)
     except BaseException:

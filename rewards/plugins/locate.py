@@ -80,7 +80,7 @@ def _module(name: str, path: str) -> ModuleType:
         raise InputError(
             f"its module needs `{missing}`, which is not installed", field=path, remedy=f"Install `{missing}`."
         ) from error
-    except Exception as error:  # a plug-in may raise anything while it is imported
+    except (Exception, SystemExit) as error:  # a plug-in may raise anything while it is imported
         raise _import_failed(error, path) from error
 
 
@@ -99,18 +99,27 @@ def _file_module(name: str, path: str, base: Path | None) -> ModuleType:
     assert spec is not None and spec.loader is not None  # a .py file always has a loader
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
+    # As where Python runs the file itself, it may import what lies beside it; last, so that it hides nothing installed.
+    if str(file.parent) not in sys.path:
+        sys.path.append(str(file.parent))
     try:
         spec.loader.exec_module(module)
     except BaseException as error:
         del sys.modules[module_name]
-        if not isinstance(error, Exception):
+        if not isinstance(error, Exception | SystemExit):
             raise
         raise _import_failed(error, path) from error
     return module
 
 
-def _import_failed(error: Exception, path: str) -> InputError:
+def _import_failed(error: Exception | SystemExit, path: str) -> InputError:
     line = getattr(error, "lineno", None)  # of a SyntaxError
+    if isinstance(error, SystemExit):
+        return InputError(
+            f"it ends the program when it is imported (SystemExit: {error})",
+            field=path,
+            remedy='Keep what a script does under `if __name__ == "__main__":`.',
+        )
     return InputError(
         f"it fails when imported ({type(error).__name__}: {error})", field=path, line=line, remedy="Mend the module."
     )

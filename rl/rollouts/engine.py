@@ -9,7 +9,14 @@ itself for the only one. So the process group is made here, over gloo, before th
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Mapping
 from typing import Any
+
+from kie_hvqa.errors import InputError
+
+RANKS = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+MEETING = ("MASTER_ADDR", "MASTER_PORT")
 
 
 def launched() -> bool:
@@ -19,6 +26,27 @@ def launched() -> bool:
 
 def is_first_process() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
+
+
+def check_launched(environment: Mapping[str, str]) -> None:
+    """InputError for ranks in the environment that no launcher can have set: left by another program, they would make a
+    single process wait for others that nobody starts, or take itself for one of them.
+    """
+    said = [key for key in (*RANKS, *MEETING) if environment.get(key)]
+    if not set(RANKS) & set(said):
+        return
+    lacking = [key for key in (*RANKS, *MEETING) if key not in said]
+    numbers = [environment.get(key, "") for key in RANKS]
+    if lacking:
+        what = f"the environment holds {', '.join(said)} and not {', '.join(lacking)}: no launcher started this process"
+    elif not all(number.isdecimal() for number in numbers) or int(numbers[0]) >= int(numbers[1]):
+        what = f"RANK, WORLD_SIZE and LOCAL_RANK are {', '.join(map(repr, numbers))}: no launcher started this process"
+    else:
+        if int(numbers[0]) == 0 < int(numbers[1]) - 1:
+            where = ":".join(environment[key] for key in MEETING)
+            print(f"process 0 of {numbers[1]}, which meet at {where}", file=sys.stderr, flush=True)
+        return
+    raise InputError(what, field=said[0], remedy=f"Run: env {' '.join(f'-u {key}' for key in said)} kie-hvqa …")
 
 
 def launched_engine(deepspeed: str | None) -> bool:

@@ -18,7 +18,8 @@ from accelerate.utils import gather_object
 from kie_hvqa.answers.answer import parse
 from kie_hvqa.answers.verdicts import verdicts
 from kie_hvqa.scoring.rates import SCORE, parts, rates
-from rewards.contract import completion_text, ledger
+from rewards.contract import completion_text
+from rewards.derived import ledger_of
 from rl.callbacks.completion_table import CompletionTable, tensorboard_of
 from rl.rollouts.record import file_name, rollout_table, write_rollouts
 
@@ -95,10 +96,11 @@ def logged(trainer: Any) -> list[float]:
 
 
 def ledger_rates(accelerator: Any, rows: Sequence[dict[str, Any]], completions: Sequence[Any]) -> dict[str, float]:
-    """The evaluator's rates over the completions of all processes."""
+    """The evaluator's rates over the completions of all processes; of a row without slots by those that its official answer
+    implies."""
     counted = []
     for row, completion in zip(rows, completions, strict=True):
-        slots = ledger(row.get("slots"))
+        slots = ledger_of(row.get("slots"), row.get("answer"))
         if slots is not None:
             reading = parse(completion_text(completion)).reading
             counted.append(verdicts(slots, reading, row.get("question_kind")).counts)

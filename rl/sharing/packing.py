@@ -142,7 +142,8 @@ def fill_rows(sizes: Sequence[int]) -> list[list[int]]:
 
 
 def can_pack(model: PreTrainedModel) -> bool:
-    """Whether the model takes a mask of its own making and positions of ours: full attention by torch's SDPA."""
+    """Whether the model takes a mask and positions of ours: full attention in every layer, by SDPA (dense masks) or
+    FlexAttention (blocks). Flash attention takes neither, and rows stay apart there."""
     text = model.config.get_text_config()
     return (
         hasattr(model.model, "get_rope_index")

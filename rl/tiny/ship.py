@@ -13,7 +13,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from kie_hvqa.data.files import read_json, sha256, write_text
+from kie_hvqa.data.files import building, read_json, sha256, write_text
 from kie_hvqa.errors import InputError
 
 EMBEDDED = Path(__file__).resolve().parents[1] / "embedded"
@@ -44,22 +44,26 @@ cannot see**: it is where `make demo` starts, not where you should stop.
 
 
 def ship(model: Path, metrics: dict[str, Any], trained: str, target: Path = EMBEDDED) -> None:
-    """Copy ``model`` to ``target`` with contract, checksum and card. InputError where the weights are too large.
+    """Put ``model`` in the place of ``target`` with contract, checksum and card. InputError where the weights are too large.
 
-    ``trained`` says how far its training went, for the card.
+    ``trained`` says how far its training went, for the card. ``target`` is what it was until all of it is written.
     """
     weights = model / "model.safetensors"
     size = weights.stat().st_size
     if size > LIMIT:
         raise InputError(f"{size} bytes of weights", file=weights, remedy=f"Keep them under {LIMIT}.")
-    target.mkdir(parents=True, exist_ok=True)
-    for path in sorted(model.iterdir()):
-        if path.is_file():
-            shutil.copyfile(path, target / path.name)
-    checksum = sha256(target / "model.safetensors")
-    write_text(target / CHECKSUM, f"{checksum}  model.safetensors\n")
+    with building(target, replaces=True) as part:
+        for path in sorted(model.iterdir()):
+            if path.is_file():
+                shutil.copyfile(path, part / path.name)
+        checksum = sha256(part / "model.safetensors")
+        write_text(part / CHECKSUM, f"{checksum}  model.safetensors\n")
+        write_text(part / "README.md", _card(size, metrics, trained, checksum))
+
+
+def _card(size: int, metrics: dict[str, Any], trained: str, checksum: str) -> str:
     overall = metrics["overall"]
-    card = CARD.format(
+    return CARD.format(
         trained=trained,
         parameters=size / 4e6,  # float32
         documents=metrics["documents"],
@@ -68,7 +72,6 @@ def ship(model: Path, metrics: dict[str, Any], trained: str, target: Path = EMBE
         hallucination_free=overall["hallucination_free_accuracy"]["value"],
         checksum=checksum,
     )
-    write_text(target / "README.md", card)
 
 
 def main() -> None:

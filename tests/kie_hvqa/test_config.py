@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import Field
 
-from kie_hvqa.config import Config, load
+from kie_hvqa.config import Config, PathText, load
 from kie_hvqa.errors import InputError
 
 
@@ -109,3 +109,28 @@ def test_a_base_that_leads_back_or_is_not_there_is_refused(tmp_path: Path) -> No
     assert caught.value.line == 2
     with pytest.raises(InputError, match="no such recipe"):
         load(recipe(tmp_path, "base: nowhere.yaml\n"), Recipe)
+
+
+def test_no_is_a_word_and_only_true_and_false_are_truth_values(tmp_path: Path) -> None:
+    """As in YAML 1.2: the country NO, the strategy `no`."""
+
+    class Switched(Config):
+        word: str = ""
+        switch: bool = False
+
+    for word in ("no", "NO", "yes", "on", "off", "y"):
+        assert load(recipe(tmp_path, f"word: {word}\n"), Switched).word == word
+        with pytest.raises(InputError, match="switch"):
+            load(recipe(tmp_path, f"switch: {word}\n"), Switched)
+    assert load(recipe(tmp_path, "switch: true\n"), Switched).switch
+    assert load(recipe(tmp_path, ""), Switched, ["word=no", "switch=True"]) == Switched(word="no", switch=True)
+
+
+def test_a_tilde_is_the_users_home_in_a_recipe_and_behind_an_override(tmp_path: Path, monkeypatch) -> None:
+    class Where(Config):
+        path: PathText
+
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert load(recipe(tmp_path, "path: ~/run\n"), Where).path == "/home/somebody/run"
+    assert load(recipe(tmp_path, "path: x\n"), Where, ["path=~/run"]).path == "/home/somebody/run"
+    assert load(recipe(tmp_path, "path: owner/name~2\n"), Where).path == "owner/name~2"

@@ -235,3 +235,23 @@ def test_a_recipe_with_rewards_validates_strictly():
 )  # fmt: skip
 def test_completion_text(completion, text):
     assert completion_text(completion) == text
+
+
+def test_a_file_may_import_what_lies_beside_it(tmp_path, monkeypatch):
+    """As a script may. Nothing installed is hidden by it: its folder is the last that is looked in."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "beside_it.py").write_text("def half(text):\n    return len(text) / 2\n")
+    (tmp_path / "json.py").write_text("raise RuntimeError('not the real one')\n")
+    (tmp_path / "uses.py").write_text(
+        "import json\nfrom beside_it import half\n\n"
+        "def halves(completions, **columns):\n    import beside_it\n    return [beside_it.half(c) for c in completions]\n"
+    )
+    assert load_reward(spec("./uses.py:halves"), base=tmp_path)(prompts=["p"], completions=["abc"]) == [1.5]
+
+
+@pytest.mark.parametrize("line", ["raise SystemExit('usage: …')", "import sys; sys.exit(3)", "exit(0)"])
+def test_a_file_that_ends_the_program_when_imported_is_told(tmp_path, line):
+    (tmp_path / "script.py").write_text(f"def f(completions, **columns):\n    return [0.0]\n\n{line}\n")
+    for _ in range(2):  # not half imported either
+        with pytest.raises(InputError, match=r"script\.py:f: it ends the program when it is imported \(SystemExit"):
+            load_reward(spec("./script.py:f"), base=tmp_path)

@@ -129,6 +129,28 @@ def test_a_wrong_key_is_an_error_with_a_remedy(line, what, tmp_path):
     assert what in str(caught.value)
 
 
+def test_no_is_a_strategy_and_no_truth_value(tmp_path):
+    """What YAML 1.1 makes false of; what feeds TRL's classes has no strict types of its own."""
+    path = tmp_path / "sft.yaml"
+    path.write_text(f"model: embedded\ndata: {{path: d}}\noutput_dir: {tmp_path}\ntraining: {{save_strategy: no}}\n")
+    recipe = load(path, SftRecipe)
+    assert training_arguments(recipe, SFTConfig, path, **common_arguments(recipe)).save_strategy == "no"
+    recipe = load(path, SftRecipe, ["training.activation_checkpointing=no"])
+    with pytest.raises(InputError, match="this is true or false, not the word 'no'") as caught:
+        training_arguments(recipe, SFTConfig, path, **common_arguments(recipe))
+    assert caught.value.field == "training.activation_checkpointing"
+
+
+def test_a_run_in_ones_home_is_in_one_place(tmp_path, monkeypatch):
+    """transformers follows the `~` of an output directory: what is ours must lie there too."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    recipe = _recipe(Path("~/out"), model="~/model", data={"path": "~/data"}, deepspeed="~/zero.json")
+    arguments = training_arguments(recipe, SFTConfig, "sft.yaml", **common_arguments(recipe))
+    assert StageRun("sft", recipe).out == Path(arguments.output_dir) == tmp_path / "out"
+    assert (recipe.model, recipe.data.path) == (str(tmp_path / "model"), str(tmp_path / "data"))
+    assert recipe.deepspeed == str(tmp_path / "zero.json")
+
+
 def _recipe(out: Path, **changes) -> SftRecipe:
     return SftRecipe.model_validate({"model": "embedded", "data": {"path": "d"}, "output_dir": str(out)} | changes)
 
