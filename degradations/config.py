@@ -16,6 +16,7 @@ from kie_hvqa.config import Config, nearest
 from kie_hvqa.data.ledger import MAX_SEVERITY, QuestionKind
 
 Split = Literal["train", "validation", "test"]
+View = Literal["page", "field"]
 TwinChange = Literal["name", "date", "check_digit", "total"]
 Nothing = Literal["blank", "black", "torn", "other", "instruction"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -37,13 +38,15 @@ class DamageConfig(Config):
     """What both kinds of recipe share.
 
     ``severities``: severity (0..6) to weight. ``operators``: name to weight. ``operators_per_image``: how many
-    operators to weight; the first has the image's severity, any other at most half of it.
+    operators to weight; the first has the image's severity, any other at most half of it. ``view``: what a row's image shows,
+    the whole ``page`` or a crop around the asked ``field`` (``degradations/field_view.py``).
     """
 
     seed: DatasetSeed = 0
     severities: dict[int, Weight] = EVEN_SEVERITIES
     operators: Weights = ALL_OPERATORS
     operators_per_image: dict[int, Weight] = {1: 0.75, 2: 0.25}
+    view: View = "page"
 
     @field_validator("severities")
     @classmethod
@@ -134,6 +137,8 @@ class SimulateConfig(DamageConfig):
             raise ValueError("twins need an even questions_per_document and questions_per_image of 1")
         if self.twins and self.nothing:
             raise ValueError("a dataset has twins or pages with nothing on them, not both")
+        if self.twins and self.view != "page":
+            raise ValueError("twins are compared on whole pages: leave view at page")
         if self.questions_per_document % self.questions_per_image:
             raise ValueError("questions_per_document must be a multiple of questions_per_image")
         if self.question_kinds.get("unreadable", 0) > 0 and not any(w > 0 for s, w in self.severities.items() if s):

@@ -26,6 +26,7 @@ from degradations.annotated.values import Annotation, Found, Part, document_name
 from degradations.chance import generator
 from degradations.config import DegradeConfig
 from degradations.damage import Question, damage, draw_severity, make_row
+from degradations.field_view import view_field
 from degradations.legibility import LegibilityModel
 from degradations.operators import Image
 from degradations.storing.manifest import DatasetSummary
@@ -188,6 +189,10 @@ def page_samples(config: DegradeConfig, page: AnnotatedPage) -> Piece:
                 config.operators_per_image,
                 LegibilityModel(),
             )
+            window = None
+            if config.view == "field":
+                view = generator(config.seed, page.name, sample_id, "view")
+                damaged, window = view_field(page.image, asked, damaged, 0, view, LegibilityModel())
             row = make_row(
                 asked,
                 damaged,
@@ -198,6 +203,7 @@ def page_samples(config: DegradeConfig, page: AnnotatedPage) -> Piece:
                 document_type=page.document_type,
                 split=config.split,
                 template=TEMPLATE,
+                view=window,
             )
             piece.append(Sample(row, damaged.image))
     return piece

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from degradations.field_view import cut
 from degradations.operators import Image
 from degradations.pages import PageKey
 from degradations.recipe import Recipe
@@ -46,7 +47,8 @@ def replay(row: Row) -> Image:
     """The damaged image of ``row``, uint8 [H, W, 3] RGB. Raises InputError naming the field that is not a row's."""
     if row.recipe is None:
         raise InputError("this row has no recipe", field="recipe", remedy="Only damaged rows can be replayed.")
-    return Recipe.from_json(row.recipe, row.capture).apply(PageKey.of(row).render().image)
+    image = Recipe.from_json(row.recipe, row.capture).apply(PageKey.of(row).render().image)
+    return image if row.view is None else cut(image, row.view)
 
 
 def picture(row: Row) -> Picture | None:

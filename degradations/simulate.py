@@ -18,6 +18,7 @@ from degradations.chance import generator
 from degradations.config import SimulateConfig
 from degradations.damage import damage, draw_severity, make_row
 from degradations.documents import Document
+from degradations.field_view import view_field
 from degradations.legibility import LegibilityModel
 from degradations.nothing import nothing_questions
 from degradations.operators import Image
@@ -94,20 +95,30 @@ def document_samples(
             density=document.density,
         )
         for offset, question in enumerate(asked):
+            if only not in (None, start + offset):
+                continue
+            row_id, shown, at, window = f"{draw}-q{start + offset}", damaged, offset, None
+            file_name = f"{image_id}.{extension(damaged.file)}"
+            if config.view == "field":
+                view = generator(config.seed, name, row_id, "view")
+                shown, window = view_field(
+                    document.image, question, damaged, offset, view, LegibilityModel(), elsewhere=other
+                )
+                at, file_name = 0, f"{row_id}.png"
             row = make_row(
                 question,
-                damaged,
-                offset,
-                id=f"{draw}-q{start + offset}",
-                file_name=f"images/{image_id}.{extension(damaged.file)}",
+                shown,
+                at,
+                id=row_id,
+                file_name=f"images/{file_name}",
                 document_id=name,
                 document_type=document.document_type,
                 split=key.split,
                 template=document.template,
                 page=key.to_json(),
+                view=window,
             )
-            if only is None or only == start + offset:
-                piece.append(Sample(row, damaged.image, damaged.file))
+            piece.append(Sample(row, shown.image, shown.file))
     return piece
 
 

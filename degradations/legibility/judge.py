@@ -31,13 +31,14 @@ def ledger(
     *,
     recipe: Recipe,
     how: Print | None = None,
+    within: Box | None = None,
 ) -> tuple[Slot, ...]:
     """The slots of one field: ``value`` with its ``boxes`` on the clean ``page``, after ``recipe`` made it ``damaged``.
 
     ``how`` it was printed makes it a matter for the ideal observer. Where the value is printed more than once (``copies``),
-    a slot keeps the evidence of its best print. A word space has no ink: it takes the lower evidence of its neighbours. A
-    character of a real document without ink in the clean page supports nothing: its evidence is 0. The slots' boxes are
-    where the recipe moved them.
+    a slot keeps the evidence of its best print, of those whose middle lies ``within`` a part of the damaged picture if there is
+    one. A word space has no ink: it takes the lower evidence of its neighbours. A character of a real document without ink in
+    the clean page supports nothing: its evidence is 0. The slots' boxes are where the recipe moved them.
     """
     if len(value) != len(boxes):
         raise ValueError(f"{len(value)} characters need as many boxes, not {len(boxes)}")
@@ -48,8 +49,9 @@ def ledger(
     else:
         found = [Judgement(evidence) for evidence in compared(model, page, damaged, boxes, recipe)]
     for copy in copies:
-        for index, evidence in enumerate(compared(model, page, damaged, copy, recipe)):
-            if evidence > found[index].evidence:
+        shown = [within is None or lies_in(box, within) for box in recipe.map_boxes(copy)]
+        for index, evidence in enumerate(compared(model, page, damaged, copy, recipe) if any(shown) else ()):
+            if shown[index] and evidence > found[index].evidence:
                 found[index] = Judgement(evidence)
     inked = [i for i, char in enumerate(value) if not char.isspace()]
     slots = []
@@ -101,6 +103,11 @@ def _gets_through(page: Image, boxes: Sequence[Box], recipe: Recipe) -> list[boo
     changed = cv2.absdiff(before, after).max(axis=2)
     parts = (changed[_inside(box, origin)] for box in recipe.map_boxes(boxes))
     return [bool(part.size) and int(part.max()) > 1 for part in parts]
+
+
+def lies_in(box: Box, part: Box) -> bool:
+    """Whether the middle of ``box`` does."""
+    return part[0] <= (box[0] + box[2]) / 2 < part[2] and part[1] <= (box[1] + box[3]) / 2 < part[3]
 
 
 def _inside(box: Box, origin: tuple[int, int]) -> tuple[slice, slice]:

@@ -40,6 +40,11 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     )
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="dataset directory to write")
     parser.add_argument("--config", type=Path, metavar="YAML", help="recipe; its defaults where left out")
+    parser.add_argument(
+        "--view",
+        choices=("page", "field"),
+        help="what each image shows: the page, or a crop around the asked field; the recipe's where left out",
+    )
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="single keys of the recipe")
     parser.set_defaults(run=run)
 
@@ -55,6 +60,8 @@ def run(args: argparse.Namespace) -> None:
     config = DegradeConfig() if args.config is None else load(args.config, DegradeConfig, args.overrides)
     if (args.pdf or args.format not in ("jsonl", "sroie")) and "fields" not in config.model_fields_set:
         config = config.model_copy(update={"fields": None})  # each of these sources knows what it asks
+    if args.view is not None:
+        config = config.model_copy(update={"view": args.view})
     if args.pdf:
         from degradations.annotated.pdf import write_pdfs
 

@@ -215,7 +215,22 @@ def parse_row(data: Mapping[str, Any]) -> Row:
         template=template,
         page=data.get("page"),
         twin=_twin(data.get("twin")),
+        view=_view(data.get("view")),
     )
+
+
+def _view(data: Any) -> tuple[int, ...] | None:
+    """Where the image was cut out, [x0, y0, x1, y1], or None for a whole picture."""
+    if data is None:
+        return None
+    whole = isinstance(data, list) and len(data) == 4 and all(type(v) is int for v in data)
+    if not whole or not (0 <= data[0] < data[2] and 0 <= data[1] < data[3]):
+        raise InputError(
+            "a view is [x0, y0, x1, y1] in whole pixels, with x0 < x1 and y0 < y1",
+            field="view",
+            remedy="Copy the row whole.",
+        )
+    return tuple(data)
 
 
 def _twin(data: Any) -> Mapping[str, str] | None:

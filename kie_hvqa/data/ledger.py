@@ -90,7 +90,9 @@ class Row:
     field. ``severity`` (0..6) and ``recipe`` (the serialised operators, any JSON) are None where nobody
     damaged the image here; ``capture`` is how the page came to be a picture, None for one that nobody took here. ``page`` is what the clean page was drawn from beside the other columns (seed, scale,
     kind of values), None for a page that nobody drew. ``twin`` is ``{"pair": name, "kind": "plausible" | "implausible"}``
-    for a row whose partner differs from it in the printed value only (degradations/twins.py); it is written only then.
+    for a row whose partner differs from it in the printed value only (degradations/twins.py). ``view`` is where the image was
+    cut out of the page's picture (x0, y0, x1, y1 in whole pixels, the last two excluded), None where it shows all of it
+    (degradations/field_view.py). Both are written only where there is something to write.
     """
 
     id: str
@@ -109,12 +111,14 @@ class Row:
     template: str | None = None
     page: Any = None
     twin: Mapping[str, str] | None = None
+    view: Sequence[int] | None = None
 
     def to_json(self) -> dict[str, Any]:
         data = {name: getattr(self, name) for name in self.__slots__}
         data["slots"] = None if self.slots is None else [slot.to_json() for slot in self.slots]
-        if self.twin is None:
-            del data["twin"]
+        for name in ("twin", "view"):
+            if data[name] is None:
+                del data[name]
         return data
 
 

@@ -252,7 +252,7 @@ def test_so_does_a_checkpoint_reader(kie_hvqa, broken_pair, cards, tiny_model, t
 def test_degrade_writes_a_dataset_that_loads(kie_hvqa, tmp_path):
     from PIL import Image, ImageDraw, ImageFont
 
-    from kie_hvqa.data.dataset import load_rows
+    from kie_hvqa.data.dataset import load_image, load_rows
 
     page = Image.new("RGB", (460, 300), "white")
     pen, font = ImageDraw.Draw(page), ImageFont.load_default(size=24)
@@ -275,6 +275,10 @@ def test_degrade_writes_a_dataset_that_loads(kie_hvqa, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "wrote" in done.stdout
     assert {row.document_type for row in load_rows(tmp_path / "data")} == {"receipt"}
+    done = kie_hvqa("degrade", *where[:-1], tmp_path / "crops", "--view", "field")
+    assert done.returncode == 0, done.stderr
+    crops = {load_image(tmp_path / "crops" / row.file_name).size for row in load_rows(tmp_path / "crops")}
+    assert len(crops) > 1 and all(width < 460 and height < 300 for width, height in crops)
     refused = kie_hvqa("degrade", *where, "samples_per_field=3")
     assert refused.returncode == 2
     assert "--config" in refused.stderr
