@@ -87,7 +87,7 @@ class BaseTrainer:
             self.head = torch.nn.Linear(config.architecture.text_hidden, SUB_CELLS * CHARACTER_CLASSES)
         self.grids: dict[tuple[int, int], PageGrid] = {}
         self.device = torch.get_default_device()
-        bfloat16 = _use_bfloat16(config.dtype, self.device.type)
+        bfloat16 = use_bfloat16(config.dtype, self.device.type)
         self.autocast = torch.autocast(self.device.type, torch.bfloat16) if bfloat16 else nullcontext()
         self.encode = torch.compile(encode_pages, dynamic=False) if config.compile else encode_pages
         self.read = torch.compile(language_forward, dynamic=True) if config.compile else language_forward
@@ -242,12 +242,12 @@ def train(config: BaseReaderConfig, out: Path) -> BaseTrainer:
         if number < state["stage"]:
             continue
         resumed = state if number == state["stage"] and "optimisers" in state else None
-        _train_stage(trainer, stage, out, checkpoint, number, resumed)
+        train_stage(trainer, stage, out, checkpoint, number, resumed)
     save_model(trainer.model, trainer.processor, config.architecture, out / "model")
     return trainer
 
 
-def _train_stage(
+def train_stage(
     trainer: BaseTrainer, stage: str, out: Path, checkpoint: Path, number: int, resumed: dict | None
 ) -> None:
     settings: Stage = getattr(trainer.config, stage)
@@ -309,7 +309,7 @@ def _set_rate(optimisers: Sequence[torch.optim.Optimizer], settings: Stage, step
             group["lr"] = settings.learning_rate * share
 
 
-def _use_bfloat16(dtype: str, device: str) -> bool:
+def use_bfloat16(dtype: str, device: str) -> bool:
     if dtype != "auto" or device == "cuda":
         return dtype != "float32"
     return torch.backends.cpu.get_cpu_capability() == "AVX512" and torch.cpu._is_amx_tile_supported()
