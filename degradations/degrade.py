@@ -29,6 +29,7 @@ from degradations.damage import Question, damage, draw_severity, make_row
 from degradations.field_view import view_field
 from degradations.legibility import LegibilityModel
 from degradations.operators import Image
+from degradations.recent import Recent
 from degradations.storing.manifest import DatasetSummary
 from degradations.storing.writer import Piece, Sample, write_pieces
 from kie_hvqa.data.files import sha256
@@ -38,6 +39,7 @@ from kie_hvqa.data.pixels import open_image, orientation_of
 from kie_hvqa.errors import InputError
 
 TEMPLATE = "scan"
+_KEPT = 256 << 20  # bytes of pages
 _NOT_PRINTED = "is not among the printed lines"
 _NOT_ANNOTATED = "is not annotated"
 
@@ -250,11 +252,13 @@ def write_pages(
     workers: int,
 ) -> DatasetSummary:
     """Damage ``pages``, which ``files`` tell of, into ``out``; an error about all of them is about ``named``."""
-    # Every image is opened before the first is damaged: a truncated one is found now, not after an hour.
+    # Every image is opened before the first is damaged: a truncated one is found now, not after an hour. As many as fit are
+    # kept: finding where every character stands takes as long as damaging it.
+    kept: Recent[int, AnnotatedPage] = Recent(_KEPT, _bytes)
     notes: list[str] = []
     found = 0
-    for load in pages:
-        page = load()
+    for index, load in enumerate(pages):
+        page = kept.get(index, load)
         notes += page.notes
         found += len(page.questions)
     if not found:
@@ -273,7 +277,7 @@ def write_pages(
     digests = [sha256(file) for file in files]
     digest = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
     return write_pieces(
-        partial(_piece, config, pages),
+        partial(_piece, config, pages, kept),
         len(pages),
         Path(out),
         kind="degrade",
@@ -284,5 +288,11 @@ def write_pages(
     )
 
 
-def _piece(config: DegradeConfig, pages: Sequence[Callable[[], AnnotatedPage]], index: int) -> Piece:
-    return page_samples(config, pages[index]())
+def _bytes(page: AnnotatedPage) -> int:
+    return page.image.nbytes
+
+
+def _piece(
+    config: DegradeConfig, pages: Sequence[Callable[[], AnnotatedPage]], kept: Recent[int, AnnotatedPage], index: int
+) -> Piece:
+    return page_samples(config, kept.get(index, pages[index]))

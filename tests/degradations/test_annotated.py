@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from PIL import Image
 from degradations.annotated.charboxes import fit_characters
 from degradations.annotated.values import AnnotatedLine, Annotation, find_value, read_annotations
 from degradations.config import DegradeConfig
-from degradations.degrade import load_page, write_degraded
+from degradations.degrade import load_page, write_degraded, write_pages
 from kie_hvqa.config import load
 from kie_hvqa.data.dataset import load_rows
 from kie_hvqa.errors import InputError
@@ -268,3 +269,17 @@ def test_annotations_are_read_in_order(receipts):
     assert [number for number, _ in found] == [1, 2]
     assert all(isinstance(annotation, Annotation) for _, annotation in found)
     assert found[0][1].fields == entries[0]["fields"]
+
+
+def test_a_page_is_read_once_though_all_are_checked_before_the_first_is_damaged(receipts):
+    folder, _ = receipts
+    path = folder / "annotations.jsonl"
+    read: list[str] = []
+
+    def page(line: int, annotation: Annotation):
+        read.append(annotation.file_name)
+        return load_page(CONFIG, path, line, annotation, folder)
+
+    pages = [partial(page, line, annotation) for line, annotation in read_annotations(path)]
+    summary = write_pages(CONFIG, pages, [path], path, folder / "out", progress=False, workers=1)
+    assert len(read) == len(set(read)) == 2 and summary.rows == 2 * 4 * 2

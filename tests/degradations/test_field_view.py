@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -107,6 +107,7 @@ boxes = st.tuples(st.floats(-50, 260), st.floats(-50, 160), st.floats(1, 40), st
 )
 
 
+@settings(deadline=None)
 @given(st.lists(boxes, min_size=1, max_size=12), st.integers(0, 999))
 def test_whatever_of_the_value_is_in_the_picture_is_in_the_crop(places, seed):
     width, height = 240, 130
