@@ -101,10 +101,10 @@ class ByLabel:
 
     def _answer(self, name: str, place: Place | None) -> Answer:
         lines, regions = ([], []) if place is None else ([place.value], [place.box])
-        reading, confidence = reading_over(
+        found = reading_over(
             lines, regions, min_confidence=self.engine.min_confidence, flag_below=self.engine.flag_below
         )
-        return Answer(name, render(reading, tags=True), confidence, box=None if place is None else place.box)
+        return Answer(name, render(found[0], tags=True), found[1], box=None if place is None else place.box)
 
 
 class Match(NamedTuple):

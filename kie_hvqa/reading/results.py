@@ -4,9 +4,10 @@
 
 ``read``        every character of what the reader saw is asserted
 ``partly``      some places are marked (▯) as not legible
-``unreadable``  nothing is asserted: hidden, too damaged, a black page, or not on it; a reader that refuses does not say which
+``unreadable``  nothing is asserted: hidden, too damaged, a black page, or not on it, which a reader that refuses does not say; or the
+                answer is none that can be understood
 ``absent``      the page is blank, or the reader said in words that there is no such field
-``failed``      the page could not be opened, the reader could not answer, or its answer is none
+``failed``      the page could not be opened, or the reader could not answer; the next run tries again
 
 In the official format a mark and a word space are one symbol. A single space between two characters is taken for a word space
 unless the field's pattern says that none can be there; all others are marks. What is taken back by an operating point is a mark
@@ -151,7 +152,7 @@ def field_result(field: Field, kept: Prediction, page: int, point: OperatingPoin
     reasons = ["the answer was cut off at the token limit (--max-new-tokens)"] if kept.cut else []
     if reading is None:
         reasons.append(f"the answer holds no reading ({', '.join(parsed.repairs)})")
-        return FieldResult(field.name, "", "failed", page, reasons=tuple(reasons), group=field.group)
+        return FieldResult(field.name, "", "unreadable", page, reasons=tuple(reasons), group=field.group)
     left = reading if point is None else point.apply(reading, signals)
     if not left.final.strip(MARK):
         return _unread(field, kept, reading, parsed.repairs, page, reasons)

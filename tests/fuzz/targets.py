@@ -10,6 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from degradations.annotated.values import read_annotations
 from kie_hvqa.answers.alignment import align
 from kie_hvqa.answers.answer import KEYS, parse, render, truth
@@ -24,9 +26,12 @@ from kie_hvqa.readers.checkpoint import ReadingContract, read_contract
 from kie_hvqa.readers.server.completion import completion
 from kie_hvqa.readers.server.exchange import RequestError, blamed, message_in, retry_after
 from kie_hvqa.readers.tesseract_reader import lines_of
+from kie_hvqa.reading.checks import complaint
+from kie_hvqa.reading.fields import KINDS, load_fields
 from kie_hvqa.runs.predictions import read_predictions
 from kie_hvqa.runs.run_directory import read_lines
 from kie_hvqa.serving.chat_request import BadRequest, parse_request
+from kie_hvqa.serving.read import ReadRequest
 from rewards.draft_leak import draft_leak
 from rewards.uncertainty_tags import uncertainty_tags
 from rl.launch.messages import Seal, read
@@ -67,6 +72,13 @@ CHAT: dict[str, Any] = {
     "model": "m",
     "messages": [{"role": "user", "content": [SHOWN, {"type": "text", "text": "What?"}]}],
 }
+SCHEMA = {
+    "properties": {
+        "a": {"title": "a", "pattern": "[A-Z]+"},
+        "b": {"properties": {"c": {"title": "c", "format": "date"}}},
+    }
+}
+READ = {"image": f"data:image/png;base64,{PIXEL}", "fields": ["surname", {"name": "a", "pattern": "date"}]}
 JSON = (
     *(f'"{key}":' for key in KEYS.values()),
     "<answer>",
@@ -184,6 +196,10 @@ TARGETS = {
         Target("completion", read_completion, [json.dumps(COMPLETION)], [*JSON, '"choices": [', '"error": {', "<html>"], (RequestError, ValueError, RecursionError)),
         Target("hOCR", lambda text: lines_of(text.encode("utf-8", "replace"), 2.0), [HOCR], ["<span class='ocrx_word'>", "</span>", "x_bboxes 1 ", "&a;", "<!DOCTYPE"], (WorkError,)),
         Target("prompt", in_file("p.yaml", lambda path: template(str(path))), ["description: x\ntemplate: 'a {question}'\n"], ["&a ", "*a", "- ", "? ", "!!python/", "1e", "\n"], (InputError,)),
+        Target("fields", in_file("f.yaml", load_fields), ["fields:\n  a: date of birth\n  b: {pattern: date, labels: [B]}\n"], ["&a ", "*a", "- ", "? ", "base: ", "fields: ", "{", "\n"], (InputError,)),
+        Target("JSON Schema", in_file("s.json", load_fields), [json.dumps(SCHEMA)], [*JSON, '"properties": {', '"title": ', '"pattern": "', "\t"], (InputError,)),
+        Target("read requests", lambda text: ReadRequest.model_validate_json(text.encode("utf-8", "surrogatepass")), [json.dumps(READ)], [*JSON, '"fields": [', '"pattern": "date"', "[[", "NaN"], (ValidationError,)),
+        Target("values", lambda text: [complaint(kind, text) for kind in KINDS], ["12.▯▯.1990", "1,234.50 EUR", "3 MAR 2020"], ["▯", ".", " ", "0", "年", ",", "-"]),
         Target("contract", in_file("reading.json", lambda path: read_contract(path.parent)), [json.dumps(asdict(CONTRACT))], JSON, (InputError,)),
         Target("rewards", pay, ["S m t h", f"<C>{VALUE}</C>"], ["a b", "A ", "<C>", "</C>", "- ", ", "]),
         Target("launchers", meet, [json.dumps({"rank": 1, "card": Card("h", {"torch": "2"}).to_json()})], [*JSON, '"card": {', '"status": ', "[[[[", '{"a":', "NaN"]),

@@ -16,7 +16,7 @@ function show(number, last = false) {
   at("document").textContent = one.name + (one.pages > 1 ? `, ${one.pages} pages` : "");
   at("hint").hidden = !one.hint; at("hint").textContent = one.hint || "";
   at("fields").replaceChildren(...one.fields.map(row));
-  at("fields").lastElementChild.scrollIntoView({ block: "nearest" });
+  window.scrollTo(0, 0);
   const rows = inputs(), first = rows.findIndex((_, field) => !said.has(key(shown, field)));
   rows[last ? rows.length - 1 : Math.max(0, first)].focus();
   count();
