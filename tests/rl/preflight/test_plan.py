@@ -211,6 +211,7 @@ def shipped(stage: str, name: str, model: Path, data: Path, out: Path, *more: st
         f"model={model}",
         f"data.path={data}",
         "data.simulate=null",
+        "evaluation.split=train",
         f"output_dir={out}",
         "min_pixels=200704",
         "max_pixels=1003520",
