@@ -44,7 +44,7 @@ def check(setting: Setting, name: str, out: Path, seconds: float, chosen: Sequen
     started = time.monotonic()
     write_dataset(page_recipe(setting.pages), out / "pages", workers=len(os.sched_getaffinity(0)))
     parts = {one: part for one, part in setting.parts.items() if not chosen or one in chosen}
-    report: dict[str, Any] = {"device": _device(), "versions": versions(), "parts": {}}
+    report: dict[str, Any] = {"versions": versions(), "parts": {}}
     shares, end = sum(part.share for part in parts.values()), 0.0
     for one, part in parts.items():
         end += part.share / shares
@@ -111,12 +111,6 @@ def versions() -> dict[str, str]:
         if Version(found[package]).public != Version(pinned.get(package, found[package])).public:
             print(f"gpu-check: {package} {found[package]}, tested with {pinned[package]}", file=sys.stderr)
     return found
-
-
-def _device() -> str:
-    from rl.preflight.devices import device  # it brings torch: not needed to say that there is no GPU
-
-    return device(None, 1).name
 
 
 def main(argv: Sequence[str] | None = None) -> int:

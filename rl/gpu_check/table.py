@@ -11,7 +11,8 @@ _HEAD = (
     "s a step, plain TRL",
     "ours",
     "times",
-    "losses differ by",
+    "loss and entropy differ by",
+    "gradient by",
     "peak, plain",
     "ours",
     "planned",
@@ -22,7 +23,8 @@ def table(report: dict[str, Any]) -> str:
     """Markdown: a row for each part of ``report`` (gpu_check.json)."""
     rows = [_HEAD, tuple("---" for _ in _HEAD), *(_row(name, part) for name, part in report["parts"].items())]
     head = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
-    lines = [f"{report['device']}; {head}; {report['seconds']:.0f} s", ""]
+    devices = {part["device"] for part in report["parts"].values() if "device" in part} or {"device not told"}
+    lines = [f"{', '.join(devices)}; {head}; {report['seconds']:.0f} s", ""]
     return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
 
 
@@ -35,6 +37,7 @@ def _row(name: str, part: dict[str, Any]) -> tuple[str, ...]:
         _mean(ours),
         _number(part.get("ratio"), "{:.2f}"),
         _number(part.get("loss_difference"), "{:.1e}"),
+        _number(part.get("gradient_difference"), "{:.1e}"),
         _gib(plain.get("peak")),
         _gib(ours.get("peak")),
         _gib(part.get("planned")),
@@ -52,7 +55,7 @@ def _ended(part: dict[str, Any]) -> str:
     if part.get("ours", {}).get("gap"):
         said += f"; gap {max(part['ours']['gap']):.1e} nats a token"
     if part.get("agree") is False:
-        said += "; LOSSES DIFFER"
+        said += "; MORE THAN ROUNDING"
     return said
 
 

@@ -6,6 +6,7 @@ Run: python -m rl.gpu_check.work --setting full --part NAME --out OUT --seconds 
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 import time
@@ -43,16 +44,11 @@ def _steps(setting: Setting, name: str, out: Path, until: float, note: Any) -> d
     _model(setting, part.model, out)
     file = write_recipe(setting, name, out)
     plan = _plan(part, file)
+    note(plan)
     if "skipped" in plan:
         return plan
-    dtype = yaml.safe_load(file.read_text())["dtype"] if "dtype" in file.read_text() else "bfloat16"
-    note(plan)
-
-    def so_far(found: dict[str, Any]) -> None:
-        note({**plan, **found, **differences(found, dtype)})
-
-    found = compare(part.stage, file, until, so_far)
-    return {**plan, **found, **differences(found, dtype)}
+    found = compare(part.stage, file, until, lambda found: note({**plan, **found, **differences(found, plan["dtype"])}))
+    return {**plan, **found, **differences(found, plan["dtype"])}
 
 
 def _plan(part: Part, file: Path) -> dict[str, Any]:
@@ -62,6 +58,7 @@ def _plan(part: Part, file: Path) -> dict[str, Any]:
     plan = plan_of(part.stage, file)
     memory, device = plan.memory(), plan.world.device
     said: dict[str, Any] = {"planned": memory.peak, "usable": device.usable, "device": device.name}
+    said["dtype"] = plan.recipe.dtype
     if memory.peak > device.usable:
         said["skipped"] = (
             f"planned {memory.peak / 1e9:.0f} GB, and {device.name} has {device.usable / 1e9:.0f} GB for tensors"
@@ -123,7 +120,7 @@ def _vllm(setting: Setting, name: str, out: Path, until: float, note: Any) -> di
     if find_spec("vllm") is None:
         return {"skipped": "vLLM is not installed here (make vllm-env)"}
     from kie_hvqa.config import load
-    from rewards.spec import load_rewards
+    from rewards.plugins.spec import load_rewards
     from rl import grpo
     from rl.gpu_check.models import random_checkpoint
     from rl.gpu_check.steps import Clock
@@ -151,8 +148,6 @@ def _vllm(setting: Setting, name: str, out: Path, until: float, note: Any) -> di
 
 
 def _workers() -> int:
-    import os
-
     return max(1, min(16, len(os.sched_getaffinity(0))))
 
 
