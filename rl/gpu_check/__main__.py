@@ -1,7 +1,7 @@
 """``make gpu-check MINUTES=8``: on one GPU, what the recipes of large models really take, held against plain TRL and the plan.
 
     python -m rl.gpu_check --out runs/gpu_check --minutes 8
-    python -m rl.gpu_check --out runs/small --small           the same parts with tiny models, on the CPU too
+    python -m rl.gpu_check --out runs/small --setting small       the same parts with tiny models, on the CPU too
 
 No weights and no network: models have the released ones' sizes and random weights. Parts run one after the other, the most
 important first, each in a process of its own that is ended when its time is over; what a part leaves over goes to the next.
@@ -26,7 +26,7 @@ from packaging.version import Version
 from degradations.simulate import write_dataset
 from kie_hvqa.data.files import read_json, write_json
 from kie_hvqa.errors import InputError, WorkError
-from rl.gpu_check.setting import ROOT, Setting, page_recipe, setting_of
+from rl.gpu_check.setting import ROOT, SETTINGS, Setting, page_recipe, setting_of
 from rl.gpu_check.table import table
 from rl.launch.gpus import visible_gpus
 
@@ -117,21 +117,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="gpu-check", description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("runs/gpu_check"))
     parser.add_argument("--minutes", type=float, default=8.0)
-    parser.add_argument("--small", action="store_true", help="tiny models, on the CPU too: whether every part works")
+    parser.add_argument(
+        "--setting", choices=sorted(SETTINGS), default="full", help="configs/gpu_check; full needs a GPU"
+    )
     parser.add_argument("--parts", default="", metavar="NAME[,NAME]", help="only these")
     arguments = parser.parse_args(argv)
-    name = "small" if arguments.small else "full"
     try:
-        if not arguments.small and not visible_gpus(os.environ):
+        if arguments.setting == "full" and not visible_gpus(os.environ):
             raise InputError(
-                "this machine shows no GPU", remedy="Run it where nvidia-smi lists one; --small runs on the CPU."
+                "this machine shows no GPU",
+                remedy="Run it where nvidia-smi lists one; --setting small runs on the CPU.",
             )
-        setting = setting_of(name)
+        setting = setting_of(arguments.setting)
         chosen = [one.strip() for one in arguments.parts.split(",") if one.strip()]
         for one in chosen:
             if one not in setting.parts:
                 raise InputError(f"no part `{one}`", field="--parts", remedy=f"Parts: {', '.join(setting.parts)}.")
-        report = check(setting, name, arguments.out, 60 * arguments.minutes, chosen)
+        report = check(setting, arguments.setting, arguments.out, 60 * arguments.minutes, chosen)
     except (InputError, WorkError) as error:
         print(f"gpu-check: {error}", file=sys.stderr)
         return error.exit_status

@@ -13,7 +13,7 @@ from degradations.config import SimulateConfig
 from kie_hvqa.config import Config, load
 
 ROOT = Path(__file__).resolve().parents[2]
-SETTINGS = {name: ROOT / "configs" / "gpu_check" / f"{name}.yaml" for name in ("full", "small")}
+SETTINGS = {name: ROOT / "configs" / "gpu_check" / f"{name}.yaml" for name in ("full", "small", "thin")}
 
 
 class Shape(Config):

@@ -59,6 +59,8 @@ def _plan(part: Part, file: Path) -> dict[str, Any]:
     memory, device = plan.memory(), plan.world.device
     said: dict[str, Any] = {"planned": memory.peak, "usable": device.usable, "device": device.name}
     said["dtype"] = plan.recipe.dtype
+    took = plan.duration()
+    said["planned_seconds"] = None if took is None else took.step
     if memory.peak > device.usable:
         said["skipped"] = (
             f"planned {memory.peak / 1e9:.0f} GB, and {device.name} has {device.usable / 1e9:.0f} GB for tensors"

@@ -33,11 +33,11 @@ from pathlib import Path
 
 from kie_hvqa.errors import InputError, WorkError
 from rl.launch import commands
+from rl.launch.connections import SILENCE, Connections
+from rl.launch.description import Description, describe
 from rl.launch.gpus import visible_gpus
 from rl.launch.meeting import checked, meet, say_error
 from rl.launch.messages import SECRET, new_secret, secret_from, secret_of
-from rl.launch.node import Card, card
-from rl.launch.peers import SILENCE, Circle
 from rl.launch.placement import HANDED, Placement, placement
 from rl.launch.watch import ENDED_BY, Child, run_watched
 
@@ -124,14 +124,14 @@ def _alone(place: Placement, arguments: argparse.Namespace) -> int:
 def _together(place: Placement, arguments: argparse.Namespace, secret: str) -> int:
     """This machine's part of several."""
     assert place.rank is not None
-    with Circle(place.members, place.rank, place.servers or ()) as circle:
-        own = checked(lambda: _check(place, arguments, quiet=not circle.first), Card(circle.name))
-        if circle.first:
+    with Connections(place.members, place.rank, place.servers or ()) as machines:
+        own = checked(lambda: _check(place, arguments, quiet=not machines.first), Description(machines.name))
+        if machines.first:
             _say(f"waiting for {', '.join(place.members[1:])} on port {place.watch_port} of {place.address}")
         written = not (arguments.dry_run or place.serves or own.error)
         out = Path(_recipe(arguments).output_dir) if written else None
-        agreed = meet(place, circle, own, secret, arguments.patience, out)
-        if circle.first:
+        agreed = meet(place, machines, own, secret, arguments.patience, out)
+        if machines.first:
             _say(f"{'nodes':<12}{agreed}")
         line = _server_line(place, arguments) if place.serves else []
         if not place.serves:
@@ -139,26 +139,26 @@ def _together(place: Placement, arguments: argparse.Namespace, secret: str) -> i
                 place, arguments.stage, arguments.config, arguments.overrides, engine=_engine(arguments)
             )
         if arguments.dry_run:
-            if circle.first:
+            if machines.first:
                 _say_commands(place, arguments, line)
             return 0
-        if circle.first:
+        if machines.first:
             _say(f"{arguments.stage} on {place.world_size} process(es) of {len(place.nodes)} machine(s)")
         child = Child(line, commands.environment_for(place, os.environ))
-        return run_watched(child, circle, serves=place.serves)
+        return run_watched(child, machines, serves=place.serves)
 
 
-def _check(place: Placement, arguments: argparse.Namespace, *, quiet: bool) -> Card:
-    """This machine's own preflight, and its card."""
+def _check(place: Placement, arguments: argparse.Namespace, *, quiet: bool) -> Description:
+    """This machine's own preflight, and its description."""
     said = [*arguments.overrides, *(["--dry-run"] if arguments.dry_run else [])]
     if place.serves:
         _server_line(place, arguments)
-        return card(arguments.stage, arguments.config, said, None, place.layout)
+        return describe(arguments.stage, arguments.config, said, None, place.layout)
     _preflight(place, arguments, quiet=quiet)
     if place.rank == 0:
         assert place.port is not None
         commands.probe(place.port)
-    return card(arguments.stage, arguments.config, said, Path(_recipe(arguments).data.name), place.layout)
+    return describe(arguments.stage, arguments.config, said, Path(_recipe(arguments).data.name), place.layout)
 
 
 def _preflight(place: Placement, arguments: argparse.Namespace, *, quiet: bool) -> None:

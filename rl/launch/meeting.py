@@ -12,36 +12,39 @@ from pathlib import Path
 from typing import Any
 
 from kie_hvqa.errors import InputError, WorkError
-from rl.launch.door import gather, join
-from rl.launch.node import Card, agree
-from rl.launch.peers import SILENCE, Circle
+from rl.launch.connections import SILENCE, Connections
+from rl.launch.description import Description, agree
+from rl.launch.handshake import gather, join
 from rl.launch.placement import Placement
 
 _REFUSING = 20.0  # seconds that the first machine waits for the others only to tell them what is wrong
 
 
-def checked(check: Callable[[], Card], empty: Card) -> Card:
-    """The card of this machine, with the first thing that ``check`` found wrong on it."""
+def checked(check: Callable[[], Description], empty: Description) -> Description:
+    """The description of this machine, with the first thing that ``check`` found wrong in it."""
     try:
         return check()
     except (InputError, WorkError) as error:
         return replace(empty, error=str(error), status=error.exit_status)
 
 
-def meet(place: Placement, circle: Circle, own: Card, secret: str, patience: float, out: Path | None = None) -> str:
-    """All machines' cards held against each other; what they agree on. Raises InputError or WorkError on every machine.
+def meet(
+    place: Placement, connections: Connections, own: Description, secret: str, patience: float, out: Path | None = None
+) -> str:
+    """All machines' descriptions held against each other; what they agree on. Raises InputError or WorkError on every machine.
 
     ``out`` is the directory that all must share, since checkpoints are written by all and read by all: each leaves a
     mark there, and the first machine looks for it. None: nothing is to be written.
     """
     assert place.address is not None
-    if circle.first:
-        return _decide(place.address, place.watch_port, circle, own, secret, patience, out)
+    if connections.first:
+        return _decide(place.address, place.watch_port, connections, own, secret, patience, out)
     mark = None if out is None or own.error is not None else out / f".meeting-{secrets.token_hex(8)}"
     try:
         shown = own if mark is None else checked(lambda: _marked(own, mark), own)
-        join(place.address, place.watch_port, circle, shown, secret, patience)
-        decision = _decision(circle, patience + SILENCE)
+        decision = join(place.address, place.watch_port, connections, shown, secret, patience)
+        if "refuse" not in decision:
+            decision = _decision(connections, patience + SILENCE)
     finally:
         if mark is not None:
             with contextlib.suppress(OSError):
@@ -53,35 +56,37 @@ def meet(place: Placement, circle: Circle, own: Card, secret: str, patience: flo
     return decision["go"]
 
 
-def _decision(circle: Circle, patience: float) -> dict[str, Any]:
+def _decision(connections: Connections, patience: float) -> dict[str, Any]:
     """What the first machine says once all have come: a message with ``go`` or ``refuse``. Raises WorkError."""
     until = time.monotonic() + patience
     while time.monotonic() < until:
-        for peer, message in circle.listen(0.5):
+        for peer, message in connections.listen(0.5):
             if message is None:
                 raise WorkError(f"{peer.name} went away before the run began; what it printed says why.")
             if "go" in message or "refuse" in message:
                 return message
-    raise WorkError(f"{circle.members[0]} did not say within {patience:.0f} s whether to begin.")
+    raise WorkError(f"{connections.members[0]} did not say within {patience:.0f} s whether to begin.")
 
 
-def _decide(address: str, port: int, circle: Circle, own: Card, secret: str, patience: float, out: Path | None) -> str:
+def _decide(
+    address: str, port: int, connections: Connections, own: Description, secret: str, patience: float, out: Path | None
+) -> str:
     try:
-        others = gather(address, port, circle, secret, patience if own.error is None else _REFUSING)
-        said = agree({circle.name: own, **others})
+        others = gather(address, port, connections, secret, patience if own.error is None else _REFUSING)
+        said = agree({connections.name: own, **others})
         if out is not None:
-            _seen(out, circle.name, others)
+            _seen(out, connections.name, others)
     except (InputError, WorkError) as error:
         if own.error is None:
-            circle.tell({"refuse": str(error), "status": error.exit_status})
+            connections.tell({"refuse": str(error), "status": error.exit_status})
             raise
-        circle.tell({"refuse": f"{circle.name} ({own.host}): {own.error}", "status": own.status})
+        connections.tell({"refuse": f"{connections.name} ({own.host}): {own.error}", "status": own.status})
         raise _as_told(own.error, own.status) from None
-    circle.tell({"go": said})
+    connections.tell({"go": said})
     return said
 
 
-def _marked(own: Card, mark: Path) -> Card:
+def _marked(own: Description, mark: Path) -> Description:
     try:
         mark.parent.mkdir(parents=True, exist_ok=True)
         mark.touch()
@@ -95,10 +100,10 @@ def _marked(own: Card, mark: Path) -> Card:
     return replace(own, mark=mark.name)
 
 
-def _seen(out: Path, here: str, others: Mapping[str, Card]) -> None:
+def _seen(out: Path, here: str, others: Mapping[str, Description]) -> None:
     """Network file systems may take some seconds to show a new file."""
     until = time.monotonic() + 10
-    marks = {f"{name} ({card.host})": out / card.mark for name, card in others.items() if card.mark}
+    marks = {f"{name} ({other.host})": out / other.mark for name, other in others.items() if other.mark}
     while marks := {name: mark for name, mark in marks.items() if not mark.exists()}:
         if time.monotonic() > until:
             raise InputError(

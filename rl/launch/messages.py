@@ -26,12 +26,12 @@ NONCE = 64  # hexadecimal digits
 _SHORTEST_SECRET = 16  # characters
 _SECRET_BY = 60.0  # seconds in which the starter's machine says the secret
 _TYPES: dict[str, type] = {
-    "welcome": int, "rank": int, "card": dict, "go": str, "refuse": str, "status": int, "beat": int, "lost": str,
+    "welcome": int, "rank": int, "description": dict, "go": str, "refuse": str, "status": int, "beat": int, "lost": str,
     "ended": int,
 }  # fmt: skip
 
 
-class Seal:
+class Signer:
     """Signs the lines of one end of a connection, and checks those of the other."""
 
     def __init__(self, secret: str, nonces: bytes, *, first: bool) -> None:

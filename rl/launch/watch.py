@@ -13,7 +13,8 @@ from typing import Any
 
 import psutil
 
-from rl.launch.peers import SILENCE, Circle, Peer
+from rl.launch import connections
+from rl.launch.connections import Connections, Peer
 
 ENDED_BY = 5.0  # seconds that processes get to end by themselves
 _LISTEN = 0.5  # seconds
@@ -55,7 +56,7 @@ class Child:
         self._process.wait()
 
 
-def run_watched(child: Child, circle: Circle, *, serves: bool = False) -> int:
+def run_watched(child: Child, machines: Connections, *, serves: bool = False) -> int:
     """Until the run is over everywhere: 0, or 1 with a line on stderr that says which machine ended it, and how.
 
     A machine that ``serves`` rollouts works until the training machines have finished.
@@ -64,68 +65,66 @@ def run_watched(child: Child, circle: Circle, *, serves: bool = False) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         while True:
-            lost = _heard(circle)
+            lost = _heard(machines)
             if status is None:
                 status = child.status()
                 if status is not None:
-                    lost = lost or _own_end(circle, status, serves)
+                    lost = lost or _own_end(machines, status, serves)
             if lost is not None:
-                circle.tell({"lost": lost})
+                machines.tell({"lost": lost})
                 print(f"launch.sh: {lost}\n{_AGAIN}", file=sys.stderr, flush=True)
                 return 1
-            if _over(circle, status, serves):
+            if _over(machines, status, serves):
                 return 0
     except KeyboardInterrupt:
-        circle.tell({"lost": f"{circle.name} was interrupted."})
+        machines.tell({"lost": f"{machines.name} was interrupted."})
         print("launch.sh: interrupted", file=sys.stderr, flush=True)
         return 130
     finally:
         child.end()
 
 
-def _heard(circle: Circle) -> str | None:
+def _heard(machines: Connections) -> str | None:
     """Listen once; what ended the run, if something did."""
-    for peer, message in circle.listen(_LISTEN):
+    for peer, message in machines.listen(_LISTEN):
+        if message is None and not peer.done:
+            said = f"nothing has been heard of it for {connections.SILENCE:.0f} s"
+            return f"{peer.name} is lost: {said if peer.silent else 'its launcher ended without a word'}."
         if message is None:
-            if not peer.done:
-                return f"{peer.name} is lost: its launcher ended without a word."
-        elif "lost" in message:
+            continue
+        if "lost" in message:
             return message["lost"]
-        elif "ended" in message:
-            peer.done = True
-    silent = circle.silent()
-    if silent is not None:
-        return f"{silent.name} is lost: nothing has been heard of it for {SILENCE:.0f} s."
+        peer.done |= "ended" in message
     return None
 
 
-def _own_end(circle: Circle, status: int, serves: bool) -> str | None:
+def _own_end(machines: Connections, status: int, serves: bool) -> str | None:
     """This machine's share is over: None where that is how it should end."""
     if status == 0 and not serves:
-        circle.tell({"ended": circle.rank})
+        machines.tell({"ended": machines.rank})
         return None
     until = time.monotonic() + _LINGER
     while time.monotonic() < until:
-        elsewhere = _heard(circle)
+        elsewhere = _heard(machines)
         if elsewhere is not None:
             return elsewhere
     what = "the rollout server" if serves else "training"
-    return f"{what} on {circle.name} ended with status {status}; what it printed says why."
+    return f"{what} on {machines.name} ended with status {status}; what it printed says why."
 
 
-def _over(circle: Circle, status: int | None, serves: bool) -> bool:
+def _over(machines: Connections, status: int | None, serves: bool) -> bool:
     """The first machine is done when every training machine is; the others when the first one is."""
     if status is None and not serves:
         return False
-    training = [peer for peer in circle.peers if not _serves(peer, circle)]
-    if circle.first and all(peer.done for peer in training):
-        circle.tell({"ended": 0})
+    training = [peer for peer in machines.peers if not _serves(peer, machines)]
+    if machines.first and all(peer.done for peer in training):
+        machines.tell({"ended": 0})
         return True
-    return not circle.first and all(peer.done for peer in circle.peers)
+    return not machines.first and all(peer.done for peer in machines.peers)
 
 
-def _serves(peer: Peer, circle: Circle) -> bool:
-    return peer.name.split(" ")[0] in circle.servers
+def _serves(peer: Peer, machines: Connections) -> bool:
+    return peer.name.split(" ")[0] in machines.servers
 
 
 def _interrupt(*_: Any) -> None:

@@ -34,8 +34,8 @@ from kie_hvqa.serving.chat_request import BadRequest, parse_request
 from kie_hvqa.serving.read import ReadRequest
 from rewards.draft_leak import draft_leak
 from rewards.uncertainty_tags import uncertainty_tags
-from rl.launch.messages import Seal, read
-from rl.launch.node import Card
+from rl.launch.description import Description
+from rl.launch.messages import Signer, read
 from tests.fuzz.harness import Target
 
 VALUE = "A b c D e f G h i J"
@@ -50,7 +50,9 @@ OFFICIAL: dict[str, Any] = {
     "problem": "<image>What is the LN in the image?",
     "answer": ANSWER[8:-9],
 }
-OURS = Row("r", "1.png", "d", "card", "test", "name", "answerable", "What?", ANSWER[8:-9], tuple(SLOTS)).to_json()
+OURS = Row(
+    "r", "1.png", "d", "description", "test", "name", "answerable", "What?", ANSWER[8:-9], tuple(SLOTS)
+).to_json()
 ANNOTATION = {
     "file_name": "a.png",
     "document_type": "receipt",
@@ -147,8 +149,8 @@ def read_picture(text: str) -> None:
 def meet(text: str) -> None:
     """A launcher's line as a stranger says it, and as one that is signed."""
     line = text.encode("utf-8", "surrogatepass")
-    assert Seal("secret", b"nonces", first=True).opened(line) is None
-    Card.read((read(line) or {}).get("card"))
+    assert Signer("secret", b"nonces", first=True).opened(line) is None
+    Description.read((read(line) or {}).get("description"))
 
 
 def picture(kind: str) -> str:
@@ -202,7 +204,7 @@ TARGETS = {
         Target("values", lambda text: [complaint(kind, text) for kind in KINDS], ["12.▯▯.1990", "1,234.50 EUR", "3 MAR 2020"], ["▯", ".", " ", "0", "年", ",", "-"]),
         Target("contract", in_file("reading.json", lambda path: read_contract(path.parent)), [json.dumps(asdict(CONTRACT))], JSON, (InputError,)),
         Target("rewards", pay, ["S m t h", f"<C>{VALUE}</C>"], ["a b", "A ", "<C>", "</C>", "- ", ", "]),
-        Target("launchers", meet, [json.dumps({"rank": 1, "card": Card("h", {"torch": "2"}).to_json()})], [*JSON, '"card": {', '"status": ', "[[[[", '{"a":', "NaN"]),
+        Target("launchers", meet, [json.dumps({"rank": 1, "description": Description("h", {"torch": "2"}).to_json()})], [*JSON, '"description": {', '"status": ', "[[[[", '{"a":', "NaN"]),
         Target("picture", read_picture, [picture("PNG"), picture("JPEG"), picture("TIFF"), picture("WEBP")], ["IHDR", "\xff\xd8", "II*\0", "\0\0\0\0"], (InputError,)),
     )
 }  # fmt: skip

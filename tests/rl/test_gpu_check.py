@@ -104,7 +104,7 @@ def test_a_part_whose_time_is_over_is_ended_with_all_that_it_started(out):
 
 def test_a_part_that_fails_says_why_and_fails_the_check(out, monkeypatch, capsys):
     monkeypatch.setattr(gpu_check, "_part", lambda *_: {"status": "failed", "message": "RuntimeError: no kernel image"})
-    line = ["--small", "--out", str(out), "--parts", "demo"]
+    line = ["--setting", "small", "--out", str(out), "--parts", "demo"]
     assert gpu_check.main(line) == 1
     said = capsys.readouterr().out
     assert "| demo | failed: RuntimeError: no kernel image |" in said
@@ -124,7 +124,7 @@ def test_losses_that_differ_by_more_than_rounding_are_told():
     part = {"status": "done", "plain": one, "ours": other, "planned": 5 << 30, "device": "H100"}
     report = {"versions": {"torch": "2.13"}, "seconds": 9.0, "parts": {"a": {**part, **found}}}
     assert (
-        "| a | done; MORE THAN ROUNDING | 2.00 (2) | 1.00 (2) | 2.00 | 5.0e-03 | 0.0e+00 | — | — | 5.0 GiB |"
+        "| a | done; MORE THAN ROUNDING | 2.00 (2) | 1.00 (2) | — | 2.00 | 5.0e-03 | 0.0e+00 | — | — | 5.0 GiB |"
         in table(report)
     )
 

@@ -17,24 +17,24 @@ MEMBER = """
 import json, os, sys
 from pathlib import Path
 from kie_hvqa.errors import InputError, WorkError
-from rl.launch import meeting, peers, watch
-from rl.launch.node import Card
+from rl.launch import connections, meeting, watch
+from rl.launch.description import Description
 from rl.launch.placement import Placement
 said = json.loads(sys.argv[1])
-peers.SILENCE = watch.SILENCE = 4.0
-peers.BEAT = 0.5
+connections.SILENCE = 4.0
+connections.BEAT = 0.5
 place = Placement({"one": ("0",), "two": ("0",)}, said["rank"], said.get("address", "127.0.0.1"), said["port"])
-with peers.Circle(place.members, place.rank) as circle:
+with connections.Connections(place.members, place.rank) as machines:
     try:
         out = Path(said["out"]) if "out" in said else None
-        own = Card("host-" + circle.name, **said.get("card", {}))
-        print(meeting.meet(place, circle, own, said.get("secret", "s" * 16), said.get("patience", 30), out), flush=True)
+        own = Description("host-" + machines.name, **said.get("description", {}))
+        print(meeting.meet(place, machines, own, said.get("secret", "s" * 16), said.get("patience", 30), out), flush=True)
     except (InputError, WorkError) as error:
         meeting.say_error("test", error)
         sys.exit(error.exit_status)
     child = watch.Child([sys.executable, "-c", said["child"]], os.environ)
     print("child", child._process.pid, flush=True)
-    sys.exit(watch.run_watched(child, circle))
+    sys.exit(watch.run_watched(child, machines))
 """
 
 

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from kie_hvqa.errors import InputError
 from rl.launch import __main__ as launcher
-from rl.launch import door, messages, ports
-from rl.launch.messages import LONGEST, SECRET, Seal, new_nonce, printable, read, secret_from, secret_of
-from rl.launch.node import Card
+from rl.launch import handshake, messages, ports
+from rl.launch.description import Description
+from rl.launch.messages import LONGEST, SECRET, Signer, new_nonce, printable, read, secret_from, secret_of
 from rl.launch.placement import Placement
 
 OURS = "s" * 16
@@ -44,26 +44,26 @@ def knock(port: int, *said: bytes) -> socket.socket:
     return link
 
 
-def introduction(secret: str, nonce: bytes, rank: int, card: dict) -> bytes:
+def introduction(secret: str, nonce: bytes, rank: int, described: dict) -> bytes:
     own = new_nonce()
-    return own + b" " + Seal(secret, nonce + own, first=False).sign({"rank": rank, "card": card})
+    return own + b" " + Signer(secret, nonce + own, first=False).sign({"rank": rank, "description": described})
 
 
 def test_strangers_are_turned_away_and_the_run_begins_without_them(pair, port):
     first = pair(0)
-    whole = Card("evil").to_json()
+    whole = Description("evil").to_json()
     held = [
         knock(port),  # says nothing
         knock(port, b"a"),  # and then nothing more
-        knock(port, b'{"rank": 1, "card": {}}\n'),
+        knock(port, b'{"rank": 1, "description": {}}\n'),
         knock(port, b"[" * 60_000 + b"\n"),
         knock(port, *[b"x" * LONGEST] * 3),  # a line without an end
-        knock(port, new_nonce() + b" " + b"0" * 64 + b' {"rank": 1, "card": {}}\n'),
+        knock(port, new_nonce() + b" " + b"0" * 64 + b' {"rank": 1, "description": {}}\n'),
         knock(port, b"\xff\0\n\n\n"),
     ]
-    for card, secret in ((whole, "another secret!!"), ({}, OURS), ({**whole, "versions": {"a": 1}}, OURS)):
+    for described, secret in ((whole, "another secret!!"), ({}, OURS), ({**whole, "versions": {"a": 1}}, OURS)):
         link = knock(port)
-        link.sendall(introduction(secret, link.recv(messages.NONCE + 1)[:-1], 1, card))
+        link.sendall(introduction(secret, link.recv(messages.NONCE + 1)[:-1], 1, described))
         assert link.recv(10) == b""  # closed
         held.append(link)
     link = knock(port)
@@ -81,23 +81,35 @@ def test_strangers_are_turned_away_and_the_run_begins_without_them(pair, port):
         link.close()
 
 
-def test_whoever_says_nothing_has_one_deadline_and_a_crowd_keeps_nobody_out(monkeypatch):
-    monkeypatch.setattr(door, "INTRODUCTION", 0.5)
-    monkeypatch.setattr(door, "_WAITING", 3)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        entrance = door._Door(listener)
-        crowd = [socket.create_connection(listener.getsockname()[:2], timeout=10) for _ in range(5)]
-        for _ in range(5):
-            entrance.introduced(1.0)
-        assert len(entrance._waiting) == 3
-        until = time.monotonic() + 30
-        while entrance._waiting and time.monotonic() < until:
-            crowd[-1].send(b"a")  # a byte now and then buys no time
-            entrance.introduced(0.1)
-        assert not entrance._waiting
-        entrance.close()
-        for link in crowd:
-            link.close()
+def ended(link: socket.socket, said: bytes = b"") -> bool:
+    """Whether the other end hangs up, while ``said`` is sent again and again."""
+    until = time.monotonic() + 60
+    link.settimeout(0.1)
+    while time.monotonic() < until:
+        try:
+            if not link.recv(100):
+                return True
+        except TimeoutError:
+            pass
+        except OSError:
+            return True
+        try:
+            link.sendall(said)
+        except OSError:
+            return True
+    return False
+
+
+def test_whoever_says_nothing_has_one_deadline_and_a_crowd_keeps_nobody_out(monkeypatch, port):
+    monkeypatch.setattr(handshake, "_WAITING", 3)
+    monkeypatch.setattr(handshake, "INTRODUCTION", 1000.0)
+    with handshake._arrivals("127.0.0.1", port + 1, OURS) as arrivals:
+        crowd = [knock(port) for _ in range(5)]
+        assert ended(crowd[0]) and ended(crowd[1])  # they have waited longest
+        monkeypatch.setattr(handshake, "INTRODUCTION", 0.5)
+        assert ended(knock(port), b"a")  # a byte now and then buys no time
+        assert arrivals.empty()
+    assert ended(crowd[4])  # the meeting is over
 
 
 def test_a_machine_with_another_secret_is_told_so(pair, port):
@@ -137,14 +149,14 @@ MESSAGES = st.dictionaries(st.sampled_from(["beat", "rank", "ended"]), st.intege
 
 @given(st.lists(MESSAGES, min_size=1, max_size=4), st.data())
 def test_lines_are_opened_once_in_their_order_and_by_the_other_end_only(said, data):
-    speaker, listener = Seal(OURS, NONCES, first=False), Seal(OURS, NONCES, first=True)
+    speaker, listener = Signer(OURS, NONCES, first=False), Signer(OURS, NONCES, first=True)
     lines = [speaker.sign(message)[:-1] for message in said]
     forged = bytearray(lines[0])
     forged[data.draw(st.integers(0, len(forged) - 1))] ^= data.draw(st.integers(1, 255))
     assert listener.opened(bytes(forged)) is None
-    assert Seal(OURS, NONCES, first=False).opened(lines[0]) is None  # sent back
-    assert Seal(OURS, new_nonce() + NONCES[64:], first=True).opened(lines[0]) is None  # of another meeting
-    assert Seal("t" * 16, NONCES, first=True).opened(lines[0]) is None
+    assert Signer(OURS, NONCES, first=False).opened(lines[0]) is None  # sent back
+    assert Signer(OURS, new_nonce() + NONCES[64:], first=True).opened(lines[0]) is None  # of another meeting
+    assert Signer("t" * 16, NONCES, first=True).opened(lines[0]) is None
     for message, line in zip(said, lines, strict=True):
         clean = {key: printable(value) if isinstance(value, str) else value for key, value in message.items()}
         assert listener.opened(line) == clean
@@ -174,13 +186,13 @@ def test_what_is_no_message(text):
 
 
 @given(st.dictionaries(st.text(), st.none() | st.integers() | st.text() | st.lists(st.integers())))
-def test_a_card_is_whole_or_none(said):
-    assert Card.read(said) is None
-    own = Card("h\x1b[2J", {"torch": "1"}, "c", "r", "d", "8+8", "a\nb", 2)
-    assert Card.read(own.to_json()) == Card("h?[2J", {"torch": "1"}, "c", "r", "d", "8+8", "a b", 2)
-    assert Card.read({**own.to_json(), **said, "more": 1}) is None
-    assert Card.read({**own.to_json(), "status": []}) is None
-    assert Card.read({**own.to_json(), "mark": "../victim"}) is None
+def test_a_description_is_whole_or_none(said):
+    assert Description.read(said) is None
+    own = Description("h\x1b[2J", {"torch": "1"}, "c", "r", "d", "8+8", "a\nb", 2)
+    assert Description.read(own.to_json()) == Description("h?[2J", {"torch": "1"}, "c", "r", "d", "8+8", "a b", 2)
+    assert Description.read({**own.to_json(), **said, "more": 1}) is None
+    assert Description.read({**own.to_json(), "status": []}) is None
+    assert Description.read({**own.to_json(), "mark": "../victim"}) is None
 
 
 def test_several_machines_without_a_secret_are_refused_with_the_line_that_makes_one():

@@ -18,6 +18,11 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[3]
 ZERO = {stage: ROOT / "configs" / "deepspeed" / f"zero{stage}.json" for stage in (2, 3)}
 SFT = "per_device_train_batch_size: 4"
+# Completions of random weights differ, so that a group has an advantage and the weights move.
+SPREAD = (
+    "def spread(prompts, completions, completion_ids, **columns):\n"
+    "    return [float(sum(ids) % 17) + len(ids) for ids in completion_ids]\n"
+)
 GRPO = "per_device_train_batch_size: 2, num_generations: 2, max_completion_length: 8, beta: 0.0"
 
 
@@ -90,11 +95,7 @@ def test_two_processes_take_the_step_that_one_takes(small, alone, tmp_path, zero
 
 @pytest.mark.parametrize("zero", [2, 3])
 def test_grpo_runs_on_two_processes(small, tmp_path, zero):
-    # Marks and lengths of random completions differ, so that a group has an advantage and the weights move.
-    (tmp_path / "spread.py").write_text(
-        "def spread(prompts, completions, completion_ids, **columns):\n"
-        "    return [float(sum(ids) % 17) for ids in completion_ids]\n"
-    )
+    (tmp_path / "spread.py").write_text(SPREAD)
     rewards = "rewards: [{function: './spread.py:spread'}, {function: faithful, weight: 0.1}]"
     recipe = small.recipe(tmp_path / "grpo.yaml", f"deepspeed: {ZERO[zero]}\n{rewards}", GRPO)
     history = launch("grpo", recipe, processes=2)
@@ -115,9 +116,17 @@ SAVED = "save_strategy: steps, save_steps: 1"
     [
         ("sft", 2, "", "per_device_train_batch_size: 2"),
         ("grpo", 3, "rewards: [{function: faithful}]", GRPO.replace("beta: 0.0", "beta: 0.1, report_to: []")),
+        (
+            "grpo",
+            2,
+            "rewards: [{function: './spread.py:spread'}]\nlora: {rank: 2, alpha: 4}\nsharing: {memory_mib: 0}",
+            GRPO.replace("beta: 0.0", "beta: 0.1, report_to: [], gradient_accumulation_steps: 2"),
+        ),
     ],
+    ids=["all weights, ZeRO-2", "a reference, ZeRO-3", "an adapter, a reference, accumulated, images encoded anew"],
 )
 def test_two_processes_take_the_best_weights(small, tmp_path, stage, zero, text, training):
+    (tmp_path / "spread.py").write_text(SPREAD)
     recipe = small.recipe(tmp_path / "best.yaml", f"deepspeed: {ZERO[zero]}\n{TAKE}\n{text}", training)
     recipe.write_text(recipe.read_text().replace("save_strategy: 'no'", SAVED))
     history = launch(stage, recipe, processes=2)
@@ -127,7 +136,8 @@ def test_two_processes_take_the_best_weights(small, tmp_path, stage, zero, text,
         if "eval_hallucination_free_accuracy" in entry
     ]
     best = 1 + scores.index(max(scores))
-    taken, kept = (load_file(tmp_path / "out" / name / "model.safetensors") for name in ("model", f"checkpoint-{best}"))
+    file = "adapter_model.safetensors" if "lora" in text else "model.safetensors"
+    taken, kept = (load_file(tmp_path / "out" / name / file) for name in ("model", f"checkpoint-{best}"))
     assert taken.keys() == kept.keys() and all(tensor.equal(kept[name]) for name, tensor in taken.items())
 
 
@@ -145,10 +155,7 @@ PATHS = {
 def test_two_processes_share_work_and_change_no_number(small, tmp_path, path):
     """Beside TRL's own path in the same two processes, which draw the same completions from the same seeds."""
     zero, text, training = PATHS[path]
-    (tmp_path / "spread.py").write_text(
-        "def spread(prompts, completions, completion_ids, **columns):\n"
-        "    return [float(sum(ids) % 17) + len(ids) for ids in completion_ids]\n"
-    )
+    (tmp_path / "spread.py").write_text(SPREAD)
     logs = []
     for sharing in ("{memory_mib: 0}", "{features: false, prompts: false, generation: false}"):
         folder = tmp_path / f"{len(logs)}"

@@ -52,7 +52,7 @@ def test_both_end_when_both_have_finished(pair):
     ],
 )
 def test_machines_that_differ_do_not_begin(pair, one, two, words):
-    both = [pair(0, card=one), pair(1, card=two)]
+    both = [pair(0, description=one), pair(1, description=two)]
     for launcher in both:
         said, wrong = launcher.communicate(timeout=60)
         assert launcher.returncode == 2 and "child" not in said

@@ -6,7 +6,7 @@ import hashlib
 import platform
 import re
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from importlib import metadata
 from pathlib import Path
@@ -22,7 +22,7 @@ _ROOMS = ("kie_hvqa", "rewards", "rl")
 
 
 @dataclass(frozen=True)
-class Card:
+class Description:
     """One machine: its ``host`` name, ``versions`` of what runs, and hashes of ``code``, ``recipe`` and ``data``.
 
     ``layout`` is how many processes it takes each machine to have, ``8+8``. ``error`` is what its own preflight found
@@ -44,8 +44,8 @@ class Card:
         return asdict(self) | {"error": None if self.error is None else printable(self.error)}
 
     @classmethod
-    def read(cls, said: object) -> Card | None:
-        """The card that another machine shows; None where it is none. Its texts are made printable."""
+    def read(cls, said: object) -> Description | None:
+        """The description that another machine shows; None where it is none. Its texts are made printable."""
         if not isinstance(said, dict) or said.keys() != {one.name for one in fields(cls)}:
             return None
         said = dict(said)
@@ -62,8 +62,8 @@ class Card:
         return cls(**said, versions=clean, error=None if error is None else printable(error), status=int(status))
 
 
-def card(stage: str, config: Path, overrides: Sequence[str], data: Path | None, layout: str) -> Card:
-    """This machine's card for a run of ``config``; ``data`` is the dataset of the recipe, None where it trains nothing."""
+def describe(stage: str, config: Path, overrides: Sequence[str], data: Path | None, layout: str) -> Description:
+    """This machine's description for a run of ``config``; ``data`` is the dataset of the recipe, None where it trains nothing."""
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -72,46 +72,44 @@ def card(stage: str, config: Path, overrides: Sequence[str], data: Path | None, 
             versions[package] = "not installed"
     recipe = hashlib.sha256("\n".join([stage, config.read_text(encoding="utf-8"), *overrides]).encode())
     rows = "" if data is None else sha256(_rows(data))
-    return Card(socket.gethostname(), versions, _code(), recipe.hexdigest(), rows, layout)
+    return Description(socket.gethostname(), versions, _code(), recipe.hexdigest(), rows, layout)
 
 
-def agree(cards: Mapping[str, Card]) -> str:
-    """Hold every machine's card (by its name in the placement) against the first one's.
+_MEND = {
+    "this project's code": "Check the same commit out on both.",
+    "the recipe": "Start both with the same recipe, the same key=value and options.",
+    "the dataset": "Copy it from the one to the other, or share it.",
+}
+
+
+def agree(descriptions: Mapping[str, Description]) -> str:
+    """Hold every machine's description (by its name in the placement) against the first one's.
 
     Returns what they agree on. Raises InputError naming the machine and the first thing in which it differs.
     """
-    (first_name, first), *others = cards.items()
-    for name, found in cards.items():
+    for name, found in descriptions.items():
         if found.error is not None:
             raise InputError(found.error.rstrip("."), field=f"{name} ({found.host})", remedy="Mend it on that machine.")
+    (first_name, first), *others = descriptions.items()
     for name, other in others:
-        pair = f"{name} ({other.host}) and {first_name} ({first.host})"
-        for package, version in first.versions.items():
-            if other.versions.get(package) != version:
-                raise InputError(
-                    f"{package} is {other.versions.get(package)} on the one and {version} on the other",
-                    field=pair,
-                    remedy="Install the same on both: pip install -c constraints.txt -e .",
-                )
-        if first.layout and other.layout and first.layout != other.layout:
-            raise InputError(
-                f"the one counts {other.layout} processes and the other {first.layout}",
-                field=pair,
-                remedy="Give both the same NNODES and NPROC, or the same hostfile.",
-            )
-        for what, mine, theirs, remedy in (
-            ("this project's code", first.code, other.code, "Check the same commit out on both."),
-            (
-                "the recipe",
-                first.recipe,
-                other.recipe,
-                "Start both with the same recipe, the same key=value and options.",
-            ),
-            ("the dataset", first.data, other.data, "Copy it from the one to the other, or share it."),
-        ):
-            if mine and theirs and mine != theirs:
-                raise InputError(f"{what} is not the same on both", field=pair, remedy=remedy)
-    return f"{len(cards)} machines agree on versions, processes, code, recipe and dataset"
+        for what, remedy in _differences(other, first):
+            raise InputError(what, field=f"{name} ({other.host}) and {first_name} ({first.host})", remedy=remedy)
+    return f"{len(descriptions)} machines agree on versions, processes, code, recipe and dataset"
+
+
+def _differences(one: Description, other: Description) -> Iterator[tuple[str, str]]:
+    """What is not the same on both, and what mends it. An empty hash is of a machine that has nothing to compare."""
+    for package, version in other.versions.items():
+        if one.versions.get(package) != version:
+            said = f"{package} is {one.versions.get(package)} on the one and {version} on the other"
+            yield said, "Install the same on both: pip install -c constraints.txt -e ."
+    if one.layout and other.layout and one.layout != other.layout:
+        said = f"the one counts {one.layout} processes and the other {other.layout}"
+        yield said, "Give both the same NNODES and NPROC, or the same hostfile."
+    hashes = zip(_MEND, (one.code, one.recipe, one.data), (other.code, other.recipe, other.data), strict=True)
+    for what, mine, theirs in hashes:
+        if mine and theirs and mine != theirs:
+            yield f"{what} is not the same on both", _MEND[what]
 
 
 def _rows(data: Path) -> Path:
