@@ -5,7 +5,11 @@ all sharing off (``off``) and with all of it on (``on``). They run in one proces
 with its own random state, so that whatever else the machine does meets all three alike. The ratio is plain seconds over
 ours, with a bootstrap interval over steps; the same of processor seconds says what a busy machine hides.
 
-Run: python -m studies.benches.training [--data DIR] [--steps 20] [--out FILE.json] [key=value of the recipe …]
+``--lengths`` takes the large GRPO recipe's own lengths (whole pages, groups of 5, completions of 256 tokens) with a model two
+layers deep and random weights (configs/gpu_check/thin.yaml): what sharing saves depends on how long a prompt is beside its
+completions, and the embedded reader's is short. ``--pieces`` also times prompts alone, and prompts and generation.
+
+Run: python -m studies.benches.training [--lengths] [--pieces] [--data DIR] [--steps 20] [--out FILE.json] [key=value …]
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +38,8 @@ from rl.recipes import GrpoRecipe
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 OFF = {"features": False, "prompts": False, "generation": False}
+KINDS: dict[str, dict[str, bool]] = {"plain": OFF, "off": OFF, "on": {}}
+PIECES = {"prompts": OFF | {"prompts": True}, "prompts and generation": {"features": False}}
 BARS = {"ratio": 1.5, "overhead": 0.02, "loss_difference": 1e-5}
 
 
@@ -92,12 +98,14 @@ def _now() -> tuple[float, float]:
     return time.perf_counter(), time.process_time()
 
 
-def compare(data: Path, steps: int, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """Run the three side by side; returns seconds, losses, ratios and phase shares."""
+def compare(
+    data: Path, steps: int, overrides: Sequence[str] = (), kinds: Mapping[str, dict[str, bool]] = KINDS
+) -> dict[str, Any]:
+    """Run the three (or more: what is shared by name) side by side; returns seconds, losses, ratios and phase shares."""
     with tempfile.TemporaryDirectory() as scratch:
         trainers, states = {}, {}
-        for name in ("plain", "off", "on"):
-            trainers[name] = _trainer(name, data, steps, Path(scratch) / name, overrides)
+        for name, shared in kinds.items():
+            trainers[name] = _trainer(name, shared, data, steps, Path(scratch) / name, overrides)
             states[name] = torch.get_rng_state()  # the trainer has set its seed
         turn = OneAtATime(states)
         turns = {name: Turns(turn, name, getattr(trainer, "phases", None)) for name, trainer in trainers.items()}
@@ -144,7 +152,7 @@ def comparison(logs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     return {"loss_difference": difference, "losses": losses, "shares": shares}
 
 
-def _trainer(name: str, data: Path, steps: int, out: Path, overrides: Sequence[str]) -> Any:
+def _trainer(name: str, shared: dict[str, bool], data: Path, steps: int, out: Path, overrides: Sequence[str]) -> Any:
     recipe = load(
         CONFIGS / "grpo" / "tiny.yaml",
         GrpoRecipe,
@@ -156,7 +164,7 @@ def _trainer(name: str, data: Path, steps: int, out: Path, overrides: Sequence[s
             "training.logging_steps=1",
             'training.save_strategy="no"',
             *overrides,
-            *([] if name == "on" else [f"sharing={json.dumps(OFF)}"]),
+            f"sharing={json.dumps(shared)}",
         ],
     )
     rewards = load_rewards(recipe.rewards, CONFIGS)
@@ -165,6 +173,23 @@ def _trainer(name: str, data: Path, steps: int, out: Path, overrides: Sequence[s
     if name == "plain":
         return grpo.build_plain(recipe, arguments, rewards)[0]
     return grpo.build(recipe, arguments, rewards)[0]
+
+
+def thin(out: Path) -> tuple[Path, list[str]]:
+    """Pages and a model of configs/gpu_check/thin.yaml under ``out``: the pages' directory, and what names both to a recipe."""
+    from rl.checkpoints.models import model_directory
+    from rl.gpu_check.models import random_checkpoint, write_directory
+    from rl.gpu_check.setting import page_recipe, setting_of, write_recipe
+
+    setting = setting_of("thin")
+    write_dataset(page_recipe(setting.pages), out / "pages")
+    write_directory(setting.models["7b"], out / "models" / "7b")
+    recipe = load(write_recipe(setting, "grpo-7b-lora", out), GrpoRecipe)
+    random_checkpoint(recipe).model.save_pretrained(model_directory(recipe.model))
+    kept = ("num_generations", "per_device_train_batch_size", "max_completion_length", "temperature", "top_p", "top_k")
+    training = [f"training.{key}={json.dumps(recipe.training[key])}" for key in kept]
+    rewards = json.dumps([reward.model_dump(mode="json") for reward in recipe.rewards])
+    return out / "pages", [f"model={recipe.model}", f"rewards={rewards}", *training]
 
 
 def _guarded(trainer: Any, turns: Turns, turn: OneAtATime, name: str) -> Callable[[], None]:
@@ -195,6 +220,11 @@ def report(found: dict[str, Any]) -> str:
             f"{kind} time, sharing off: {1 / off['value'] - 1:+.1%} of plain TRL's time"
             f" [{1 / off['high'] - 1:+.1%}, {1 / off['low'] - 1:+.1%}] (bar {BARS['overhead']:.0%})",
         ]
+    lines += [
+        f"processor time, sharing {name}: {found['processor'][name]['value']:.2f} x"
+        for name in found["processor"]
+        if name in PIECES
+    ]
     difference = found["loss_difference"]
     lines += [
         f"largest difference of a step's loss from plain TRL: on {difference['on']:.1e}, off {difference['off']:.1e}"
@@ -207,16 +237,21 @@ def report(found: dict[str, Any]) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="a dataset directory; a small one is simulated where none is named")
+    parser.add_argument("--lengths", action="store_true", help="the large recipe's lengths, with a thin model")
+    parser.add_argument("--pieces", action="store_true", help="what each kind of sharing adds")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--out", type=Path, help="write the numbers as JSON")
     parser.add_argument("overrides", nargs="*", metavar="key=value")
     arguments = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as scratch:
-        data = arguments.data or Path(scratch) / "data"
-        if arguments.data is None:
+        data, overrides = arguments.data or Path(scratch) / "data", arguments.overrides
+        if arguments.lengths:
+            data, own = thin(Path(scratch))
+            overrides = [*own, *overrides]
+        elif arguments.data is None:
             config = load(CONFIGS / "simulate" / "tiny.yaml", SimulateConfig, ["count=120", "splits={train: 1.0}"])
             write_dataset(config, data)
-        found = compare(data, arguments.steps, arguments.overrides)
+        found = compare(data, arguments.steps, overrides, KINDS | (PIECES if arguments.pieces else {}))
     print(report(found))
     if arguments.out is not None:
         write_json(arguments.out, found)

@@ -47,7 +47,7 @@ def test_three_generations_with_weights_sent_before_each(reading: Reading, tmp_p
     recipe = tmp_path / "grpo.yaml"
     recipe.write_text(RECIPE.format(model=reading.model, data=reading.data, out=tmp_path / "run"))
     done = subprocess.run(
-        [sys.executable, "-m", "tests.vllm.grpo_unpacked", "grpo", "--config", str(recipe)],
+        [sys.executable, "-m", "tests.vllm.unpacked", "kie_hvqa", "grpo", "--config", str(recipe)],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -63,3 +63,35 @@ def test_three_generations_with_weights_sent_before_each(reading: Reading, tmp_p
     assert len(gaps) == 3 and max(gaps) < 1e-3
     tables = [parquet.read_table(file) for file in (tmp_path / "run" / "rollouts").glob("*.parquet")]
     assert sum(table.num_rows for table in tables) == 3 * 8
+
+
+def test_the_gpu_checks_last_part_takes_its_steps(tmp_path):
+    """With tiny models: TRL's weight sync, the collapsed image tokens and the log-probabilities hold there too."""
+    from degradations.simulate import write_dataset
+    from rl.gpu_check.setting import page_recipe, setting_of
+
+    write_dataset(page_recipe(setting_of("small").pages), tmp_path / "pages")
+    line = [
+        "rl.gpu_check.work",
+        "--setting",
+        "small",
+        "--part",
+        "vllm-3b-lora",
+        "--out",
+        str(tmp_path),
+        "--seconds",
+        "600",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.vllm.unpacked", *line],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
+    found = json.loads((tmp_path / "parts" / "vllm-3b-lora.json").read_text())
+    assert len(found["ours"]["seconds"]) == 2 and max(found["ours"]["gap"]) < 1e-3
+    assert not (tmp_path / "models" / "3b-weights").exists()

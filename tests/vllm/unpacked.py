@@ -1,4 +1,4 @@
-"""`kie-hvqa ARGUMENTS` with linear weights that vLLM leaves as they were loaded. Run: python -m tests.vllm.grpo_unpacked …
+"""A module with linear weights that vLLM leaves as they were loaded. Run: python -m tests.vllm.unpacked MODULE …
 
 vLLM's CPU backend packs them anew once they are loaded, and TRL's weight sync then finds nothing to load into. On a GPU
 nothing is packed; here a plain product takes its place, and everything else is vLLM's and TRL's own.
@@ -6,6 +6,7 @@ nothing is packed; here a plain product takes its place, and everything else is 
 
 from __future__ import annotations
 
+import runpy
 import sys
 from functools import partial
 from typing import Any
@@ -13,8 +14,6 @@ from typing import Any
 import torch
 import trl.generation.vllm_generation as rollouts
 from vllm.model_executor.layers import utils
-
-from kie_hvqa.cli import main
 
 
 def leave(layer: Any, remove_weight: bool) -> None:
@@ -24,4 +23,5 @@ def leave(layer: Any, remove_weight: bool) -> None:
 if __name__ == "__main__":
     utils.dispatch_cpu_unquantized_gemm = leave
     rollouts.LLM = partial(rollouts.LLM, enforce_eager=True)  # compiling takes longer than two generations
-    sys.exit(main(sys.argv[1:]))
+    sys.argv = sys.argv[1:]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
