@@ -94,7 +94,13 @@ def _demo(setting: Setting, name: str, out: Path, until: float, note: Any) -> di
     found: dict[str, Any] = {"scores": {}, "seconds": {}, "steps": {}}
 
     def score(stage: str, model: Path) -> None:
-        options = {"split": "test", "limit": part.limit, "batch_size": 64, "max_new_tokens": 96, "progress": False}
+        options: dict[str, Any] = {
+            "split": "test",
+            "limit": part.limit,
+            "batch_size": 64,
+            "max_new_tokens": 96,
+            "progress": False,
+        }
         rates = evaluate(out / "demo_pages", str(model), home / f"{stage}_scores", **options)["overall"]
         found["scores"][stage] = rates["hallucination_free_accuracy"]["value"]
         note(found)

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from kie_hvqa.errors import WorkError
 from rl.launch.connections import SILENCE, Connections, Lines, Peer
@@ -165,7 +166,7 @@ def _missing(names: Sequence[str], patience: float, here: str, port: int, unknow
 
 def join(
     address: str, port: int, connections: Connections, description: Description, secret: str, patience: float
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Another machine's meeting: reaches the first one, at most ``patience`` seconds, and describes itself.
 
     Returns what it is told first: ``welcome`` or ``refuse``. Raises WorkError where nobody answers who knows the secret.
@@ -190,7 +191,7 @@ def join(
 
 def _introduce(
     link: socket.socket, name: str, connections: Connections, description: Description, secret: str
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Raises OSError where the other end is not, or not yet, this run's first machine."""
     lines, until = Lines(link), time.monotonic() + INTRODUCTION
     nonce = lines.next(until)

@@ -5,6 +5,10 @@ at every token, and keeps computing rows that have ended. Here the prompt's keys
 them with all of a group's queries in one product, beside each row's own short suffix, under one softmax over both.
 Rows that have ended leave the batch. The model's own modules do the rest, so adapters and norms are theirs.
 
+Counted, not timed, for Qwen2.5-VL-7B (57 kB of keys and values a token) and 80 completions of 16 prompts of 1,250 tokens, a
+process's generation in its recipe: the prompts' keys and values take 1.1 GB instead of 5.7, prefill reads 20,000 tokens
+instead of 100,000. vLLM does as much itself: this is for runs without it (the recipes for one GPU, the demo, every CPU).
+
 It stands in for the loop inside ``generate`` (its ``custom_generate``), so logits processors, stopping criteria and
 the prepared inputs are transformers' own. Given the same random state it draws what ``generate`` draws: one
 ``multinomial`` over the whole batch for each token, rows that have ended included.

@@ -1,4 +1,8 @@
-"""The distinct prompts of a generation batch: tokenised, shown and encoded once, however many completions each gets."""
+"""The distinct prompts of a generation batch: tokenised, shown and encoded once, however many completions each gets.
+
+A page under the large recipes' pixel budget takes one core about 156 ms to read and cut into patches, and TRL does that for every
+completion: with groups of five that is 0.6 s a question on the training thread for nothing.
+"""
 
 from __future__ import annotations
 
