@@ -85,7 +85,9 @@ def open_checkpoint(recipe: StageRecipe) -> Checkpoint:
     model._weight_conversions = [each for each in model._weight_conversions if each.was_used()]
     if not recipe.train_vision:
         frozen_tower(model)
-    if not launched_engine(recipe.deepspeed):
+    if recipe.lora is None and not launched_engine(
+        recipe.deepspeed
+    ):  # PEFT keeps an adapter's weights in float32 itself
         widen(model)
     return Checkpoint(model, processor, contract, directory, _dtype(recipe.dtype))
 

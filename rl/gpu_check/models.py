@@ -78,7 +78,8 @@ def random_checkpoint(recipe: StageRecipe, seed: int = 0) -> Checkpoint:
     model.generation_config.eos_token_id = config.text_config.eos_token_id
     model.generation_config.pad_token_id = config.text_config.pad_token_id
     frozen_tower(model)
-    widen(model)
+    if recipe.lora is None:
+        widen(model)
     return Checkpoint(model, processor, contract, directory, dtype)
 
 

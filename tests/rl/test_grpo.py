@@ -13,6 +13,7 @@ from kie_hvqa.config import load
 from kie_hvqa.data.files import read_json
 from kie_hvqa.errors import InputError
 from kie_hvqa.readers import embedded_directory
+from rewards.plugins.spec import load_rewards
 from rl import grpo
 from rl.checkpoints.models import open_checkpoint
 from rl.recipes import GrpoRecipe
@@ -83,6 +84,18 @@ def test_an_unknown_reward_is_refused_before_anything_is_written(data, tmp_path)
 
 
 SMALL_STEPS = "per_device_train_batch_size: 4, num_generations: 2, max_completion_length: 8, report_to: [], seed: 3"
+
+
+def test_the_base_under_an_adapter_stays_in_the_recipes_type(small, tmp_path):
+    """Kept in float32 it would take twice the memory that the plan counts, and a 24 GB GPU has none to spare."""
+    text = "rewards: [{function: format}]\nlora: {rank: 2, alpha: 4}"
+    file = small.recipe(tmp_path / "grpo.yaml", text, SMALL_STEPS)
+    recipe = load(file, GrpoRecipe, ["dtype=bfloat16"])
+    rewards = load_rewards(recipe.rewards, tmp_path)
+    trainer, _ = grpo.build(recipe, grpo.arguments_of(recipe, file, rewards), rewards)
+    kinds = {("lora_" in name, parameter.dtype) for name, parameter in trainer.model.named_parameters()}
+    assert kinds == {(True, torch.float32), (False, torch.bfloat16)}
+    trainer.train()
 
 
 def test_small_steps_move_weights_that_no_engine_keeps_in_float32(small, tmp_path):
