@@ -58,6 +58,9 @@ Exit status 1: something failed; the same command tries it again. A locked PDF: 
         help="what kie-hvqa calibrate made: below it nothing is asserted",
     )
     parser.add_argument(
+        "--risk", type=float, metavar="R", help="refuse an operating point that promises less than at most R wrong"
+    )
+    parser.add_argument(
         "--dpi", type=int, default=200, metavar="N", help="dots an inch at which PDF pages are rendered (default 200)"
     )
     parser.add_argument("--max-pages", type=int, metavar="N", help="only the first N pages of each document")
@@ -100,6 +103,15 @@ def run(args: argparse.Namespace) -> int:
 
     fields = fields_of(args.fields, args.template, args.field)
     point = None if args.operating_point is None else OperatingPoint.load(args.operating_point)
+    if args.risk is not None and (point is None or point.risk > args.risk):
+        what = "no operating point is named" if point is None else f"it promises a risk of {point.risk:g}"
+        raise InputError(
+            f"{what}, so nobody has tested that at most {args.risk:g} of what this reader asserts is wrong",
+            file=args.operating_point,
+            field="--risk",
+            remedy="Evaluate the reader on labelled documents like these (`kie-hvqa eval --out RUN`), then "
+            f"`kie-hvqa calibrate RUN --risk {args.risk:g} --out FILE`, and name FILE with --operating-point.",
+        )
     options = {option: getattr(args, option, None) for option in MODEL_OPTIONS}
     reader = for_fields(open_reader(args.reader, **options), fields)
     if args.redact:
@@ -107,7 +119,7 @@ def run(args: argparse.Namespace) -> int:
 
         reader = redacted(reader, open_reader(args.redact_by), fields, args.out)
     reading = Run(
-        documents(args.sources),
+        documents(args.sources, progress=True),
         reader,
         fields,
         args.out,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
@@ -19,34 +19,64 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
+class Encoded(NamedTuple):
+    """Images as the model takes them: the processor's output, and what the vision tower made of it."""
+
+    pages: Any
+    features: Any
+
+
+def encode(model: Any, processor: Any, images: Sequence[Image], *, resize: bool) -> Encoded | None:
+    """``images`` (distinct) through the vision tower; None for a family that does not take features that are already there."""
+    if not _takes_features(model, processor):
+        return None
+    pages = processor.image_processor(images=list(images), return_tensors="pt", **_sizes(resize))
+    features = model.base_model.get_image_features(
+        pages["pixel_values"].to(model.device),
+        image_grid_thw=pages["image_grid_thw"].to(model.device),
+        return_dict=True,
+    )
+    return Encoded(pages, features)
+
+
+def _sizes(resize: bool) -> dict[str, Any]:
+    return {} if resize else {"do_resize": False}
+
+
 def model_inputs(
-    model: Any, processor: Any, texts: Sequence[str], images: Sequence[Image], owners: Sequence[int], *, resize: bool
+    model: Any,
+    processor: Any,
+    texts: Sequence[str],
+    images: Sequence[Image],
+    owners: Sequence[int],
+    *,
+    resize: bool,
+    encoded: Encoded | None = None,
 ) -> dict[str, Any]:
     """Arguments of ``model.generate`` for one batch, padded on the left, on the model's device.
 
     ``texts`` are templated prompts with one image placeholder each, ``images`` the distinct images, ``owners`` the index
-    of each text's image. ``resize`` lets the processor resize; without, the images have their final size.
+    of each text's image. ``resize`` lets the processor resize; without, the images have their final size. ``encoded`` is what
+    ``encode`` made of the same images before.
     """
-    sizes = {} if resize else {"do_resize": False}
-    if not _takes_features(model, processor):
+    encoded = encoded or encode(model, processor, images, resize=resize)
+    if encoded is None:
         inputs = processor(
             text=list(texts),
             images=[images[owner] for owner in owners],
             padding=True,
             padding_side="left",
             return_tensors="pt",
-            **sizes,
+            **_sizes(resize),
         )
         return dict(inputs.to(model.device))
-    pages = processor.image_processor(images=list(images), return_tensors="pt", **sizes)
+    pages, features = encoded
     places = [processor.replace_image_token(pages, image_idx=owner) for owner in owners]
     expanded, _ = processor.get_text_with_replacements(list(texts), places)
     inputs = processor.tokenizer(expanded, padding=True, padding_side="left", return_tensors="pt")
     kinds = torch.tensor(processor.create_mm_token_type_ids(inputs["input_ids"]))
     grids = pages["image_grid_thw"]
-    features = model.base_model.get_image_features(
-        pages["pixel_values"].to(model.device), image_grid_thw=grids.to(model.device), return_dict=True
-    )
+    features = type(features)(**features)  # what is put into it is this batch's alone
     features.pooler_output = [features.pooler_output[owner] for owner in owners]
     if getattr(features, "deepstack_features", None) is not None:
         features.deepstack_features = [[layer[owner] for owner in owners] for layer in features.deepstack_features]

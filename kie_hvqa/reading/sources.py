@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tqdm import tqdm
+
 from kie_hvqa.data.files import sha256
 from kie_hvqa.data.pixels import open_image
 from kie_hvqa.errors import InputError
@@ -44,20 +46,19 @@ class Document:
     error: str | None = None
 
 
-def documents(sources: Sequence[str | Path]) -> list[Document]:
+def documents(sources: Sequence[str | Path], *, progress: bool = False) -> list[Document]:
     """Every file that ``sources`` name, each once, folders and patterns in the order of their names.
 
-    InputError for a source that names nothing.
+    Each is hashed, which takes its time over many: ``progress`` shows it. InputError for a source that names nothing.
     """
-    found: dict[str, Document] = {}
+    found: dict[str, Path] = {}
     for source in sources:
-        files = list(_files(source))
+        files = {path.as_posix(): path for path in _files(source)}
         if not files:
             raise InputError("no image and no PDF file is here", file=str(source), remedy="Check the path.")
-        for path in files:
-            if path.as_posix() not in found:
-                found[path.as_posix()] = _document(path)
-    return list(found.values())
+        found |= {name: path for name, path in files.items() if name not in found}
+    hidden = None if progress else True  # None: no bar where stderr is a file or a pipe
+    return [_document(path) for path in tqdm(found.values(), desc="files", unit="file", disable=hidden, delay=2)]
 
 
 def _files(source: str | Path) -> Iterator[Path]:

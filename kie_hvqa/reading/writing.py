@@ -6,6 +6,7 @@ Both are made of kept answers, so they can be made again at no cost: a run that 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -65,4 +66,5 @@ def table(results: Iterable[DocumentResult], fields: Sequence[Field]) -> str:
 
 def _cell(text: str) -> str:
     """``text`` as a spreadsheet shows it and does not compute it: a page may print what looks like a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+    formula = text[:1] in ("=", "+", "-", "@", "\t", "\r") and not re.fullmatch(r"[-+][\d.,]+", text)
+    return f"'{text}" if formula else text

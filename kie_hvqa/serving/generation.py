@@ -6,6 +6,7 @@ several goes through the model's processor. What the model cannot take is refuse
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import threading
 import traceback
@@ -13,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from kie_hvqa.readers.model_inputs import control_token, model_inputs
+from kie_hvqa.readers.model_inputs import Encoded, control_token, encode, model_inputs
 from kie_hvqa.readers.transformers_reader import Loaded, TransformersReader
 from kie_hvqa.serving.chat_request import BadRequest, ChatRequest
 from kie_hvqa.serving.turns import Turns
@@ -80,6 +81,9 @@ class Generation:
         self._turns: Turns[Job] = Turns()
         self._alive: set[Job] = set()
         self._ending = False
+        self._last: tuple[Any, Encoded | None] | None = (
+            None  # the page that was asked about last, and what the tower made of it
+        )
         self.context = context_of(loaded.model)
 
     @property
@@ -183,10 +187,20 @@ class Generation:
             raise BadRequest(f"messages: this model's template refuses them ({error})") from None
         self._room(len(processor.tokenizer(text)["input_ids"]))
         if len(images) == 1:
-            return model_inputs(model, processor, [text], images, [0], resize=budget is None)
+            return model_inputs(
+                model, processor, [text], images, [0], resize=budget is None, encoded=self._encoded(images[0])
+            )
         sizes = {} if budget is None else {"do_resize": False}
         found = processor(text=[text], images=list(images) or None, return_tensors="pt", **(sizes if images else {}))
         return dict(found.to(model.device))
+
+    def _encoded(self, image: Image) -> Encoded | None:
+        """``image`` through the vision tower: once for all questions about it that come one after the other."""
+        key = image.size, hashlib.sha256(image.tobytes()).hexdigest()
+        if self._last is None or self._last[0] != key:
+            budget, loaded = self._reader.budget, self._loaded
+            self._last = key, encode(loaded.model, loaded.processor, [image], resize=budget is None)
+        return self._last[1]
 
     def _room(self, length: int) -> int:
         """How many tokens the context has left behind ``length``. BadRequest where it has none."""

@@ -80,6 +80,22 @@ def test_a_server_reads_as_the_command_does(served, cards, tmp_path):
     assert {field["status"] for field in blank["fields"].values()} == {"absent"}
 
 
+def test_a_folder_is_read_by_a_server_and_no_log_holds_a_value(served, cards, tmp_path, kie_hvqa):
+    out = tmp_path / "out"
+    reader = ("--reader", f"openai:embedded@{served}", "--prompt", "question", "--concurrency", "2")
+    done = kie_hvqa("read", cards / "images", *reader, "--field", "name", "--field", "number", "--out", out)
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
+    values = [field["value"] for line in lines for field in line["fields"].values()]
+    assert len(lines) == 4 and any(len(value) > 3 for value in values)
+    assert not any(len(value) > 3 and value in done.stdout + done.stderr for value in values)
+    gone = kie_hvqa(
+        *("read", cards / "images", "--reader", "openai:embedded@http://127.0.0.1:9/v1", "--attempts", "1"),
+        *("--field", "name", "--out", tmp_path / "gone"),
+    )
+    assert gone.returncode == 2 and "Start it" in gone.stderr  # it was never there: an address to mend
+
+
 @pytest.mark.parametrize(
     ("body", "status", "what"),
     [

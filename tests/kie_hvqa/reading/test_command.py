@@ -29,6 +29,7 @@ def test_a_card_is_read_and_shown_and_the_second_time_loads_no_model(cards, tmp_
         (("--template", "us_license"), "us_licence"),
         ((), "Give one of the three"),
         (("--fields", "nowhere.yaml"), "no such file of fields"),
+        (("--field", "name", "--risk", "0.01"), "kie-hvqa calibrate RUN --risk 0.01"),
     ],
 )
 def test_wrong_input_is_one_sentence_and_status_2(tmp_path, kie_hvqa, more, what):

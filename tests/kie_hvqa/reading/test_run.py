@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import errno
 import json
 import struct
 import zlib
@@ -55,6 +57,12 @@ def test_a_folder_of_pictures_becomes_fields_with_visible_marks(scans, tmp_path)
     assert table[0].startswith("document,pages,status,hint,surname,surname.status") and len(table) == 4
 
 
+def test_a_spreadsheet_computes_nothing_that_a_page_prints(scans, tmp_path):
+    read([scans / "a.png"], TableReader({"surname": '=HYPERLINK("x")', "born": "-12.50"}), tmp_path / "out")
+    _, line = csv.reader((tmp_path / "out" / TABLE).read_text(encoding="utf-8").splitlines())
+    assert (line[4], line[7]) == ('\'=HYPERLINK("x")', "-12.50")
+
+
 def test_the_same_command_asks_nothing_twice_and_a_new_field_alone(scans, tmp_path):
     first = TableReader({"surname": "QUIST"})
     found = read([scans], first, tmp_path / "out")
@@ -85,6 +93,24 @@ def test_a_server_that_goes_leaves_what_is_done_and_the_same_command_goes_on(sca
     with pytest.raises(WorkError):
         read([scans], TableReader({}, ends=0), out)
     assert len(list(read_results(out / RESULTS))) == 3
+
+
+def test_a_full_disk_ends_the_run_and_keeps_what_is_done(scans, tmp_path, monkeypatch):
+    out, append = tmp_path / "out", run_module.PredictionLog.append
+
+    def full(self, prediction):
+        if len(self.kept) == 5:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        append(self, prediction)
+
+    monkeypatch.setattr(run_module.PredictionLog, "append", full)
+    with pytest.raises(OSError, match="No space"):
+        read([scans], TableReader({"surname": "QUIST"}), out)
+    assert [Path(one.document).name for one in read_results(out / RESULTS)] == ["a.png", "b.jpg"]
+    assert not (out / ".pages").exists()
+    monkeypatch.undo()
+    rest = TableReader({"surname": "QUIST"})
+    assert len(read([scans], rest, out)) == 3 and len(rest.asked) == 1
 
 
 def test_another_readers_directory_is_left_alone(scans, tmp_path):

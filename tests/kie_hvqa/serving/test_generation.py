@@ -7,6 +7,7 @@ import threading
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from kie_hvqa.readers import open_reader
 from kie_hvqa.serving.chat_request import BadRequest, ChatRequest
@@ -71,10 +72,10 @@ def asked(text="What is the name?", **fields):
 class Waiter:
     """Collects what a job tells; leaves after ``patience`` pieces."""
 
-    def __init__(self, generation, request, client="a", patience=10**9):
+    def __init__(self, generation, request, client="a", patience=10**9, images=()):
         self.events, self.over = [], threading.Event()
         self._generation, self._patience = generation, patience
-        self.job = Job(client, request, [], self.tell)
+        self.job = Job(client, request, list(images), self.tell)
 
     def tell(self, event):
         self.events.append(event)
@@ -96,6 +97,26 @@ def answer(generation, request, **options):
     waiter = Waiter(generation, request, **options)
     generation.put(waiter.job)
     return waiter.last(), waiter
+
+
+def test_a_page_is_encoded_once_for_all_questions_about_it(generation, monkeypatch):
+    base, counted = generation._loaded.model.base_model, []
+    real = base.get_image_features
+    monkeypatch.setattr(base, "get_image_features", lambda *a, **k: (counted.append(1), real(*a, **k))[1])
+    place = {"type": "image_url", "image_url": {"url": "data:image/png;base64,"}}
+
+    def said(text, image):
+        content = [place, {"type": "text", "text": text}]
+        _, waiter = answer(generation, asked(content, max_tokens=12), images=[image])
+        return waiter.text
+
+    gradient = Image.linear_gradient("L").resize((112, 84)).convert("RGB")
+    shades = [generation._reader.shown(gradient.rotate(180 * turn)) for turn in (0, 1)]
+    questions = ("What is the name in the image?", "What is the number in the image?")
+    together = [said(text, image.copy()) for image in shades for text in questions]
+    assert len(counted) == 2
+    alone = [said(text, image) for text in questions for image in shades]
+    assert len(counted) == 2 + 4 and [alone[0], alone[2], alone[1], alone[3]] == together
 
 
 def test_who_leaves_ends_the_answer(generation):
