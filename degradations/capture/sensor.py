@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
-from degradations.capture.textures import wrapped
+from degradations.capture.textures import repeats
 from degradations.operators.base import Finite, Image, NotNegative, Origin, Positive, Seed, Share
 
 _SIDE, _LEVELS = 512, 20.0
@@ -53,8 +53,11 @@ class Sensor:
         image = self._focused(image)
         image = np.asarray(cv2.LUT(image, _curve(self)), np.uint8)
         if noise and self.grain:
-            part, strength = wrapped(_noise(self.chroma), self.seed, origin, image.shape), self.grain / _LEVELS
-            image = np.asarray(cv2.addWeighted(image, 1.0, part, strength, -128.0 * strength), np.uint8)
+            lighter, darker = _noise(self.chroma, self.grain)
+            for here, there in repeats(len(lighter), self.seed, origin, image.shape):
+                part = image[here]
+                cv2.add(part, lighter[there], dst=part)
+                cv2.subtract(part, darker[there], dst=part)
         return image
 
     def _focused(self, image: Image) -> Image:
@@ -87,8 +90,16 @@ def _gauss(image: Image, sigma: float) -> Image:
     return np.asarray(cv2.GaussianBlur(image, (side, side), sigma, borderType=cv2.BORDER_REFLECT), np.uint8)
 
 
+@lru_cache(maxsize=2)
+def _noise(chroma: float, grain: float) -> tuple[Image, Image]:
+    """What noise of ``grain`` grey levels adds and what it takes away, uint8 [n, n, 3] each; not to be written to."""
+    change = np.rint((np.arange(256) - 128) * (grain / _LEVELS))
+    both = [cv2.LUT(_sheet(chroma), np.clip(sign * change, 0, 255).astype(np.uint8)) for sign in (1, -1)]
+    return np.asarray(both[0], np.uint8), np.asarray(both[1], np.uint8)
+
+
 @lru_cache(maxsize=4)
-def _noise(chroma: float) -> Image:
+def _sheet(chroma: float) -> Image:
     """Noise of ``_LEVELS`` grey levels around 128, uint8 [n, n, 3], periodic: soft grain in brightness, and blotches of colour
     ``chroma`` times as strong."""
     rng = np.random.default_rng(5407)

@@ -7,12 +7,16 @@ the scales and directions of the real thing (growth rings and pores, threads, gr
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from degradations.operators.pixels.grain import pieces
+from degradations.operators.pixels.parts import Part
 
 Texture = Literal["oak", "walnut", "laminate", "linen", "felt", "concrete", "marble", "leather", "paper", "plain"]
 TEXTURES: tuple[Texture, ...] = (
@@ -105,14 +109,16 @@ def tile(texture: Texture, density: float, turned: bool) -> Tile:
     return made
 
 
+def repeats(n: int, seed: int, origin: tuple[int, int], shape: tuple[int, ...]) -> Iterator[tuple[Part, Part]]:
+    """Where a pattern of ``n`` x ``n`` pixels that fills the plane, shifted by what ``seed`` says, meets the window of ``shape``
+    at ``origin`` = (x, y): (part of the window, part of the pattern)."""
+    x, y = (seed * factor + o for factor, o in zip((104729, 7919), origin, strict=True))
+    return pieces(n, (shape[0], shape[1]), (x, y))
+
+
 def wrapped(pattern: Tile, seed: int, origin: tuple[int, int], shape: tuple[int, ...]) -> Tile:
-    """The window of ``shape`` at ``origin`` = (x, y) of a plane that ``pattern`` [n, n(, 3)] fills by repeating, shifted by
-    what ``seed`` says."""
-    n = len(pattern)
-    y, x = ((seed * factor + o) % n for factor, o in zip((7919, 104729), origin[::-1], strict=True))
-    result = np.empty((shape[0], shape[1], *pattern.shape[2:]), np.uint8)
-    for top in range(-y, shape[0], n):
-        for left in range(-x, shape[1], n):
-            a, b, c, d = max(0, top), max(0, left), min(shape[0], top + n), min(shape[1], left + n)
-            result[a:c, b:d] = pattern[a - top : c - top, b - left : d - left]
+    """That window of ``pattern`` [n, n]."""
+    result = np.empty(shape[:2], np.uint8)
+    for here, there in repeats(len(pattern), seed, origin, shape):
+        result[here] = pattern[there]
     return result

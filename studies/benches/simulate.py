@@ -31,9 +31,11 @@ from unittest.mock import patch
 import cv2
 import numpy as np
 
+from degradations.capture.textures import TEXTURES, tile
 from degradations.config import SimulateConfig
 from degradations.legibility import ledger
 from degradations.operators import Image
+from degradations.operators.base import number
 from degradations.pages import planned
 from degradations.simulate import document_samples
 from degradations.storing.writer import Piece, write_document, write_pieces
@@ -77,6 +79,10 @@ class Stages:
 def time_stages(config: SimulateConfig, folder: Path) -> tuple[dict[str, float], int]:
     """Seconds by stage over all documents of ``config`` but the first, which warms the caches; and the samples made."""
     (folder / "images").mkdir()
+    density = planned(config, 0).render().density
+    for texture in TEXTURES:  # desks are made once a process, too
+        for turned in (False, True):
+            tile(texture, number(density), turned)
     samples = 0
     for index in range(config.count):
         if index <= 1:

@@ -34,7 +34,7 @@ from degradations.operators.base import (
 from degradations.operators.light.lamps import ahead
 from degradations.operators.pixels.blend import mixed, scaled, smooth_step, solid
 from degradations.operators.pixels.grain import clouds
-from degradations.operators.pixels.parts import Part, change_part
+from degradations.operators.pixels.parts import Part, change_part, in_strips
 
 Floats = NDArray[np.float32]
 Page = tuple[Positive, Positive]
@@ -146,7 +146,10 @@ class FoldedEdge(Operator):
         part = side_of(image.shape, origin, self.x, self.y, self.angle, -far - 3 * self.unit)
         return change_part(image, origin, part, self._folded)
 
-    def _folded(self, image: Image, origin: Origin) -> Image:
+    def _folded(self, part: Image, corner: Origin) -> Image:
+        return in_strips(part, corner, self._turned_over)
+
+    def _turned_over(self, image: Image, origin: Origin) -> Image:
         shape = (image.shape[0], image.shape[1])
         unit = np.float32(self.unit)
         beyond = ahead(shape, origin, self.x, self.y, self.angle)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
@@ -70,10 +71,11 @@ class Digit:
     seed: Seed
 
     def paint(self, image: Image, origin: Origin) -> None:
+        for part in self._parts(image, origin):
+            self._paint(image, part, origin)
+
+    def _paint(self, image: Image, part: Part, origin: Origin) -> None:
         half = self.width / 2
-        part = self._part(image, origin)
-        if part is None:
-            return
         u, v = turned(*part, origin, self.x, self.y, self.angle)
         u, v = (
             u / np.float32(half),
@@ -119,9 +121,10 @@ class Digit:
         shade = np.clip(shade, 0, 0.65)
         image[part] = laid(image[part], colour.astype(np.float32), alpha.astype(np.float32), shade.astype(np.float32))
 
-    def _part(self, image: Image, origin: Origin) -> Part | None:
-        """Where the finger and its shadow are: a strip that runs off the picture, looked for on every eighth pixel."""
-        half, step = self.width / 2, 8
+    def _parts(self, image: Image, origin: Origin) -> Iterator[Part]:
+        """Where the finger and its shadow are: a strip that runs off the picture, looked for on every eighth pixel and given
+        in bands, so that little of what lies beside a slanting one is painted with nothing."""
+        half, step, band = self.width / 2, 8, 8
         rows, columns = -(-image.shape[0] // step), -(-image.shape[1] // step)
         x = np.arange(columns, dtype=np.float32)[None, :] * step + np.float32(origin[0] - self.x)
         y = np.arange(rows, dtype=np.float32)[:, None] * step + np.float32(origin[1] - self.y)
@@ -129,13 +132,13 @@ class Digit:
         ahead = x * cos + y * sin
         aside = y * cos - x * sin - np.float32(self.bend / half) * np.square(np.maximum(ahead, 0))
         near = (ahead > -2.6 * half - 2 * step) & (np.abs(aside) < 2.6 * half + 2 * step)
-        down, across = np.nonzero(near.any(1))[0], np.nonzero(near.any(0))[0]
-        if not len(down):
-            return None
-        return (
-            slice(int(down[0]) * step, min(image.shape[0], (int(down[-1]) + 1) * step)),
-            slice(int(across[0]) * step, min(image.shape[1], (int(across[-1]) + 1) * step)),
-        )
+        for top in range(0, rows, band):
+            across = np.nonzero(near[top : top + band].any(0))[0]
+            if len(across):
+                yield (
+                    slice(top * step, min(image.shape[0], (top + band) * step)),
+                    slice(int(across[0]) * step, min(image.shape[1], (int(across[-1]) + 1) * step)),
+                )
 
     def _nail(self, colour: NDArray, u: NDArray, v: NDArray, light: NDArray) -> None:
         """The nail lies over the tip: flatter, paler, glossy, with the moon at its root."""

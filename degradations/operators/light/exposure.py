@@ -34,7 +34,7 @@ from degradations.operators.base import (
 from degradations.operators.light.lamps import ahead, draw_floor
 from degradations.operators.pixels.blend import added, developed, to_linear
 from degradations.operators.pixels.grain import add_floor, clouds
-from degradations.operators.pixels.parts import change_part, square
+from degradations.operators.pixels.parts import change_part, in_strips, square
 from degradations.operators.pixels.resample import shrink
 
 Stops = Annotated[float, Field(ge=-10, le=10)]
@@ -66,17 +66,19 @@ class Overexposure(Operator):
         )
 
     def _apply(self, image: Image, origin: Origin) -> Image:
-        light = np.asarray(cv2.LUT(image, to_linear()), np.float32)
-        small, matrix = shrink(image, max(1.0, self.spread / 3), origin)
         pitch = max(1.0, self.spread / 3)
-        around = cv2.GaussianBlur(
-            cv2.LUT(small, to_linear()), (0, 0), self.spread / pitch, borderType=cv2.BORDER_REFLECT
-        )
-        halo = cv2.warpAffine(
-            around, matrix, image.shape[1::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )
+        small, matrix = shrink(image, pitch, origin)
+        light = cv2.LUT(small, to_linear())
+        around = cv2.GaussianBlur(light, (0, 0), self.spread / pitch, borderType=cv2.BORDER_REFLECT)
+        size, flags = image.shape[1::-1], cv2.INTER_LINEAR
+        halo = cv2.warpAffine(around, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
         gain = 2.0**self.stops
-        return developed(cv2.addWeighted(light, gain * (1 - self.veil), halo, gain * self.veil, 0))
+
+        def exposed(part: Image, corner: Origin) -> Image:
+            own, beside = cv2.LUT(part, to_linear()), halo[corner[1] - origin[1] :][: len(part)]
+            return developed(cv2.addWeighted(own, gain * (1 - self.veil), beside, gain * self.veil, 0))
+
+        return in_strips(image, origin, exposed)
 
 
 @register

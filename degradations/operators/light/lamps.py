@@ -40,7 +40,7 @@ from degradations.operators.base import (
 )
 from degradations.operators.pixels.blend import mixed, scaled, smooth_step
 from degradations.operators.pixels.grain import add_floor
-from degradations.operators.pixels.parts import change_part, square
+from degradations.operators.pixels.parts import change_part, in_strips, square
 
 
 def draw_floor(rng: Rng, context: Context, level: float) -> tuple[float, float, int]:
@@ -170,6 +170,9 @@ class Shadow(Operator):
         )
 
     def _apply(self, image: Image, origin: Origin) -> Image:
+        return in_strips(image, origin, self._darkened)
+
+    def _darkened(self, image: Image, origin: Origin) -> Image:
         along = ahead(image.shape, origin, self.x, self.y, self.angle)
         across = ahead(image.shape, origin, self.x, self.y, self.angle + 90)
         along += np.float32(self.bulge / self.depth) * across * across
@@ -223,6 +226,9 @@ class UnevenLighting(Operator):
         )
 
     def _apply(self, image: Image, origin: Origin) -> Image:
+        return in_strips(image, origin, self._darkened)
+
+    def _darkened(self, image: Image, origin: Origin) -> Image:
         fall = np.clip(ahead(image.shape, origin, self.x, self.y, self.angle) / self.span, 0, 1.3)
         # Exponential fall: equal steps in log light, as lamps at grazing angles give.
         gain = np.exp(np.float32(math.log(max(self.gain, 1e-3))) * fall)

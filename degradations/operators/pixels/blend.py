@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from degradations.operators.base import Colour, Image
 
 Floats = NDArray[np.float32]
+_STRIP = 48  # rows
 
 
 def planes(field: NDArray[np.floating], channels: int = 3) -> Floats:
@@ -38,8 +39,13 @@ def added(image: Image, field: NDArray[np.floating]) -> Image:
 def mixed(image: Image, other: Image | Colour, share: NDArray[np.floating]) -> Image:
     """``share`` [H, W] (0 … 1) of ``other``, a picture of the same size or one colour, and the rest of ``image``."""
     share = np.ascontiguousarray(share, np.float32)
-    second = other if isinstance(other, np.ndarray) else solid(image.shape[:2], other)
-    return np.asarray(cv2.blendLinear(image, second, np.float32(1) - share, share), np.uint8)
+    result = np.empty(image.shape, np.uint8)
+    plain = None if isinstance(other, np.ndarray) else solid((min(_STRIP, len(image)), image.shape[1]), other)
+    for top in range(0, len(image), _STRIP):  # what is made on the way stays in the processor's cache
+        part, own = share[top : top + _STRIP], image[top : top + _STRIP]
+        second = plain[: len(own)] if plain is not None else np.asarray(other)[top : top + _STRIP]
+        result[top : top + _STRIP] = cv2.blendLinear(own, second, np.float32(1) - part, part)
+    return result
 
 
 def solid(shape: tuple[int, ...], colour: Colour) -> Image:

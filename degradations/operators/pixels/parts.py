@@ -9,6 +9,7 @@ import numpy as np
 from degradations.operators.base import Image, Origin
 
 Part = tuple[slice, slice]  # rows and columns of an image
+_STRIP = 48
 
 
 def change_part(image: Image, origin: Origin, part: Part | None, change: Callable[[Image, Origin], Image]) -> Image:
@@ -21,6 +22,17 @@ def change_part(image: Image, origin: Origin, part: Part | None, change: Callabl
         rows, columns = part
         whole[part] = change(np.ascontiguousarray(image[part]), (origin[0] + columns.start, origin[1] + rows.start))
     return whole
+
+
+def in_strips(image: Image, origin: Origin, change: Callable[[Image, Origin], Image]) -> Image:
+    """``change`` of a window, made a strip of rows at a time: what it computes on the way stays in the processor's cache.
+
+    For changes that look at nothing but a pixel and where it lies on the page.
+    """
+    result = np.empty_like(image)
+    for top in range(0, len(image), _STRIP):
+        result[top : top + _STRIP] = change(image[top : top + _STRIP], (origin[0], origin[1] + top))
+    return result
 
 
 def square(image: Image, origin: Origin, x: float, y: float, reach: float) -> Part | None:
