@@ -1,7 +1,8 @@
 """Contact sheets: every template and every family of operators at a glance, for people who must take them for photographs.
 
-One JPEG a template (three pages of the looks seen in training, three of those held out), one a family (each operator on
-a card and on an invoice or receipt, at severities 1, 3 and 5), one a way of capture (severity 0), each at most 160 KB. A sheet is a pure function of its seed.
+One JPEG a kind of document (every template as training sees it and as the test does), one a template (three pages of the looks
+seen in training, three of those held out), one a family (each operator on a card and on an invoice or receipt, at severities 1, 3
+and 5), one a way of capture (severity 0), each at most 160 KB. A sheet is a pure function of its seed.
 
 Run: ``python -m studies.contact_sheets --out docs/contact-sheets`` (``--only fapiao wear`` for some).
 """
@@ -31,9 +32,29 @@ LIMIT = 160_000  # bytes
 WIDTH = 1200  # pixels of a sheet
 SEVERITIES = (1, 3, 5)
 _GAP = 10
+_DOCUMENTS = ("id_card", "invoice", "receipt")
 _CAPTION = TextStyle("Roboto", 500, 14.0, (40, 40, 44))
 _CARDS = ("us_licence", "eu_card", "residence_permit", "national_id", "chinese_id", "passport")
 _PAPERS = ("invoice_classic", "till_receipt", "invoice_modern", "fapiao")
+
+
+def kind_sheet(name: str, seed: int) -> Image:
+    """Every template of the kind ``name``, a page as training sees it beside one of the test, uint8 [H, W, 3] RGB."""
+    across = 4 if name == "id_card" else 5
+    wide, pairs = ((WIDTH - _GAP) // across - 2 * _GAP) // 2, []
+    for each in (each for each in names() if template(each).document_type == name):
+        pages = []
+        for split in ("train", "test"):
+            scale = "full" if "full" in template(each).layouts else "tiny"
+            page = render(each, generator(seed, each, split), split=split, scale=scale)
+            capture = draw_capture(page, generator(seed, each, split, "capture"))
+            pages.append(fitted(Recipe((), capture).apply(page.image), wide))
+        high = max(page.shape[0] for page in pages)
+        both = np.full((high, 2 * wide + _GAP, 3), 255, np.uint8)
+        for page, left in zip(pages, (0, wide + _GAP), strict=True):
+            both[: page.shape[0], left : left + wide] = page
+        pairs.append(captioned(both, each))
+    return grid([pairs[i : i + across] for i in range(0, len(pairs), across)])
 
 
 def template_sheet(name: str, seed: int) -> Image:
@@ -168,17 +189,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prog="python -m studies.contact_sheets", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="templates, families or ways of capture")
+    parser.add_argument(
+        "--only", nargs="+", metavar="NAME", help="kinds of document, templates, families or ways of capture"
+    )
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(arguments)
     makers = dict.fromkeys(names(), template_sheet) | dict.fromkeys(FAMILIES, family_sheet)
-    makers |= dict.fromkeys(KINDS, capture_sheet)
+    makers |= dict.fromkeys(KINDS, capture_sheet) | dict.fromkeys(_DOCUMENTS, kind_sheet)
     for name in args.only or makers:
         if name not in makers:
             raise InputError(
-                f"no template, family or capture is called {name!r}", field="--only", remedy=nearest(name, makers)
+                f"no kind of document, template, family or capture is called {name!r}",
+                field="--only",
+                remedy=nearest(name, makers),
             )
         kind = "template" if name in names() else "family" if name in FAMILIES else "capture"
+        kind = "documents" if name in _DOCUMENTS else kind
         path = args.out / f"{kind}-{name}.jpg"
         args.out.mkdir(parents=True, exist_ok=True)
         with replacing(path, "wb") as stream:

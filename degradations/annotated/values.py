@@ -27,7 +27,7 @@ from rapidfuzz.distance import Levenshtein
 
 from degradations.annotated.text import clean, fold
 from kie_hvqa.config import Config, validate
-from kie_hvqa.data.json_lines import objects
+from kie_hvqa.data.json_lines import records
 from kie_hvqa.data.ledger import Box
 from kie_hvqa.errors import InputError
 
@@ -90,20 +90,14 @@ class Found:
 
 def read_annotations(path: Path) -> Iterator[tuple[int, Annotation]]:
     """(line number, annotation) of every document. Raises InputError with file, line, field and remedy."""
-    seen: dict[str, int] = {}
-    for number, data in objects(path, what="an annotation", remedy="Name a .jsonl file of annotations."):
-        annotation = _annotation(path, number, data)
-        if annotation.file_name in seen:
-            raise InputError(
-                f"the document {annotation.file_name!r} is already on line {seen[annotation.file_name]}",
-                file=path,
-                line=number,
-                field="file_name",
-                remedy="Annotate every document once.",
-            )
-        seen[annotation.file_name] = number
+    found = False
+    once, remedy = "Annotate every document once.", "Name a .jsonl file of annotations."
+    for number, annotation in records(
+        path, _annotation, "file_name", what="an annotation", named="the document", once=once, remedy=remedy
+    ):
+        found = True
         yield number, annotation
-    if not seen:
+    if not found:
         raise InputError("there are no annotations", file=path, remedy="Give one JSON object a line.")
 
 
@@ -129,29 +123,19 @@ def document_names(file_names: Sequence[str]) -> list[str]:
     return [name if counts[name.casefold()] == 1 else f"{name}-{index}" for index, name in enumerate(names)]
 
 
-def _annotation(path: Path, number: int, data: dict) -> Annotation:
-    try:
-        # JSON has lists where the model has tuples, and strict validation keeps them apart.
-        annotation = validate(_tuples(data), Annotation)
-    except InputError as error:
-        raise InputError(error.what, file=path, line=number, field=error.field, remedy=error.remedy) from None
+def _annotation(data: dict) -> Annotation:
+    # JSON has lists where the model has tuples, and strict validation keeps them apart.
+    annotation = validate(_tuples(data), Annotation)
     width, height = annotation.size
     for key, numbers in annotation.where.items():
         if not numbers or not all(0 <= at < len(annotation.lines) for at in numbers) or key not in annotation.fields:
-            raise InputError(
-                "a field's lines are numbers from 0 on",
-                file=path,
-                line=number,
-                field=f"where.{key}",
-                remedy="Number the document's lines.",
-            )
+            what, remedy = "a field's lines are numbers from 0 on", "Number the document's lines."
+            raise InputError(what, field=f"where.{key}", remedy=remedy)
     for index, line in enumerate(annotation.lines):
         x0, y0, x1, y1 = line.box
         if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
             raise InputError(
                 f"the box {list(line.box)} is empty or outside the image of {width} x {height} pixels",
-                file=path,
-                line=number,
                 field=f"lines[{index}].box",
                 remedy="A box is [x0, y0, x1, y1] with x0 < x1 and y0 < y1.",
             )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -19,6 +20,8 @@ from degradations.capture.sensor import Sensor
 from degradations.capture.textures import Texture
 from degradations.documents.model import Document, Material
 from degradations.operators.base import Colour, Rng, draw_seed, number
+from degradations.operators.cover.finger import SKIN, Digit
+from degradations.operators.cover.stickers import shift_colour
 
 # How often a document of a material is seen by what.
 _HOW: dict[Material, dict[Kind, float]] = {
@@ -38,6 +41,7 @@ _DESKS: tuple[tuple[Texture, tuple[Colour, ...], float], ...] = (
     ("leather", ((74, 50, 40), (44, 42, 42)), 0.8),
 )
 _AREA = 1.75e6  # pixels of a page in its picture: an A4 page at 150 dpi has 2.2 million, more than most readers look at
+_HELD = 0.3  # of photographs: by somebody's fingers
 TINY = 400  # pages narrower than this are the tiny reader's
 
 
@@ -199,9 +203,50 @@ def _photo(document: Document, rng: Rng) -> Capture:
         threshold=0,
         seed=draw_seed(rng),
     )
-    return Capture(
-        "photo", page, size, rows, scene, lamp, sensor, int(rng.integers(82, 96) if tiny else rng.integers(75, 96))
-    )
+    quality = int(rng.integers(82, 96) if tiny else rng.integers(75, 96))
+    if not tiny and rng.random() < _HELD:
+        scene = replace(scene, hands=_hands(document, rng))
+    return Capture("photo", page, size, rows, scene, lamp, sensor, quality)
+
+
+def _hands(document: Document, rng: Rng) -> tuple[Digit, ...]:
+    """One or two thumbs at the edges of the document, where nothing is printed; none where there is no such place."""
+    density, (columns, rows) = document.density, _size(document)
+    boxes = np.array([box for line in document.lines for box in line.boxes] or [(0, 0, 0, 0)])
+    skin = shift_colour(rng, SKIN[int(rng.integers(len(SKIN)))], 8)
+    width = float(rng.uniform(15, 20)) * density
+    wanted, found = 1 + int(rng.random() < 0.35), list[Digit]()
+    sides = [("left", "right", "below")[i] for i in rng.permutation(3)]
+    for side in sides[:wanted]:
+        for _ in range(8):
+            reach, along = float(rng.uniform(2.5, 10)) * density, float(rng.uniform(0.12, 0.88))
+            # A thumb and the dark of its shadow, from the edge inwards.
+            deep, half = reach + 0.5 * width, 0.95 * width
+            if side == "below":
+                taken = (along * columns - half, rows - deep, along * columns + half, float(rows))
+                x, y, angle = along * columns, rows - reach + 0.62 * width, 90.0
+            else:
+                right = side == "right"
+                inner = columns - deep if right else 0.0
+                taken = (inner, along * rows - half, inner + deep, along * rows + half)
+                x, y = columns - reach + 0.62 * width if right else reach - 0.62 * width, along * rows
+                angle = 0.0 if right else 180.0
+            over = (
+                (boxes[:, 0] < taken[2])
+                & (boxes[:, 2] > taken[0])
+                & (boxes[:, 1] < taken[3])
+                & (boxes[:, 3] > taken[1])
+            )
+            if over.any():
+                continue
+            found.append(
+                Digit(
+                    number(x), number(y), number(angle + rng.normal(0, 9)), number(width), number(max(0.8, 0.02 * width)),
+                    number(rng.uniform(-0.01, 0.01)), skin, True, draw_seed(rng),
+                )
+            )  # fmt: skip
+            break
+    return tuple(found)
 
 
 def _shade(rng: Rng) -> Shade:

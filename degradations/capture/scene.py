@@ -16,6 +16,7 @@ from pydantic import ConfigDict
 
 from degradations.capture.textures import Texture, tile, wrapped
 from degradations.operators.base import Colour, Finite, Image, Mask, NotNegative, Origin, Positive, Seed
+from degradations.operators.cover.finger import Digit
 
 Floats = NDArray[np.float32]
 Size = tuple[int, int]  # width, height in pixels
@@ -97,7 +98,8 @@ class Scene:
 
     ``corner`` is the radius of its corners; ``tooth`` the depth of the tear at a roll's two ends (0: cut straight);
     ``lift`` how far its edge stands off the desk, ``shadow`` towards where (degrees) and ``dark`` how deep its shadow is.
-    ``rim`` is how much lighter an edge that faces the lamp is, and darker one that turns away.
+    ``rim`` is how much lighter an edge that faces the lamp is, and darker one that turns away. ``hands`` are the fingertips
+    of who holds it by its edges.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
@@ -110,6 +112,7 @@ class Scene:
     shadow: Finite
     dark: NotNegative
     rim: NotNegative
+    hands: tuple[Digit, ...] = ()
 
     def laid(
         self, window: Image, known: Mask | None, origin: Origin, page: Size, sides: Sides
@@ -122,7 +125,7 @@ class Scene:
         h, w = window.shape[:2]
         at = (origin[0] <= 0, origin[1] <= 0, origin[0] + w >= page[0], origin[1] + h >= page[1])
         if not any(at):
-            return window, known, origin
+            return self._held(window, origin), known, origin
         left, top, right, bottom = (side if there else 0 for side, there in zip(sides, at, strict=True))
         canvas = np.empty((h + top + bottom, w + left + right, 3), np.uint8)
         corner = (origin[0] - left, origin[1] - top)
@@ -133,10 +136,21 @@ class Scene:
         self._rim(canvas, corner, page)
         if self.corner or self.tooth:
             self._cut(canvas, corner, page)
+        for digit in self.hands:
+            digit.paint(canvas, corner)
         if known is not None:
             wider = cv2.copyMakeBorder(known.astype(np.uint8), top, bottom, left, right, cv2.BORDER_REPLICATE)
             known = wider.astype(bool)
         return canvas, known, corner
+
+    def _held(self, window: Image, origin: Origin) -> Image:
+        """A window inside the page under what the fingertips cover of it."""
+        if not any(digit.touches(window, origin) for digit in self.hands):
+            return window
+        window = window.copy()
+        for digit in self.hands:
+            digit.paint(window, origin)
+        return window
 
     def _beyond(self, part: Part, corner: Origin, page: Size) -> Image:
         """The desk with what lies on it and the document's shadow, in one part of a window at ``corner``."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from kie_hvqa.data.data_issues import Issue
 from kie_hvqa.data.image_paths import Inside, image_path
-from kie_hvqa.data.json_lines import MAX_ID, json_of, objects, raw_lines, text_of
+from kie_hvqa.data.json_lines import MAX_ID, json_of, raw_lines, records, text_of
 from kie_hvqa.data.ledger import MAX_SEVERITY, QUESTION_KINDS, TWIN_KINDS, Row, Slot
 from kie_hvqa.data.pixels import open_image
 from kie_hvqa.data.row_files import RowFile
@@ -156,23 +156,13 @@ def _is_ours(file: Path) -> bool:
 def _strict(file: Path) -> Iterator[tuple[int, Row]]:
     """(line, row) of a file of ours. InputError naming file, line and field for the first thing wrong."""
     inside = Inside(file.parent)
-    lines: dict[str, int] = {}
-    for line, data in objects(file, what="a row"):
-        try:
-            row = parse_row(data)
-            inside.check(row.file_name)
-        except InputError as error:
-            raise InputError(error.what, remedy=error.remedy, file=file, line=line, field=error.field) from None
-        if row.id in lines:
-            raise InputError(
-                f"the id {row.id!r} is already on line {lines[row.id]}",
-                file=file,
-                line=line,
-                field="id",
-                remedy="Give every row an id of its own.",
-            )
-        lines[row.id] = line
-        yield line, row
+
+    def parse(data: Mapping[str, Any]) -> Row:
+        row = parse_row(data)
+        inside.check(row.file_name)
+        return row
+
+    return records(file, parse, "id", what="a row", named="the id", once="Give every row an id of its own.")
 
 
 def parse_row(data: Mapping[str, Any]) -> Row:

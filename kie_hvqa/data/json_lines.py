@@ -6,11 +6,13 @@ Somebody else wrote most of them, so a line is never longer in memory than ``MAX
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from kie_hvqa.errors import InputError
+
+T = TypeVar("T")
 
 MAX_LINE = 16 << 20
 """Bytes of a line. A page with a ledger of a thousand slots and its whole recipe has a hundredth of that."""
@@ -59,6 +61,33 @@ def objects(file: Path, *, what: str, remedy: str = _REMEDY) -> Iterator[tuple[i
         except InputError as error:
             raise InputError(error.what, file=file, line=line, remedy=error.remedy) from None
         yield line, data
+
+
+def records(
+    file: Path,
+    parse: Callable[[dict[str, Any]], T],
+    key: str,
+    *,
+    what: str,
+    named: str,
+    once: str,
+    remedy: str = _REMEDY,
+) -> Iterator[tuple[int, T]]:
+    """(1-based line, what ``parse`` makes of it) of every object, whose attribute ``key`` no two may share.
+
+    Whatever ``parse`` finds wrong is told with file and line. ``named`` is what to call the key, ``once`` the remedy for two.
+    """
+    seen: dict[Any, int] = {}
+    for line, data in objects(file, what=what, remedy=remedy):
+        try:
+            made = parse(data)
+            name = getattr(made, key)
+            if name in seen:
+                raise InputError(f"{named} {name!r} is already on line {seen[name]}", field=key, remedy=once)
+        except InputError as error:
+            raise InputError(error.what, remedy=error.remedy, file=file, line=line, field=error.field) from None
+        seen[name] = line
+        yield line, made
 
 
 def json_of(raw: bytes, *, first: bool = False) -> Any:

@@ -34,7 +34,7 @@ from degradations.operators.pixels.blend import smooth_step
 from degradations.operators.pixels.grain import clouds, grain
 from kie_hvqa.data.ledger import Box
 
-_SKIN = ((232, 190, 166), (218, 170, 142), (192, 140, 108), (150, 104, 78), (104, 72, 54), (240, 206, 188))
+SKIN = ((232, 190, 166), (218, 170, 142), (192, 140, 108), (150, 104, 78), (104, 72, 54), (240, 206, 188))
 
 
 # Where the joints are, in half widths from the pad of the last one, and how deep skin folds over them.
@@ -73,6 +73,9 @@ class Digit:
     def paint(self, image: Image, origin: Origin) -> None:
         for part in self._parts(image, origin):
             self._paint(image, part, origin)
+
+    def touches(self, image: Image, origin: Origin) -> bool:
+        return next(self._parts(image, origin), None) is not None
 
     def _paint(self, image: Image, part: Part, origin: Origin) -> None:
         half = self.width / 2
@@ -205,7 +208,7 @@ def _fingers(rng: Rng, box: Box, at_end: bool, context: Context) -> list[Digit]:
     to_right = (x0 + x1) / 2 > context.size[1] / 2
     pitch = 0.96 * width
     left = x0 - 0.04 * width if at_end else x1 + 0.04 * width - count * pitch
-    skin = shift_colour(rng, _SKIN[int(rng.integers(len(_SKIN)))], 8)
+    skin = shift_colour(rng, SKIN[int(rng.integers(len(SKIN)))], 8)
     nail, lean = bool(rng.random() < 0.65), float(rng.uniform(4, 30 if count == 1 else 14)) * (1 if to_right else -1)
     bend, seed = float(rng.uniform(-0.010, 0.010)), draw_seed(rng)
     digits = []
