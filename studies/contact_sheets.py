@@ -49,10 +49,9 @@ def kind_sheet(name: str, seed: int) -> Image:
             page = render(each, generator(seed, each, split), split=split, scale=scale)
             capture = draw_capture(page, generator(seed, each, split, "capture"))
             pages.append(fitted(Recipe((), capture).apply(page.image), wide))
-        high = max(page.shape[0] for page in pages)
-        both = np.full((high, 2 * wide + _GAP, 3), 255, np.uint8)
-        for page, left in zip(pages, (0, wide + _GAP), strict=True):
-            both[: page.shape[0], left : left + wide] = page
+        both = np.full((max(len(picture) for picture in pages), 2 * wide + _GAP, 3), 255, np.uint8)
+        for picture, left in zip(pages, (0, wide + _GAP), strict=True):
+            both[: len(picture), left : left + wide] = picture
         pairs.append(captioned(both, each))
     return grid([pairs[i : i + across] for i in range(0, len(pairs), across)])
 
