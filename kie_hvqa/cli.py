@@ -29,6 +29,7 @@ COMMANDS = (
     "read",
     "eval",
     "score",
+    "calibrate",
     "report",
     "compare",
     "rewards",

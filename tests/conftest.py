@@ -9,10 +9,16 @@ import sys
 from functools import cache
 
 import pytest
+from hypothesis import settings
 
 # Set before anything imports huggingface_hub, which reads them once.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+
+# A machine may be busy: no example fails for having taken long.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

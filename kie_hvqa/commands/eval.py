@@ -42,6 +42,12 @@ Rows that failed count as unparsed; the same command asks them again (exit statu
         choices=("twins", "wording", "clean", "nothing"),
         help="ask this instead of the whole dataset: pixels or prior, the same in other words, undamaged pages, pages with nothing on them",
     )
+    parser.add_argument(
+        "--operating-point",
+        type=Path,
+        metavar="FILE",
+        help="take back what is below its threshold before scoring (kie-hvqa calibrate makes it)",
+    )
     parser.add_argument("--dry-run", action="store_true", help="say what would be read, with how many tokens, and stop")
     asked = parser.add_argument_group("checkpoints and servers")
     asked.add_argument(
@@ -51,6 +57,13 @@ Rows that failed count as unparsed; the same command asks them again (exit statu
     asked.add_argument("--max-pixels", type=int, metavar="N", help="pixel budget, for a model without reading.json")
     asked.add_argument(
         "--samples", type=int, metavar="N", help="draw N answers a question; their agreement is the confidence"
+    )
+    parser.add_argument(
+        "--signals",
+        type=lambda text: tuple(filter(None, text.split(","))),
+        metavar="A,B",
+        help="signals of confidence that take passes of their own: contrast, agreement, jitter, crop, refusal_prompt, "
+        "mark_margin, rival_margin, sharpness, ink (docs/confidence.md)",
     )
     asked.add_argument("--temperature", type=float, metavar="T", help="of those draws (default 1)")
     model = parser.add_argument_group("checkpoints only")
@@ -79,6 +92,7 @@ def run(args: argparse.Namespace) -> int:
     import sys
 
     from kie_hvqa.data.data_issues import DATA_ISSUES, UNREADABLE_IMAGE, summary
+    from kie_hvqa.errors import InputError
     from kie_hvqa.readers import MODEL_OPTIONS
     from kie_hvqa.runs.evaluator import evaluate
     from kie_hvqa.runs.predictions import read_predictions
@@ -88,16 +102,19 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run:
         from kie_hvqa.runs.plan import plan
 
-        where = {"split": args.split, "limit": args.limit, "suite": args.suite}
-        print(plan(args.data, args.reader, args.out, **where, **options).text())
+        wanted = {"split": args.split, "limit": args.limit, "suite": args.suite}
+        print(plan(args.data, args.reader, args.out, **wanted, **options).text())
         if args.suite == "wording":
             print("all of that once for each of its wordings, into DIR/wordings/NAME")
         return 0
+    if args.suite is not None and args.operating_point is not None:
+        raise InputError(
+            "a suite asks other questions than the point was made on", field="--operating-point", remedy="Leave it out."
+        )
     if args.suite is not None:
         return _run_suite(args, options)
-    metrics = evaluate(
-        args.data, args.reader, args.out, split=args.split, limit=args.limit, private=args.private, **options
-    )
+    where = {"split": args.split, "limit": args.limit, "private": args.private}
+    metrics = evaluate(args.data, args.reader, args.out, operating_point=args.operating_point, **where, **options)
     print(metrics_table(metrics))
     print(f"\nwrote {args.out / 'metrics.json'} and {args.out / 'predictions.jsonl'}")
     if issues := summary(args.out / DATA_ISSUES):

@@ -22,6 +22,12 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "--limit", type=int, metavar="N", help="only the first documents, as many as have N rows or more together"
     )
     parser.add_argument("--private", action="store_true", help="reports show no value and no picture (docs/privacy.md)")
+    parser.add_argument(
+        "--operating-point",
+        type=Path,
+        metavar="FILE",
+        help="take back what is below its threshold before scoring; FILE of --predictions is then one of `kie-hvqa eval`",
+    )
     parser.set_defaults(run=run)
 
 
@@ -35,7 +41,13 @@ def run(args: argparse.Namespace) -> None:
     if args.data is None and (args.split is not None or args.limit is not None):
         raise InputError("--split and --limit choose rows of a dataset", remedy="Name it with --data.")
     metrics = score_predictions(
-        args.predictions, args.out, data=args.data, split=args.split, limit=args.limit, private=args.private
+        args.predictions,
+        args.out,
+        data=args.data,
+        split=args.split,
+        limit=args.limit,
+        private=args.private,
+        operating_point=args.operating_point,
     )
     print(metrics_table(metrics))
     if metrics["missing"]:

@@ -1,13 +1,13 @@
 """An operating point: the threshold on one signal of one reader, and the risk that it promises.
 
     point = OperatingPoint.load(Path("operating_point.json"))
-    point.check(reader)                                   # another reader, prompt or missing signal: InputError
-    answer = point.apply(parsed.reading, answer.signals)  # characters below the threshold are marks now
+    point.check(reader.identity, told(reader), settings(reader))  # another reader, prompt or signal: InputError
+    kept = point.apply(parsed.reading, answer.signals)            # characters below the threshold are marks now
 
 ``kie-hvqa calibrate`` makes it; ``eval``, ``score`` and ``read`` take it. The promise is about the reader that it was made for,
 told what it was told then, and about documents like those it was made on (docs/confidence.md says where that ends).
 
-A point scores a symbol by its ``signal``, and gives 0 where a signal named in ``vetoes`` (a check that fails) says 0. Symbols
+A point scores a symbol by its ``signal`` (or by several, ``combination``), and gives 0 where a signal named in ``vetoes`` (a check that fails) says 0. Symbols
 without a number score 0. A threshold above 1 asserts nothing: that is what an infeasible risk comes to.
 """
 
@@ -23,6 +23,8 @@ from typing import Any, Literal, get_args
 
 from kie_hvqa.answers.answer import MARK, REFUSAL, Reading
 from kie_hvqa.confidence.marks import keep
+from kie_hvqa.confidence.signals.checks import CHECKS
+from kie_hvqa.confidence.signals.combination import score, signals_in
 from kie_hvqa.confidence.symbols import Signals
 from kie_hvqa.data.files import read_json, write_json
 from kie_hvqa.errors import InputError
@@ -53,6 +55,10 @@ class OperatingPoint:
     probability: Steps
     field_probability: Steps
     vetoes: tuple[str, ...] = ()
+    weights: Mapping[str, float] = field(default_factory=dict)
+    """Of a combination of signals; none for a single one."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Each signal that it takes → how it was made, as text; "" for what comes with an answer."""
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -77,7 +83,12 @@ class OperatingPoint:
     @property
     def needs(self) -> tuple[str, ...]:
         """The signals without which it cannot be applied."""
-        return (self.signal, *self.vetoes)
+        return (*(signals_in(self.weights) if self.weights else (self.signal,)), *self.vetoes)
+
+    def named(self) -> dict[str, Any]:
+        """What a table says of it."""
+        told = {key: getattr(self, key) for key in ("signal", "unit", "risk", "confidence", "threshold", "vetoes")}
+        return told | {"vetoes": list(self.vetoes)}
 
     @property
     def infeasible(self) -> bool:
@@ -85,8 +96,11 @@ class OperatingPoint:
         return self.threshold > 1
 
     def check(self, reader_identity: str, asks: str, signals: Iterable[str], *, file: Path | None = None) -> None:
-        """InputError, naming the key of ``file`` that differs, for another reader, one that is told something else, or one
-        without the signal. ``asks`` is ``readers.told(reader)``."""
+        """InputError, naming the key of ``file`` that differs, for another reader, one that is told something else, and one without
+        the signals or (where ``signals`` maps them to how they are made) with other ones.
+
+        ``asks`` is ``readers.told(reader)``, ``signals`` ``readers.asked.settings(reader)``. ``checks`` need no reader.
+        """
         anew = "Calibrate anew with this reader: `kie-hvqa calibrate RUN --risk …`."
         if reader_identity != self.reader_identity:
             what = f"made for another reader ({self.reader}), or for other weights or options of it"
@@ -94,7 +108,7 @@ class OperatingPoint:
         if asks != self.asks:
             what = f"{self.reader} was told something else then (another prompt or pixel budget)"
             raise InputError(what, file=file, field="asks", remedy=f"Ask as then, or: {anew}")
-        missing = sorted(set(self.needs) - set(signals))
+        missing = sorted(set(self.needs) - {CHECKS} - set(signals))
         if missing:
             raise InputError(
                 f"the reader does not give {', '.join(missing)} here",
@@ -102,12 +116,23 @@ class OperatingPoint:
                 field="signal",
                 remedy=f"Ask for it: --signals {','.join(missing)}.",
             )
+        made = signals if isinstance(signals, Mapping) else self.settings
+        for name in self.needs:
+            then, now = self.settings.get(name, ""), made.get(name, "")
+            if then != now:
+                what = f"{name} was made otherwise then ({then or 'with the answer'}), not {now or 'with the answer'}"
+                raise InputError(what, file=file, field="settings", remedy=f"Make it as then, or: {anew}")
 
     def scores(self, signals: Signals | None) -> tuple[float, ...]:
         """The score in [0, 1] of every symbol; none without the signal."""
-        if signals is None or self.signal not in signals:
+        if signals is None or any(name not in signals for name in self.needs if name not in self.vetoes):
             return ()
-        found = [0.0 if value is None else value for value in signals[self.signal].symbols]
+        if self.weights:
+            columns = {name: signals[name].symbols for name in signals_in(self.weights)}
+            length = min(map(len, columns.values()), default=0)
+            found = [score(self.weights, {name: own[i] for name, own in columns.items()}) for i in range(length)]
+        else:
+            found = [0.0 if value is None else value for value in signals[self.signal].symbols]
         for name in self.vetoes:
             if name in signals:
                 said = signals[name].symbols
@@ -116,12 +141,12 @@ class OperatingPoint:
 
     def calibrated(self, signals: Signals | None) -> tuple[float, ...]:
         """The calibrated probability, a symbol, that it is right."""
-        return tuple(mapped(self.probability, score) for score in self.scores(signals))
+        return tuple(mapped(self.probability, own) for own in self.scores(signals))
 
     def field_score(self, reading: Reading, signals: Signals | None) -> float:
         """The product of the scores of what is asserted, in [0, 1]; 1 where nothing is, 0 where there are no scores."""
         scores = self._fitting(reading, signals)
-        return math.prod(score for char, score in zip(reading.final, scores, strict=True) if char != MARK)
+        return math.prod(own for char, own in zip(reading.final, scores, strict=True) if char != MARK)
 
     def field_calibrated(self, reading: Reading, signals: Signals | None) -> float:
         """The calibrated probability that nothing asserted in the field is wrong; 1 where nothing is asserted."""
@@ -142,7 +167,7 @@ class OperatingPoint:
         scores = self._fitting(reading, signals)
         if not reading.final.strip(MARK):  # characters in the lists alone have no score
             return reading if self.threshold <= 0 else REFUSAL
-        return keep(reading, [score >= self.threshold for score in scores])
+        return keep(reading, [own >= self.threshold for own in scores])
 
     def _fitting(self, reading: Reading, signals: Signals | None) -> Sequence[float]:
         scores = self.scores(signals)
@@ -182,8 +207,13 @@ def _faults(data: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     vetoes = data.get("vetoes")
     if not isinstance(vetoes, list) or not all(isinstance(name, str) for name in vetoes):
         yield "vetoes", "must be a list of names"
-    if not isinstance(data.get("evidence"), dict):
-        yield "evidence", "must be an object"
+    for key, kind in (("evidence", object), ("weights", (int, float)), ("settings", str)):
+        own = data.get(key)
+        if not isinstance(own, dict) or not all(isinstance(value, kind) for value in own.values()):
+            yield (
+                key,
+                f"must be an object{' of numbers' if key == 'weights' else ' of texts' if key == 'settings' else ''}",
+            )
 
 
 def _is_step(step: Any) -> bool:

@@ -51,6 +51,7 @@ _CHECKPOINT_OPTIONS = {
     "max_pixels",
     "samples",
     "temperature",
+    "contrast",
 }
 _SERVER_OPTIONS = {
     "concurrency",
@@ -62,9 +63,10 @@ _SERVER_OPTIONS = {
     "max_pixels",
     "samples",
     "temperature",
+    "margins",
 }
-MODEL_OPTIONS = sorted(_CHECKPOINT_OPTIONS | _SERVER_OPTIONS)
-"""Every option that ``open_reader`` takes beside the spec."""
+MODEL_OPTIONS = sorted((_CHECKPOINT_OPTIONS | _SERVER_OPTIONS | {"signals"}) - {"contrast", "margins"})
+"""Every option beside the spec that a user gives; ``contrast`` and ``margins`` follow from ``signals``."""
 
 
 def open_reader(spec: str, **options: Any) -> Reader:
@@ -72,10 +74,15 @@ def open_reader(spec: str, **options: Any) -> Reader:
 
     Checkpoints take ``batch_size``, ``device``, ``dtype``, ``max_new_tokens``, ``prompt``, ``min_pixels``, ``max_pixels``,
     ``samples`` and ``temperature``; servers the last six but ``min_pixels``, and ``concurrency``, ``timeout``,
-    ``attempts`` and ``key_over_http``; engines take theirs in the spec. Raises InputError for a spec that names nothing and for an option
+    ``attempts`` and ``key_over_http``; engines take theirs in the spec. ``signals`` names those that take passes of their own (``readers.asked``); with
+    them ``samples`` and ``temperature`` are of those passes. Raises InputError for a spec that names nothing and for an option
     that the reader does not have.
     """
     given = {key: value for key, value in options.items() if value is not None}
+    if asked := given.pop("signals", ()):
+        from kie_hvqa.readers.asked import with_signals
+
+        return with_signals(lambda **own: open_reader(spec, **own), tuple(asked), given)
     kind, _, tail = spec.partition(":")
     if kind in _ENGINE_OPTIONS and not Path(spec).exists():
         # An engine reads page by page: a batch size is harmless, and scripts pass it to every reader.
@@ -86,6 +93,7 @@ def open_reader(spec: str, **options: Any) -> Reader:
         from kie_hvqa.readers.openai_reader import OpenAIReader
 
         return OpenAIReader.of_spec(tail, **given)
+    given.pop("margins", None)  # a checkpoint's come with every answer
     _refuse(given, _CHECKPOINT_OPTIONS, "a checkpoint has no such option", _listed(_CHECKPOINT_OPTIONS))
     from kie_hvqa.readers.model_source import ModelSource, is_hub_id, model_source
     from kie_hvqa.readers.transformers_reader import TransformersReader

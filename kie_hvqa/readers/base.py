@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from kie_hvqa.answers.answer import parse
+from kie_hvqa.confidence.signals.agreement import AGREEMENT, agreement
 from kie_hvqa.confidence.symbols import Signals
 from kie_hvqa.data.data_issues import UNREADABLE_IMAGE
 from kie_hvqa.data.ledger import Box, Row
@@ -35,7 +36,8 @@ class Answer:
     """What the reader wrote about row ``id``, verbatim; ``confidence`` is its own, higher is surer, or None.
 
     The scale is the reader's (mean token log-probability, mean character probability, agreement of samples): only the
-    order of the answers of one reader means something. ``samples`` are all answers where several were drawn. ``error``
+    order of the answers of one reader means something. ``samples`` are all answers that were drawn, the response one of
+    them, or beside it where that was asked for as a signal. ``error``
     says why there is no answer about this row: the response is empty then, and the next run asks again. ``cut`` says that
     the reader was not done when its token limit was reached. ``signals``: one confidence a symbol of the parsed Final OCR, by the
     names that the reader gives (``Reader.signals``); None where it gives none about this answer.
@@ -55,8 +57,11 @@ class Answer:
 class Reader(Protocol):
     name: str
     identity: str
-    signals: tuple[str, ...]
-    """The names of the signals that its answers carry."""
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """The names of the signals that its answers carry."""
+        ...
 
     def asks(self, row: Row) -> str:
         """All that the reader is given about ``row`` beside the image, as text: part of the answer's key."""
@@ -79,7 +84,7 @@ def not_shown(id: str, error: Exception) -> Answer:
 def agreed(id: str, samples: Sequence[str]) -> Answer:
     """One answer out of several that were drawn: what most of them read, and their share as its confidence.
 
-    Samples agree where their parsed readings have the same Final OCR, marks included (trailing ones aside). The first
+    Its signal is their agreement, symbol by symbol. Samples agree where their parsed readings have the same Final OCR, marks included (trailing ones aside). The first
     sample of the largest group is the answer, of the earliest group where several are as large. A sample that cannot
     be parsed agrees with none; where none can be parsed the first is the answer, with confidence 0.
     """
@@ -91,7 +96,9 @@ def agreed(id: str, samples: Sequence[str]) -> Answer:
     if not groups:
         return Answer(id, samples[0], 0.0, tuple(samples))
     largest = max(groups.values(), key=len)  # the first of equals: a dict keeps its order
-    return Answer(id, largest[0], round(len(largest) / len(samples), 6), tuple(samples))
+    reading = parse(largest[0]).reading
+    signals = None if reading is None else {AGREEMENT: agreement(reading, samples)}
+    return Answer(id, largest[0], round(len(largest) / len(samples), 6), tuple(samples), signals=signals)
 
 
 _ANYTHING = Row("", "", "", "", "", "", "absent", "<image>", "", ())

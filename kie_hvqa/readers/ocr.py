@@ -13,7 +13,8 @@ A page that the engine fails on (a time-out, an exception) is a row that failed,
 From the engine's characters over the field's lines, those below ``min_confidence`` become marks, those
 below ``flag_below`` are listed as "not clear enough", and a gap as wide as k characters of the engine's own
 pitch becomes k marks (or the word space that it may be: the format writes both as a space). The confidence of an answer
-is the mean over its asserted characters.
+is the mean over its asserted characters. Its signal, ``character_confidence``, is the engine's own number for each of them; for a mark
+put over a character of confidence c it is 1 − c, and a gap has none.
 """
 
 from __future__ import annotations
@@ -25,12 +26,15 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from kie_hvqa.answers.answer import REFUSAL, Reading, render
+from kie_hvqa.answers.answer import REFUSAL, Reading, parse, render
+from kie_hvqa.confidence.symbols import SymbolConfidence
 from kie_hvqa.data.ledger import Box, Row, Slot
 from kie_hvqa.errors import InputError, WorkError
 from kie_hvqa.readers.base import Answer, Task, identity_of, not_shown
 
+CHARACTER_CONFIDENCE = "character_confidence"
 _VERSION = 2  # of the code below: raise it when an answer could change
 _ASPECT = 0.55  # width over height of a line of Latin text, a character: where the engine gives no pitch
 
@@ -78,7 +82,7 @@ class OCRReader:
         self.name = f"{engine}:min_confidence={min_confidence:g},flag_below={flag_below:g}"
         self.identity = identity_of([self.name, version, _VERSION])
 
-    signals: tuple[str, ...] = ()
+    signals: tuple[str, ...] = (CHARACTER_CONFIDENCE,)
 
     def asks(self, row: Row) -> str:
         return json.dumps(self._regions(row))
@@ -97,10 +101,9 @@ class OCRReader:
                 except WorkError as error:
                     yield Answer(task.row.id, "", error=str(error))
                     continue
-                reading, confidence = reading_over(
-                    lines, regions, min_confidence=self.min_confidence, flag_below=self.flag_below
-                )
-                yield Answer(task.row.id, render(reading, tags=True), confidence)
+                found = reading_over(lines, regions, min_confidence=self.min_confidence, flag_below=self.flag_below)
+                response = render(found.reading, tags=True)
+                yield Answer(task.row.id, response, found.confidence, signals=found.signals(response))
 
     def _regions(self, row: Row) -> list[Box]:
         if row.slots is None:
@@ -141,22 +144,40 @@ def printed_lines(slots: Sequence[Slot]) -> list[Box]:
     ]
 
 
+class Found(NamedTuple):
+    """A reading, the mean confidence of its asserted characters (None where nothing is asserted), and that of each symbol of
+    Final OCR, or of the refusal."""
+
+    reading: Reading
+    confidence: float | None
+    symbols: tuple[float | None, ...]
+    refusal: float | None = None
+
+    def signals(self, response: str) -> dict[str, SymbolConfidence] | None:
+        """None where the characters of ``response`` are not those of the engine one by one (accents that compose)."""
+        reading = parse(response).reading
+        if reading is None or len(reading.final) != len(self.symbols):
+            return None
+        return {CHARACTER_CONFIDENCE: SymbolConfidence.of(self.symbols, self.refusal)}
+
+
 def reading_over(
     lines: Sequence[FoundLine], regions: Sequence[Box], *, min_confidence: float, flag_below: float
-) -> tuple[Reading, float | None]:
+) -> Found:
     """What the engine's ``lines`` say over ``regions`` (the field's printed lines, in reading order).
 
-    Returns the reading and the mean confidence of the asserted characters (None where nothing is asserted).
-    Nothing asserted at all is a whole-field refusal.
+    Nothing asserted at all is a whole-field refusal, as sure as the surest character below ``min_confidence`` is not.
     """
     parts: list[str] = []
     asserted: list[Glyph] = []
+    sure: list[float | None] = []
     for region in regions:
-        symbols, kept = _over(_within(lines, region, regions), region, min_confidence)
+        symbols, kept, own = _over(_within(lines, region, regions), region, min_confidence)
+        sure += ([None] if parts else []) + own
         parts.append(symbols)
         asserted += kept
     if not asserted:
-        return REFUSAL, None
+        return Found(REFUSAL, None, (), min((value for value in sure if value is not None), default=None))
     clear = "".join(glyph.char for glyph in asserted if glyph.confidence >= flag_below)
     not_clear = "".join(glyph.char for glyph in asserted if glyph.confidence < flag_below)
     reading = Reading(
@@ -166,31 +187,37 @@ def reading_over(
         clear_number=len(clear),
         not_clear_number=len(not_clear),
     )
-    return reading, statistics.fmean(glyph.confidence for glyph in asserted)
+    return Found(reading, statistics.fmean(glyph.confidence for glyph in asserted), tuple(sure))
 
 
-Found = tuple[Glyph, float | None]
+Pitched = tuple[Glyph, float | None]
 """A character, and the pitch of the line in which it was found."""
 
 
-def _over(found: Sequence[Found], region: Box, min_confidence: float) -> tuple[str, list[Glyph]]:
-    """One symbol a place in ``region``, and the characters that are asserted there."""
+def _over(found: Sequence[Pitched], region: Box, min_confidence: float) -> tuple[str, list[Glyph], list[float | None]]:
+    """One symbol a place in ``region``, the characters that are asserted there, and the confidence of each symbol."""
     x0, _, x1, _ = region
     pitches = [pitch for _, pitch in found if pitch]
     pitch = statistics.median(pitches) if pitches else max((region[3] - region[1]) * _ASPECT, 1.0)
     symbols: list[str] = []
     asserted: list[Glyph] = []
+    sure: list[float | None] = []
     edge = x0 - pitch / 2  # where the centre of a character just before the field would lie
     for glyph, _ in found:
-        symbols.append(" " * _missing(glyph.x - edge, pitch))
+        gap = _missing(glyph.x - edge, pitch)
+        symbols.append(" " * gap)
+        sure += [None] * gap
         edge = glyph.x
         if glyph.char.isspace() or glyph.confidence < min_confidence:
             symbols.append(" ")
+            sure.append(glyph.confidence if glyph.char.isspace() else 1 - glyph.confidence)
             continue
         symbols.append(glyph.char)
+        sure += [glyph.confidence] * len(glyph.char)
         asserted.append(glyph)
-    symbols.append(" " * _missing(x1 + pitch / 2 - edge, pitch))
-    return "".join(symbols), asserted
+    gap = _missing(x1 + pitch / 2 - edge, pitch)
+    symbols.append(" " * gap)
+    return "".join(symbols), asserted, sure + [None] * gap
 
 
 def _missing(distance: float, pitch: float) -> int:
@@ -201,7 +228,7 @@ def _missing(distance: float, pitch: float) -> int:
     return max(0, round(distance / pitch - 0.25) - 1)
 
 
-def _within(lines: Sequence[FoundLine], region: Box, regions: Sequence[Box]) -> list[Found]:
+def _within(lines: Sequence[FoundLine], region: Box, regions: Sequence[Box]) -> list[Pitched]:
     """What was found over ``region``, from left to right.
 
     Annotated lines are often boxed so generously that a neighbour reaches in. A character therefore belongs to
@@ -213,7 +240,7 @@ def _within(lines: Sequence[FoundLine], region: Box, regions: Sequence[Box]) -> 
         glyphs = [g for g in line.glyphs if _lies_over(g, region) and region == min(regions, key=lambda r: _off(g, r))]
         if glyphs:
             candidates.append((statistics.fmean(_off(glyph, region) for glyph in glyphs), glyphs, line.pitch))
-    kept: list[Found] = []
+    kept: list[Pitched] = []
     for _, glyphs, pitch in sorted(candidates, key=lambda candidate: candidate[0]):
         taken = [glyph.box for glyph, _ in kept]
         kept += [(glyph, pitch) for glyph in glyphs if not any(box[0] < glyph.x < box[2] for box in taken)]

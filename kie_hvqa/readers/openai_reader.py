@@ -37,6 +37,8 @@ from typing import Any
 import httpx2
 
 from kie_hvqa.answers.prompt import messages, template
+from kie_hvqa.confidence.signals.agreement import AGREEMENT
+from kie_hvqa.confidence.signals.tokens import MARGINS, TOKEN_PROBABILITY, token_signals
 from kie_hvqa.data.ledger import Row
 from kie_hvqa.data.pixels import bounded, bounded_size, image_size, open_image
 from kie_hvqa.errors import InputError, WorkError
@@ -51,7 +53,8 @@ _SPEC = re.compile(r"(?P<model>.+)@(?P<url>https?://.+)")
 _OF_THE_PICTURE = {"jfif", "jfif_version", "jfif_unit", "jfif_density", "dpi", "progressive", "progression"}
 _OF_THE_PICTURE |= {"adobe", "adobe_transform", "gamma", "srgb", "chromaticity", "interlace", "aspect"}
 _GONE = 16  # rows in succession that no server answered: it is not coming back on its own
-_OPTIONAL = ("logprobs", "temperature", "seed")  # what a server may not know
+TOP = 5  # alternatives a token that a server is asked for, where it is
+_OPTIONAL = ("top_logprobs", "logprobs", "temperature", "seed")  # what a server may not know
 
 
 class OpenAIReader:
@@ -75,6 +78,7 @@ class OpenAIReader:
         timeout: float = 120.0,
         attempts: int = 6,
         key_over_http: bool = False,
+        margins: bool = False,
     ) -> None:
         for key, value in (
             ("max_new_tokens", max_new_tokens),
@@ -103,12 +107,32 @@ class OpenAIReader:
             self._options["temperature"] = temperature
         else:
             self._options["logprobs"] = True
+            if margins:
+                self._options["top_logprobs"] = TOP
+        self.margins = margins
         self._unseeded = False
         self._answered = False  # has this run had an answer yet
         self.identity = identity_of([self.name, max_new_tokens, samples, temperature if samples > 1 else 0])
         self._page = functools.lru_cache(maxsize=2 * concurrency)(data_url)
 
-    signals: tuple[str, ...] = ()
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """A server that does not give log-probabilities gives no answer its signal."""
+        if self.samples > 1:
+            return (AGREEMENT,)
+        return (TOKEN_PROBABILITY, *MARGINS) if self.margins else (TOKEN_PROBABILITY,)
+
+    @property
+    def passes(self) -> dict[str, str]:
+        return dict.fromkeys(MARGINS, f"of the {TOP} likeliest") if self.margins else {}
+
+    def drawing(self, samples: int, temperature: float) -> OpenAIReader:
+        """The same model, ``samples`` answers drawn instead of one at temperature 0."""
+        other = copy(self)
+        other.samples, other.margins = samples, False
+        other._options = {k: v for k, v in self._options.items() if k not in ("logprobs", "top_logprobs")}
+        other._options["temperature"] = temperature
+        return other
 
     @classmethod
     def of_spec(cls, spec: str, **options: Any) -> OpenAIReader:
@@ -191,7 +215,8 @@ class OpenAIReader:
         try:
             if self.samples == 1:
                 found = await self._complete(client, task.row, page)
-                return Answer(name, found.text, found.confidence, cut=found.cut), True
+                said = token_signals(found.text, found.pieces) if found.pieces else None
+                return Answer(name, found.text, found.confidence, cut=found.cut, signals=said), True
             drawn = [await self._complete(client, task.row, page, seed) for seed in range(self.samples)]
             one = agreed(name, [found.text for found in drawn])
             return replace(one, cut=any(found.cut for found in drawn)), True

@@ -12,7 +12,8 @@ on the whole task list and not on what is already done: a run that was killed an
 batches, and so the very same answers.
 
 With ``samples`` = N each question is answered N times at ``temperature``, and the confidence is the agreement of the
-samples (``base.agreed``); without, it is the mean log-probability of the tokens of the greedy answer.
+samples (``base.agreed``); without, it is the mean log-probability of the tokens of the greedy answer, and the signals are those
+of its tokens (``confidence.tokens``). ``contrast`` takes a second pass over the answers, on pages whose field is black.
 
     kie-hvqa eval --data DIR --reader CHECKPOINT --out OUT --batch-size 16
 """
@@ -29,6 +30,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kie_hvqa.answers.prompt import messages, prompt_hash, question
+from kie_hvqa.confidence.signals.agreement import AGREEMENT
+from kie_hvqa.confidence.signals.contrast import CONTRAST, MARGIN, blacked, field_box
+from kie_hvqa.confidence.signals.tokens import MARGINS, TOKEN_PROBABILITY
 from kie_hvqa.data.ledger import Row
 from kie_hvqa.data.pixels import (
     PixelBudget,
@@ -50,6 +54,18 @@ from kie_hvqa.torch_check import require_torch
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from kie_hvqa.confidence.symbols import SymbolConfidence
+
+# Greedy. The checkpoint's own sampling settings mean nothing here and would only warn.
+_PLAIN: dict[str, Any] = {
+    "do_sample": False,
+    "num_beams": 1,
+    "temperature": None,
+    "top_p": None,
+    "top_k": None,
+    "repetition_penalty": 1.0,
+}
+
 
 class Item(NamedTuple):
     """One response to be generated: the ``sample``-th about a task."""
@@ -59,12 +75,13 @@ class Item(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """A model ready to generate, the token ids that end a response, and those that none may hold."""
+    """A model ready to generate, the token ids that end a response, those that none may hold, and those that are marks."""
 
     model: Any
     processor: Any
     ends: set[int]
     suppressed: list[int]
+    marks: tuple[int, ...] = ()
 
 
 class TransformersReader:
@@ -90,6 +107,7 @@ class TransformersReader:
         max_pixels: int | None = None,
         samples: int = 1,
         temperature: float = 1.0,
+        contrast: bool = False,
     ) -> None:
         for key, value in (("batch_size", batch_size), ("max_new_tokens", max_new_tokens), ("samples", samples)):
             if value < 1:
@@ -111,6 +129,7 @@ class TransformersReader:
         self.max_new_tokens = max_new_tokens
         self.samples = samples
         self.temperature = temperature
+        self.contrast = contrast
         self._device = device
         self._dtype = dtype
         # The batch size is not part of it: it changes an answer by rounding at most, and the device's
@@ -119,7 +138,21 @@ class TransformersReader:
         self.identity = identity_of(described if samples == 1 else [*described, samples, temperature])
         self._shared: list[Loaded] = []  # the model, once loaded: readers of other prompts share the list
 
-    signals: tuple[str, ...] = ()
+    @property
+    def signals(self) -> tuple[str, ...]:
+        own = (TOKEN_PROBABILITY, *MARGINS) if self.samples == 1 else (AGREEMENT,)
+        return (*own, CONTRAST) if self.contrast else own
+
+    @property
+    def passes(self) -> dict[str, str]:
+        """Signals that take passes of their own, and how each is made."""
+        return {CONTRAST: f"margin {MARGIN}"} if self.contrast else {}
+
+    def drawing(self, samples: int, temperature: float) -> TransformersReader:
+        """The same model, ``samples`` answers drawn instead of the likeliest. Weights are shared."""
+        other = copy.copy(self)
+        other.samples, other.temperature, other.contrast = samples, temperature, False
+        return other
 
     @property
     def budget(self) -> PixelBudget | None:
@@ -211,6 +244,7 @@ class TransformersReader:
     def loaded(self) -> Loaded:
         """The model, loaded by the first call. InputError or WorkError where that fails."""
         if not self._shared:
+            from kie_hvqa.readers.decoding import mark_tokens
             from kie_hvqa.readers.model_inputs import end_tokens, never_generated
 
             model, processor = load_model(self.source, device=self._device, dtype=self._dtype)
@@ -221,7 +255,8 @@ class TransformersReader:
                     remedy="Use a model that was tuned for chat.",
                 )
             ends = end_tokens(model, processor.tokenizer)
-            self._shared.append(Loaded(model, processor, ends, never_generated(model, processor.tokenizer, ends)))
+            never = never_generated(model, processor.tokenizer, ends)
+            self._shared.append(Loaded(model, processor, ends, never, tuple(mark_tokens(processor.tokenizer))))
         return self._shared[0]
 
     def _read_batch(self, batch: Sequence[Item]) -> list[Answer]:
@@ -240,7 +275,7 @@ class TransformersReader:
         import torch
         from transformers import LogitsProcessorList
 
-        from kie_hvqa.readers.decoding import LogProbabilities, Sampler, seed_of
+        from kie_hvqa.readers.decoding import LogProbabilities, Sampler, seed_of, signals_of_tokens
         from kie_hvqa.readers.model_inputs import model_inputs
 
         model, processor = loaded.model, loaded.processor
@@ -255,7 +290,7 @@ class TransformersReader:
         if self.samples > 1:
             seeds = [seed_of(item.task.row.id, item.sample) for item in batch]
             sampler = Sampler(seeds, self.temperature, model.device)
-        recorder = LogProbabilities(sampler)
+        recorder = LogProbabilities(sampler, loaded.marks)
         try:
             with torch.inference_mode():
                 try:
@@ -273,33 +308,51 @@ class TransformersReader:
                     return self._page_by_page(loaded, batch, pages, error)
                 output = model.generate(
                     **inputs,
+                    **_PLAIN,
                     max_new_tokens=self.max_new_tokens,
-                    do_sample=False,
-                    num_beams=1,
-                    # The checkpoint's own sampling settings mean nothing here and would only warn.
-                    temperature=None,
-                    top_p=None,
-                    top_k=None,
-                    repetition_penalty=1.0,
                     suppress_tokens=loaded.suppressed or None,
                     logits_processor=LogitsProcessorList([recorder]),
                 )
+                generated = output[:, inputs["input_ids"].shape[1] :].cpu()
+                blind = self._blind(loaded, batch, texts, generated) if self.contrast else None
         except torch.OutOfMemoryError as error:
             first = str(error).splitlines()[0]
             raise WorkError(
                 f"out of memory on {model.device} with {len(batch)} answers a batch ({first}). "
                 f"What was read is kept: run the same command again with a smaller --batch-size."
             ) from None
-        generated = output[:, inputs["input_ids"].shape[1] :].cpu()
         responses = processor.tokenizer.batch_decode(
             generated, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
         confidences = recorder.means(generated, loaded.ends)
         cut = [loaded.ends.isdisjoint(tokens) for tokens in generated.tolist()]
+        signals: list[dict[str, SymbolConfidence] | None] = [None] * len(batch)
+        if self.samples == 1:
+            said = recorder.of(generated, loaded.ends)
+            signals = [
+                signals_of_tokens(processor.tokenizer, text, tokens, of_tokens, None if blind is None else blind[row])
+                for row, (text, tokens, of_tokens) in enumerate(zip(responses, generated.tolist(), said, strict=True))
+            ]
         return [
-            Answer(item.task.row.id, text, confidence, cut=is_cut)
-            for item, text, confidence, is_cut in zip(batch, responses, confidences, cut, strict=True)
+            Answer(item.task.row.id, text, confidence, cut=is_cut, signals=own)
+            for item, text, confidence, is_cut, own in zip(batch, responses, confidences, cut, signals, strict=True)
         ]
+
+    def _blind(self, loaded: Loaded, batch: Sequence[Item], texts: Sequence[str], generated: Any) -> list[list[float]]:
+        """The log-probabilities of the ``generated`` tokens on pages whose field is black."""
+        from transformers import LogitsProcessorList
+
+        from kie_hvqa.readers.decoding import Forced
+        from kie_hvqa.readers.model_inputs import model_inputs
+
+        pages = [self.shown(blacked(open_image(item.task.image), field_box(item.task.row.slots))) for item in batch]
+        owners = range(len(batch))
+        inputs = model_inputs(loaded.model, loaded.processor, texts, pages, owners, resize=self._budget is None)
+        forced = Forced(generated)
+        loaded.model.generate(
+            **inputs, **_PLAIN, max_new_tokens=generated.shape[1], logits_processor=LogitsProcessorList([forced])
+        )
+        return forced.of()
 
     def _page_by_page(
         self, loaded: Loaded, batch: Sequence[Item], pages: Sequence[Path], error: Exception

@@ -3,7 +3,7 @@
     write_report([Path("runs/demo/base"), Path("runs/demo/grpo")], Path("report.html"))
 
 Scores with intervals, paired differences and what the data can tell apart; the same by severity, document type, question
-kind and operator; risk against coverage; suites; training curves; and every sample with its ledger over the picture. Its
+kind and operator; risk against coverage, and the signals of confidence; suites; training curves; and every sample with its ledger over the picture. Its
 parts: ``sources`` (what is shown), ``headline`` (tables), ``outcomes`` (strata), ``where`` (charts), ``suites``, ``training``, ``rollouts``, ``gallery`` with ``pictures``
 ``marking`` and ``confidence`` (samples), ``page`` (the document); ``charts`` draws, ``exports`` is for other programs. They say what is shown; the HTML is in ``templates``,
 which escape whatever is put into them (``markup``), style and scripts are in ``assets``.
@@ -23,6 +23,7 @@ from kie_hvqa.report.headline import ledger_section, official_section, paired, t
 from kie_hvqa.report.outcomes import outcomes_section
 from kie_hvqa.report.page import assemble
 from kie_hvqa.report.rollouts import Replay, rollouts_section
+from kie_hvqa.report.signals import signals_section
 from kie_hvqa.report.sources import load_sources
 from kie_hvqa.report.suites import suite_sections
 from kie_hvqa.report.training import training_section
@@ -73,6 +74,7 @@ def write_report(
             ("strata", "Strata", outcomes_section(runs, scores)),
             ("where", "Where", where_section(runs)),
             ("risk", "Risk", risk_section(runs, scores, differences)),
+            ("signals", "Signals", signals_section(runs)),
             ("official", "Official", official_section(runs, differences)),
         ]
     sections += [

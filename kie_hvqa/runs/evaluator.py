@@ -24,13 +24,17 @@ from tqdm import tqdm
 
 from kie_hvqa.data.data_issues import DATA_ISSUES, UNREADABLE_IMAGE, Issue, unreadable_truths, write_issues
 from kie_hvqa.data.dataset import Dataset, image_path, load_image, read_dataset
+from kie_hvqa.confidence.operating_point import OperatingPoint
 from kie_hvqa.errors import InputError, WorkError
 from kie_hvqa.data.files import sha256, write_json
 from kie_hvqa.data.ledger import Row
 from kie_hvqa.scoring.metrics import score_rows, summarise
 from kie_hvqa.runs.predictions import Prediction, PredictionLog, read_predictions, write_predictions
-from kie_hvqa.readers import Reader, Task, open_reader
-from kie_hvqa.runs.run_directory import METRICS, PREDICTIONS, RunRecord, claimed, read_lines
+from kie_hvqa.readers import Reader, Task, open_reader, told
+from kie_hvqa.readers.asked import key_of, settings
+from kie_hvqa.runs.run_directory import METRICS, OPERATING_POINT, PREDICTIONS, RunRecord, claimed, read_lines, read_record
+from kie_hvqa.runs.signals import applied, signals_of
+from kie_hvqa.scoring.signals import signal_metrics
 from kie_hvqa.suites.rows import chosen
 
 
@@ -43,13 +47,14 @@ def evaluate(
     limit: int | None = None,
     suite: str | None = None,
     private: bool = False,
+    operating_point: Path | None = None,
     progress: bool = True,
     **reader_options: Any,
 ) -> dict[str, Any]:
     """Read ``data`` with ``reader`` (a spec, see ``kie_hvqa.readers``, or a Reader) into the run directory ``out``.
 
     ``split``, ``limit`` and ``suite`` choose rows as ``suites.rows.chosen`` does; ``private`` keeps values and pictures out
-    of reports; the other options are the reader's. Returns the content
+    of reports; ``operating_point`` takes back what is below its threshold before anything is scored; the other options are the reader's. Returns the content
     of ``metrics.json``, in which ``failed`` counts the rows that the reader could not answer and ``cut_off`` those that its token limit ended. Raises InputError for
     wrong input (before anything is read, broken images of ours included) and WorkError for a reader that fails; in
     both cases the answers so far are kept.
@@ -57,9 +62,24 @@ def evaluate(
     dataset = chosen(data, split=split, limit=limit, suite=suite)
     rows = dataset.rows
     opened = open_reader(reader, **reader_options) if isinstance(reader, str) else reader
+    asks, signals = told(opened), settings(opened)
+    point = None
+    if operating_point is not None:
+        point = OperatingPoint.load(operating_point)
+        point.check(opened.identity, asks, signals, file=operating_point)
     tasks, issues = tasks_of(dataset)
     keys = _keys(opened, tasks)
-    record = RunRecord.of(opened.name, opened.identity, data, split=split, limit=limit, suite=suite, private=private)
+    record = RunRecord.of(
+        opened.name,
+        opened.identity,
+        data,
+        split=split,
+        limit=limit,
+        suite=suite,
+        private=private,
+        asks=asks,
+        signals=signals,
+    )
     with claimed(out, record), PredictionLog(out / PREDICTIONS) as log:
         done = answered(opened, tasks, log.kept, keys)
         unseen = _check_images(dataset, [task for task in tasks if task.row.id not in done])
@@ -76,7 +96,7 @@ def evaluate(
         if refused:  # whole, but nothing that this reader can be shown
             issues += [_refusal(dataset, log.kept[task.row.id]) for task in refused]
             write_issues(out / DATA_ISSUES, dataset.file, len(rows), [*dataset.issues, *issues])
-        metrics = _write_metrics(out, rows, log.kept)
+        metrics = _write_metrics(out, rows, log.kept, point)
         _in_order(log, rows)
     return metrics
 
@@ -90,13 +110,25 @@ def _refusal(dataset: Dataset, kept: Prediction) -> Issue:
     return Issue(dataset.lines[kept.id], kept.id, UNREADABLE_IMAGE, "image", what)
 
 
-def _write_metrics(out: Path, rows: Sequence[Row], kept: Mapping[str, Prediction]) -> dict[str, Any]:
+def _write_metrics(
+    out: Path, rows: Sequence[Row], kept: Mapping[str, Prediction], point: OperatingPoint | None
+) -> dict[str, Any]:
+    """With an operating point what it leaves is scored, and it is kept beside the answers, which stay as they were read."""
+    if point is None:
+        (out / OPERATING_POINT).unlink(missing_ok=True)
+    else:
+        point.save(out / OPERATING_POINT)
+        kept = applied(point, rows, kept)
     responses = {name: prediction.response for name, prediction in kept.items()}
     confidences = {name: prediction.confidence for name, prediction in kept.items()}
-    metrics = summarise(score_rows(rows, responses, confidences))
+    scores = score_rows(rows, responses, confidences)
+    metrics = summarise(scores)
+    # What a point took back has no confidence of its own: signals are of answers as they were read.
+    metrics["signals"] = signal_metrics(rows, responses, signals_of(rows, kept), scores) if point is None else None
     errors = [kept[row.id].error or "" for row in rows if row.id in kept]
     metrics["failed"] = sum(error != "" and not error.startswith(UNREADABLE_IMAGE) for error in errors)
     metrics["cut_off"] = sum(kept[row.id].cut for row in rows if row.id in kept)
+    metrics["operating_point"] = None if point is None else point.named()
     write_json(out / METRICS, metrics)
     return metrics
 
@@ -142,8 +174,9 @@ def answered(
 def _keys(reader: Reader, tasks: Sequence[Task]) -> dict[str, str]:
     images = {image: sha256(image) for image in {task.image for task in tasks}}
     keys = {}
+    passes = key_of(reader)
     for task in tasks:
-        parts = (images[task.image], reader.identity, reader.asks(task.row))
+        parts = (images[task.image], reader.identity, reader.asks(task.row), *filter(None, [passes]))
         keys[task.row.id] = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
     return keys
 
@@ -222,13 +255,16 @@ def score_predictions(
     split: str | None = None,
     limit: int | None = None,
     private: bool = False,
+    operating_point: Path | None = None,
 ) -> dict[str, Any]:
     """Score answers that already exist into the run directory ``out``; returns the content of ``metrics.json``.
 
     With ``data``, ``predictions`` holds lines ``{"id", "response"}`` about its rows, and a row without one counts as an
     answer that is missing, never as a row that was not asked. Without, it holds the official evaluator's lines
-    ``{"answer", "response"}``. InputError for anything else.
+    ``{"answer", "response"}``. InputError for anything else. ``operating_point`` is for the answers of a run of ``evaluate``, which
+    says beside them who gave them.
     """
+    point = None if operating_point is None else _point_for(operating_point, predictions)
     if data is None:
         rows, answers = read_lines(predictions)
         kept = {answer.id: answer for answer in answers}
@@ -256,4 +292,12 @@ def score_predictions(
     with claimed(out, record):
         write_issues(out / DATA_ISSUES, file, len(rows), issues, private=record.private)
         write_predictions(out / PREDICTIONS, [kept[row.id] for row in rows if row.id in kept])
-        return _write_metrics(out, rows, kept)
+        return _write_metrics(out, rows, kept, point)
+
+
+def _point_for(file: Path, predictions: Path) -> OperatingPoint:
+    """The operating point in ``file``, checked against the run whose answers ``predictions`` are."""
+    point = OperatingPoint.load(file)
+    record = read_record(predictions.parent)
+    point.check(record.reader_identity, record.asks or "", record.signals or {}, file=file)
+    return point

@@ -96,6 +96,7 @@ def _image_tokens(reader: Reader, tasks: list[Task]) -> tuple[int, int] | None:
 
     from kie_hvqa.data.pixels import image_size, image_tokens
 
+    reader = getattr(reader, "reader", reader)  # one that also reads again shows the same
     if not isinstance(reader, TransformersReader) or reader.budget is None or not tasks:
         return None
     require_torch()  # before qwen_vl_utils, which counts, imports torchvision on its own
@@ -110,7 +111,7 @@ def _image_tokens(reader: Reader, tasks: list[Task]) -> tuple[int, int] | None:
 
 
 def _seconds(reader: Reader, tasks: list[Task]) -> float | None:
-    if isinstance(reader, OpenAIReader):
+    if isinstance(getattr(reader, "reader", reader), OpenAIReader):
         return None
     if not tasks:
         return 0.0

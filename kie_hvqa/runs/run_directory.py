@@ -4,6 +4,7 @@
     predictions.jsonl  the answers, appended as they come (``kie_hvqa.runs.predictions``)
     data_issues.json   what was wrong with the data, by line (``kie_hvqa.data.data_issues``)
     metrics.json       the scores, when all answers are there (DESIGN §3)
+    operating_point.json   the operating point that was applied before scoring, if one was (``kie_hvqa.confidence``)
 
 A directory belongs to one reader and one dataset. The same command finds its own work again and goes on; any
 other is refused before it can touch a file. Data or weights that changed *in place* are no other run: their
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from kie_hvqa import __version__
+from kie_hvqa.confidence.operating_point import OperatingPoint
 from kie_hvqa.data.dataset import dataset_root, image_path, rows_file
 from kie_hvqa.errors import InputError
 from kie_hvqa.data.files import read_json, sha256, sweep, write_json
@@ -30,10 +32,12 @@ from kie_hvqa.data.lock import Lock
 from kie_hvqa.data.private import is_private
 from kie_hvqa.scoring.metrics import SCHEMA, score_rows
 from kie_hvqa.runs.predictions import Prediction, read_predictions, whole_lines
+from kie_hvqa.runs.signals import applied
 from kie_hvqa.scoring.scores import SampleScore
 from kie_hvqa.suites.rows import chosen
 
 RUN, PREDICTIONS, METRICS = "run.json", "predictions.jsonl", "metrics.json"
+OPERATING_POINT = "operating_point.json"
 _METRICS_KEYS = {"samples", "documents", "overall", "by"}
 _PACKAGES = ("torch", "torchvision", "transformers", "qwen-vl-utils", "rapidocr-onnxruntime", "pillow", "numpy")
 
@@ -44,7 +48,8 @@ class RunRecord:
 
     ``split``, ``limit`` and ``suite`` say which of its rows were wanted (None: all of them). ``data_kind`` is ``dataset``, or
     ``lines`` for a file of the official evaluator, whose lines hold truth and response together. ``private`` keeps values and
-    pictures out of reports.
+    pictures out of reports. ``asks`` is a hash of what the reader was told beside image and question, ``signals`` its signals and how
+    each was made; None for answers that nobody here read.
     """
 
     reader: str
@@ -57,6 +62,8 @@ class RunRecord:
     versions: dict[str, str] | None = None
     suite: str | None = None
     private: bool = False
+    asks: str | None = None
+    signals: dict[str, str] | None = None
 
     @classmethod
     def of(
@@ -70,6 +77,8 @@ class RunRecord:
         data_kind: str = "dataset",
         suite: str | None = None,
         private: bool = False,
+        asks: str | None = None,
+        signals: dict[str, str] | None = None,
     ) -> RunRecord:
         """The record of a run that is about to start, with the versions installed now."""
         return cls(
@@ -83,6 +92,8 @@ class RunRecord:
             versions=installed_versions(),
             suite=suite,
             private=private or (data_kind == "dataset" and is_private(data)),
+            asks=asks,
+            signals=signals,
         )
 
     def same_run(self, other: RunRecord) -> bool:
@@ -94,7 +105,10 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A finished run, read back: ``rows`` are those that it was asked about, in the dataset's order."""
+    """A finished run, read back: ``rows`` are those that it was asked about, in the dataset's order.
+
+    With an operating point its responses are what that leaves of the answers in ``predictions.jsonl``.
+    """
 
     name: str
     directory: Path
@@ -207,8 +221,12 @@ def load_run(directory: Path, *, name: str | None = None) -> Run:
             file=directory / METRICS,
             remedy="Run its `kie-hvqa eval` or `kie-hvqa score` again: what was answered is kept.",
         )
+    rows = tuple(wanted_rows(record))
     predictions = read_predictions(directory / PREDICTIONS, repeated=True)
-    return Run(name or directory.resolve().name, directory, record, tuple(wanted_rows(record)), predictions, metrics)
+    point = directory / OPERATING_POINT
+    if point.is_file():
+        predictions = applied(OperatingPoint.load(point), rows, predictions)
+    return Run(name or directory.resolve().name, directory, record, rows, predictions, metrics)
 
 
 def load_runs(directories: Sequence[Path]) -> list[Run]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -40,28 +41,42 @@ def loss_of(sample: SampleScore) -> float | None:
     return None if sample.official is None else 1 - sample.official.final
 
 
-def confident(sample: SampleScore) -> bool:
-    """Whether the reader gave a finite confidence with the answer."""
-    return sample.confidence is not None and math.isfinite(sample.confidence)
+@dataclass(frozen=True, slots=True)
+class Asserted:
+    """What can be kept or not, an answer or a character each: its loss in [0, 1], its confidence and its document."""
+
+    loss: tuple[float, ...]
+    confidence: tuple[float | None, ...]
+    documents: tuple[str, ...]
+
+    def ranked(self) -> Ranked | None:
+        """None where nothing has a confidence."""
+        if not any(value is not None and math.isfinite(value) for value in self.confidence):
+            return None
+        return risk.rank(self.loss, self.confidence)
 
 
-def ranked(scores: Sequence[SampleScore]) -> tuple[Ranked, list[SampleScore]] | None:
-    """The answers that have a loss, in the order of ``scores`` and ranked; None where no answer has a confidence."""
-    kept = [sample for sample in scores if loss_of(sample) is not None]
-    if not any(map(confident, kept)):
-        return None
-    return risk.rank([loss_of(sample) or 0.0 for sample in kept], [sample.confidence for sample in kept]), kept
+def asserted(scores: Sequence[SampleScore]) -> Asserted:
+    """The answers that have a loss, in the order of ``scores``."""
+    kept = [(loss, sample) for sample in scores if (loss := loss_of(sample)) is not None]
+    return Asserted(
+        tuple(loss for loss, _ in kept),
+        tuple(sample.confidence for _, sample in kept),
+        tuple(sample.document_id for _, sample in kept),
+    )
 
 
 def areas(scores: Sequence[SampleScore]) -> tuple[Intervals, int] | None:
     """``AREAS`` with their intervals, and over how many answers; None where no answer has a confidence."""
-    found = ranked(scores)
-    if found is None:
+    return areas_of(asserted(scores))
+
+
+def areas_of(kept: Asserted) -> tuple[Intervals, int] | None:
+    order = kept.ranked()
+    if order is None:
         return None
-    order, kept = found
-    owner = Documents.of([sample.document_id for sample in kept])
-    values, moved, weights = _measured(order, owner)
-    return limits(values, moved, weights, span=(0.0, _SPAN)), len(kept)
+    values, moved, weights = _measured(order, Documents.of(kept.documents))
+    return limits(values, moved, weights, span=(0.0, _SPAN)), len(kept.loss)
 
 
 def difference(first: Sequence[SampleScore], second: Sequence[SampleScore]) -> tuple[Intervals, int] | None:
@@ -70,33 +85,44 @@ def difference(first: Sequence[SampleScore], second: Sequence[SampleScore]) -> t
     None where one of the two has no confidences.
     """
     both = [(a, b) for a, b in zip(first, second, strict=True) if loss_of(a) is not None and loss_of(b) is not None]
-    one, other = ranked([a for a, _ in both]), ranked([b for _, b in both])
+    return difference_of(asserted([a for a, _ in both]), asserted([b for _, b in both]))
+
+
+def difference_of(first: Asserted, second: Asserted) -> tuple[Intervals, int] | None:
+    """The same of two that keep the same things, in the same order."""
+    one, other = first.ranked(), second.ranked()
     if one is None or other is None:
         return None
-    owner = Documents.of([sample.document_id for sample, _ in both])
-    parts = [_measured(order, owner) for order, _ in (one, other)]
+    owner = Documents.of(first.documents)
+    parts = [_measured(order, owner) for order in (one, other)]
     moved = parts[0][1] - parts[1][1]
     weights = np.minimum(parts[0][2], parts[1][2])
     apart = np.abs(np.nan_to_num(moved)).sum(axis=0) / _SPAN
     value = parts[0][0] - parts[1][0]
-    return difference_limits(value, moved, weights, apart, wide=_SPAN, furthest=_SPAN), len(both)
+    return difference_limits(value, moved, weights, apart, wide=_SPAN, furthest=_SPAN), len(first.loss)
 
 
 def beside(scores: Sequence[SampleScore], *, places: int) -> dict[str, Any] | None:
     """What stands beside the areas; None where no answer has a confidence."""
-    found = ranked(scores)
+    found = beside_of(asserted(scores), places=places)
     if found is None:
         return None
-    order, kept = found
-    owner = Documents.of([sample.document_id for sample in kept])
-    count = len(kept)
+    ledger = next(sample for sample in scores if loss_of(sample) is not None).counts is not None
+    return {"loss": "not hallucination-free" if ledger else "1 - final", **found}
+
+
+def beside_of(kept: Asserted, *, places: int) -> dict[str, Any] | None:
+    order = kept.ranked()
+    if order is None:
+        return None
+    owner = Documents.of(kept.documents)
+    count = len(kept.loss)
     ends = np.unique(np.linspace(1, count, min(risk.POINTS, count)).round().astype(int)) / count
     drawn = risks(order, owner, ends)
     named = risks(order, owner, np.array(COVERAGES))
     return {
-        "loss": "not hallucination-free" if kept[0].counts is not None else "1 - final",
         "answers": count,
-        "without_confidence": sum(not confident(sample) for sample in kept),
+        "without_confidence": sum(value is None or not math.isfinite(value) for value in kept.confidence),
         "random": round(float(order.loss.mean()), places),
         "best": round(risk.best_area(list(order.loss)), places),
         "risk_at": {f"{at:g}": named.entry(k, round(at * count)) for k, at in enumerate(COVERAGES)},

@@ -32,7 +32,7 @@ def bare(reader: TransformersReader, tasks: list[Task]) -> dict[str, str]:
     """A plain loop over the reader's own batches."""
     import torch
 
-    model, processor, _, suppressed = reader.loaded()
+    model, processor, _, suppressed, _ = reader.loaded()
     answers: dict[str, str] = {}
     for batch in reader.batches(tasks):
         texts = [

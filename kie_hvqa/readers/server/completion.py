@@ -10,16 +10,19 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from kie_hvqa.answers.answer import MARK
+from kie_hvqa.confidence.signals.tokens import Piece, whole_characters
 from kie_hvqa.readers.server.exchange import RequestError, is_passing, message_in
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """The text, the mean log-probability of its tokens (None: not given), and whether the token limit cut it off."""
+    """The text, the mean log-probability of its tokens (None: not given), whether the token limit cut it off, and its tokens."""
 
     text: str
     confidence: float | None
     cut: bool
+    pieces: tuple[Piece, ...] = ()
 
 
 def completion(data: dict[str, Any]) -> Completion:
@@ -46,7 +49,8 @@ def completion(data: dict[str, Any]) -> Completion:
     if reasoned and not text.strip():
         why = "its reasoning took all tokens, raise --max-new-tokens" if cut else "it wrote reasoning and no answer"
         raise RequestError(why, again=False, status=200)
-    return Completion(text, _mean_log_probability(choice.get("logprobs")), cut)
+    logprobs = choice.get("logprobs")
+    return Completion(text, _mean_log_probability(logprobs), cut, _pieces(logprobs))
 
 
 def _raise_error(error: Any) -> None:
@@ -69,3 +73,33 @@ def _mean_log_probability(logprobs: Any) -> float | None:
         return None
     mean = math.fsum(values) / len(values) if values and all(map(math.isfinite, values)) else math.nan
     return round(mean, 6) if math.isfinite(mean) else None
+
+
+_MARKS = frozenset(MARK + "\u25af\u25a1\u2588\ufffd")
+
+
+def _pieces(logprobs: Any) -> tuple[Piece, ...]:
+    """The tokens with what stood beside each; none where the server does not give them, or not as OpenAI does."""
+    try:
+        return tuple(whole_characters((_bytes(token), _piece(token)) for token in logprobs["content"]))
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
+        return ()
+
+
+def _bytes(token: dict[str, Any]) -> bytes:
+    data = token.get("bytes")
+    return bytes(data) if isinstance(data, list) else str(token["token"]).encode("utf-8", "surrogatepass")
+
+
+def _piece(token: dict[str, Any]) -> Piece:
+    """Its text is that of its bytes. Of the alternatives a server lists only the likeliest: marks beyond them count as none."""
+    others = [other for other in token.get("top_logprobs") or [] if other["token"] != token["token"]]
+    if not others:
+        return Piece("", float(token["logprob"]))
+    marks = [other for other in others if other["token"] and _MARKS.issuperset(other["token"])]
+    return Piece(
+        "",
+        float(token["logprob"]),
+        min(1.0, math.fsum(math.exp(float(mark["logprob"])) for mark in marks)),
+        max(math.exp(float(other["logprob"])) for other in others),
+    )

@@ -16,6 +16,7 @@ NAMES = {
     "question",
     "official",
     "prose",
+    "certain",
     *(f"paraphrase_{number}" for number in range(1, 6)),
     *(f"pressure_{kind}" for kind in ("fill", "guess", "authority")),
 }

@@ -120,7 +120,7 @@ def test_another_reader_prompt_or_signal_is_refused(tmp_path):
     for given_, field in (
         (("0", "2", one.needs), "reader_identity"),
         (("1", "0", one.needs), "asks"),
-        (("1", "2", ["token_probability"]), "signal"),
+        (("1", "2", ["checks"]), "signal"),
     ):
         with pytest.raises(InputError) as refused:
             one.check(*given_, file=tmp_path / "p.json")

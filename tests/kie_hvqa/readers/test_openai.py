@@ -411,3 +411,26 @@ def test_a_pause_that_the_server_asks_for_holds_every_request(against, tasks):
     found = against(limited, tasks[:3], concurrency=1)
     assert all(answer.response == "x" for answer in found.values())
     assert times[1] - times[0] >= 0.4
+
+
+def test_log_probabilities_become_one_confidence_a_symbol(against, tasks):
+    import math
+
+    from kie_hvqa.answers.answer import Reading, render
+
+    text = render(Reading("A1", "", "A1", 2, 0), tags=True)
+    content = [
+        {
+            "token": char,
+            "bytes": [*char.encode()],
+            "logprob": math.log(0.9) if char in "A1" else 0.0,
+            "top_logprobs": [],
+        }
+        for char in text
+    ]
+    (answer,) = against(lambda body: completion(text, logprobs={"content": content}), tasks[:1]).values()
+    assert answer.signals["token_probability"].symbols == pytest.approx((0.81, 0.81))
+    (answer,) = against(lambda body: completion(text, logprobs={"content": content[:5]}), tasks[:1]).values()
+    assert answer.signals is None
+    (answer,) = against(lambda body: completion(text), tasks[:1]).values()
+    assert answer.signals is None

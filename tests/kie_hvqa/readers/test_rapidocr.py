@@ -34,7 +34,7 @@ def line(text: str, *, x: float = 0, y: float = 0, pitch: float = 10, sure: floa
 
 
 def over(lines, *regions, min_confidence=0.5, flag_below=0.8):
-    return reading_over(lines, regions, min_confidence=min_confidence, flag_below=flag_below)[0]
+    return reading_over(lines, regions, min_confidence=min_confidence, flag_below=flag_below).reading
 
 
 def slots(text: str, *, x: float = 0, y: float = 0, pitch: float = 10) -> list[Slot]:

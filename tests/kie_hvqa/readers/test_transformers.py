@@ -394,3 +394,56 @@ def test_a_processor_that_refuses_every_image_ends_the_run(reader, tasks, monkey
     monkeypatch.setattr(type(reader.loaded().processor.image_processor), "__call__", refuse)
     with pytest.raises(RuntimeError, match="no libjpeg"):
         list(reader.read(tasks))
+
+
+def test_every_symbol_that_is_written_has_its_probability(tiny_model, tasks):
+    """A random model writes no answer, so it is made to write one: the tokens of a given text."""
+    import torch
+
+    from kie_hvqa.readers.decoding import Forced, LogProbabilities, mark_tokens, signals_of_tokens, texts_of
+
+    reader = open_reader(str(tiny_model))
+    tokenizer = reader.loaded().processor.tokenizer
+    response = render(Reading("Zoë 1 ", "1", "Zoë", 3, 1), tags=True)
+    tokens = tokenizer.encode(response, add_special_tokens=False)
+    assert "".join(text for text, _ in texts_of(tokenizer, tokens)) == response
+    torch.manual_seed(0)
+    scores = torch.randn(len(tokens), 1, len(tokenizer))
+    for step, token in enumerate(tokens):
+        scores[step, 0, token] += 9
+    recorder, forced = LogProbabilities(marks=mark_tokens(tokenizer)), Forced(torch.tensor([tokens]))
+    for own in scores:
+        recorder(torch.zeros(1, 1, dtype=torch.long), own)
+        forced(torch.zeros(1, 1, dtype=torch.long), own)
+    said = recorder.of(torch.tensor([tokens]), set())[0]
+    assert [token[0] for token in said] == pytest.approx(forced.of()[0], abs=1e-5)
+    found = signals_of_tokens(tokenizer, response, tokens, said, [token[0] - 1 for token in said])
+    assert {len(each.symbols) for each in found.values()} == {6}
+    assert set(found) == {"token_probability", "mark_margin", "rival_margin", "contrast"}
+    assert all(0 < value < 1 for each in found.values() for value in each.symbols)
+    space = mark_tokens(tokenizer)
+    assert tokenizer.decode(space[:1]) == " " or " " in [tokenizer.decode([token]) for token in space]
+
+
+def test_contrast_is_taken_on_a_black_page_and_changes_no_answer(tiny_model, tasks, answers, reader):
+    asked = open_reader(str(tiny_model), batch_size=5, max_new_tokens=NEW_TOKENS, signals=("contrast",))
+    asked._shared = reader._shared
+    asked.loaded()
+    assert [answer.response for answer in asked.read(tasks[:6])] == [
+        {answer.id: answer for answer in answers}[answer.id].response for answer in asked.read(tasks[:6])
+    ]
+    import torch
+
+    from kie_hvqa.readers.transformers_reader import Item
+
+    loaded = reader.loaded()
+    batch = [Item(tasks[0], 0)]
+    texts = [
+        loaded.processor.apply_chat_template(
+            messages(tasks[0].row, reader.prompt), tokenize=False, add_generation_prompt=True
+        )
+    ]
+    generated = torch.tensor([[5, 6, 7]])
+    with torch.inference_mode():
+        blind = asked._blind(loaded, batch, texts, generated)
+    assert len(blind) == 1 and len(blind[0]) == 3 and all(value < 0 for value in blind[0])
