@@ -11,35 +11,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from kie_hvqa.answers.answer import MARK, Reading, parse
+from kie_hvqa.answers.answer import MARK, parse
 from kie_hvqa.answers.verdicts import Ledger
 from kie_hvqa.confidence import monotone
 from kie_hvqa.confidence.bounds import fewest, least_refused
-from kie_hvqa.confidence.losses import Scored, at_thresholds, counts_of, right_symbols
+from kie_hvqa.confidence.losses import Judged, Scored, at_thresholds, columns_of, counts_of, right_symbols
 from kie_hvqa.confidence.operating_point import OperatingPoint, Steps, Unit
 from kie_hvqa.confidence.signals import combination
 from kie_hvqa.confidence.signals.checks import CHECKS
 from kie_hvqa.confidence.signals.combination import COMBINED
-from kie_hvqa.confidence.symbols import Signals
 from kie_hvqa.confidence.thresholds import NOTHING, Chosen, choose, grid, learning
 from kie_hvqa.errors import InputError
 from kie_hvqa.runs.run_directory import OPERATING_POINT, RUN, Run
 from kie_hvqa.runs.signals import signals_of
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """One answer with its signals and its ledger; ``reading`` None: it could not be parsed."""
-
-    document: str
-    about: Ledger
-    reading: Reading | None
-    signals: Signals
 
 
 def judged(run: Run) -> list[Judged]:
@@ -168,27 +156,6 @@ def fit_maps(scored: Sequence[Scored]) -> tuple[Steps, Steps]:
     return one, other
 
 
-def columns_of(
-    answers: Sequence[Judged], names: Sequence[str]
-) -> tuple[dict[str, list[float | None]], list[bool], list[str]]:
-    """(signal → its number, right, document) of every asserted symbol of ``answers``; None where the signal does not say."""
-    columns: dict[str, list[float | None]] = {name: [] for name in names}
-    right: list[bool] = []
-    documents: list[str] = []
-    for answer in answers:
-        if answer.reading is None or answer.reading.refused:
-            continue
-        good = right_symbols(answer.about, answer.reading)
-        places = [place for place, value in enumerate(good) if value is not None]
-        for name in names:
-            said = answer.signals[name].symbols if name in answer.signals else ()
-            fits = len(said) == len(good)
-            columns[name] += [said[place] if fits else None for place in places]
-        right += [bool(good[place]) for place in places]
-        documents += [answer.document] * len(places)
-    return columns, right, documents
-
-
 def available(answers: Sequence[Judged]) -> list[str]:
     """The signals that any of ``answers`` has, in the order in which they are tried."""
     names = {name for answer in answers for name in answer.signals}
@@ -209,8 +176,7 @@ def _signal(run: Run, learning: Sequence[Judged], asked: str | None) -> tuple[st
             "`kie-hvqa eval … --signals agreement --samples 8`.",
         )
     if asked == COMBINED:
-        columns, right, _ = columns_of(learning, names)
-        return COMBINED, combination.fit(columns, right)
+        return COMBINED, combination.fit(*columns_of(learning, names))
     if asked is not None and asked not in names:
         have = ", ".join([*names, COMBINED])
         raise InputError("the run does not have this signal", field=f"signal: {asked}", remedy=f"It has {have}.")

@@ -20,6 +20,8 @@ from kie_hvqa.answers.answer import MARK, Reading
 from kie_hvqa.answers.masks import resolve
 from kie_hvqa.answers.verdicts import OUTCOME, Ledger, verdicts
 from kie_hvqa.confidence.marks import keep
+from kie_hvqa.confidence.signals import combination
+from kie_hvqa.confidence.symbols import Signals
 
 _WRONG = frozenset({"misread", "invented", "lucky", "inserted"})
 
@@ -45,6 +47,33 @@ def counts_of(about: Ledger, reading: Reading) -> tuple[int, int]:
     wrong = sum(value is False for value in right)
     listed = verdicts(about, reading).listed
     return asserted + listed, wrong + listed
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One answer with its signals and its ledger; ``reading`` None: it could not be parsed."""
+
+    document: str
+    about: Ledger
+    reading: Reading | None
+    signals: Signals
+
+
+def columns_of(answers: Sequence[Judged], names: Sequence[str]) -> tuple[dict[str, list[float | None]], list[bool]]:
+    """(feature of ``names`` → its number, right) of every asserted symbol of ``answers``; None where the signal does not say."""
+    columns: dict[str, list[float | None]] = {}
+    right: list[bool] = []
+    for answer in answers:
+        if answer.reading is None or answer.reading.refused:
+            continue
+        good = right_symbols(answer.about, answer.reading)
+        places = [place for place, value in enumerate(good) if value is not None]
+        said = {name: answer.signals[name].symbols if name in answer.signals else () for name in names}
+        whole = {name: own if len(own) == len(good) else (None,) * len(good) for name, own in said.items()}
+        for name, own in combination.features(whole).items():
+            columns.setdefault(name, []).extend(own[place] for place in places)
+        right += [bool(good[place]) for place in places]
+    return columns, right
 
 
 @dataclass(frozen=True, slots=True)

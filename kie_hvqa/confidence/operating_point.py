@@ -24,7 +24,7 @@ from typing import Any, Literal, get_args
 from kie_hvqa.answers.answer import MARK, REFUSAL, Reading
 from kie_hvqa.confidence.marks import keep
 from kie_hvqa.confidence.signals.checks import CHECKS
-from kie_hvqa.confidence.signals.combination import score, signals_in
+from kie_hvqa.confidence.signals.combination import scores, signals_in
 from kie_hvqa.confidence.symbols import Signals
 from kie_hvqa.data.files import read_json, write_json
 from kie_hvqa.errors import InputError
@@ -128,9 +128,7 @@ class OperatingPoint:
         if signals is None or any(name not in signals for name in self.needs if name not in self.vetoes):
             return ()
         if self.weights:
-            columns = {name: signals[name].symbols for name in signals_in(self.weights)}
-            length = min(map(len, columns.values()), default=0)
-            found = [score(self.weights, {name: own[i] for name, own in columns.items()}) for i in range(length)]
+            found = scores(self.weights, {name: signals[name].symbols for name in signals_in(self.weights)})
         else:
             found = [0.0 if value is None else value for value in signals[self.signal].symbols]
         for name in self.vetoes:

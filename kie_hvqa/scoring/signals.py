@@ -7,7 +7,8 @@
 * ``probability``: Brier score and calibration error of the characters' numbers as they are, and after a monotone map fitted on other
   documents (two halves, each mapped by the other).
 
-Each area of a signal comes with its paired difference from the run's first signal, over documents. Definitions:
+Those that have to be fitted (``combined``, and the α of ``answer_calibration``) are fitted on other documents likewise
+(``fitted``). Each area of a signal comes with its paired difference from the run's first signal, over documents. Definitions:
 ``kie_hvqa.scoring.risk`` and ``kie_hvqa.confidence.monotone``.
 """
 
@@ -21,13 +22,14 @@ from typing import Any
 from kie_hvqa.answers.answer import MARK, Reading, parse
 from kie_hvqa.answers.verdicts import Ledger
 from kie_hvqa.confidence import monotone
-from kie_hvqa.confidence.losses import right_symbols
+from kie_hvqa.confidence.losses import Judged, right_symbols
 from kie_hvqa.confidence.operating_point import mapped
 from kie_hvqa.confidence.signals.checks import CHECKS
 from kie_hvqa.confidence.symbols import Signals, SymbolConfidence
 from kie_hvqa.confidence.thresholds import learning
 from kie_hvqa.data.ledger import Row
 from kie_hvqa.scoring import selective
+from kie_hvqa.scoring.fitted import with_fitted
 from kie_hvqa.scoring.scores import SampleScore
 from kie_hvqa.scoring.selective import Asserted
 from kie_hvqa.scoring.statistics import PLACES
@@ -50,6 +52,18 @@ def signal_metrics(
     if not any(name != CHECKS for name in names) or any(row.slots is None for row in rows):
         return None
     readings = {row.id: parse(responses[row.id]).reading for row in rows if row.id in responses}
+    judged = [
+        Judged(
+            row.document_id,
+            Ledger.of(row.slots or (), row.question_kind),
+            readings.get(row.id),
+            signals.get(row.id, {}),
+        )
+        for row in rows
+    ]
+    fitted, alphas = with_fitted(judged, names)
+    signals = {row.id: own for row, own in zip(rows, fitted, strict=True)}
+    names = ordered({name for own in fitted for name in own})
     characters = _characters(rows, readings, signals, names)
     answers = {
         name: selective.asserted(
@@ -68,7 +82,7 @@ def signal_metrics(
             "probability": _probability(characters[name]),
         }
         found[name] = own
-    return {"compared_with": names[0], "of": found}
+    return {"compared_with": names[0], "alphas": alphas, "of": found}
 
 
 def ordered(names: set[str]) -> list[str]:

@@ -2,7 +2,8 @@
 
     score = σ(b + Σ w_i · logit(c_i))
 
-Weights stay at 0 or above because every signal is "higher is surer": a weight below 0 would be a quirk of few documents. A symbol of
+c_i are the signals of the symbol, and of each the least over its field (``NAME@least``): whoever answers about a field that is not
+there is sure of every character and has a weak place somewhere. Weights stay at 0 or above because every signal is "higher is surer": a weight below 0 would be a quirk of few documents. A symbol of
 which a signal says nothing counts there as the middle of what the signal says elsewhere. One squared-error penalty keeps weights
 finite where the documents are separated without a mistake.
 """
@@ -21,6 +22,21 @@ BIAS = ""
 """The name under which the weights hold b, and behind a signal's name its middle."""
 _EDGE = 1e-7  # scores are at least that far from 0 and 1
 _PENALTY = 1e-3
+
+
+LEAST = "@least"
+
+
+def features(symbols: Mapping[str, Sequence[float | None]]) -> dict[str, list[float | None]]:
+    """The numbers of one answer, a symbol each: its signals, and for each the least of them. What is shorter than the others is
+    cut off with them."""
+    length = min(map(len, symbols.values()), default=0)
+    found: dict[str, list[float | None]] = {}
+    for name, own in symbols.items():
+        known = [value for value in own if value is not None]
+        found[name] = list(own[:length])
+        found[f"{name}{LEAST}"] = [min(known, default=None)] * length
+    return found
 
 
 def logit(score: float) -> float:
@@ -51,17 +67,28 @@ def fit(columns: Mapping[str, Sequence[float | None]], right: Sequence[bool]) ->
 
 
 def signals_in(weights: Mapping[str, float]) -> tuple[str, ...]:
-    """The signals that a combination takes: those with a weight."""
-    return tuple(name for name in weights if name != BIAS and not name.endswith("?") and weights[name] > 0)
+    """The signals that a combination takes: those with a weight, for themselves or for their least."""
+    return tuple(dict.fromkeys(name.removesuffix(LEAST) for name in _weighted(weights)))
+
+
+def _weighted(weights: Mapping[str, float]) -> list[str]:
+    return [name for name in weights if name != BIAS and not name.endswith("?") and weights[name] > 0]
 
 
 def score(weights: Mapping[str, float], said: Mapping[str, float | None]) -> float:
-    """The combined score in (0, 1) of one symbol, ``said`` by signal."""
+    """The combined score in (0, 1) of one symbol, ``said`` by feature."""
     z = weights[BIAS]
-    for name in signals_in(weights):
+    for name in _weighted(weights):
         value = said.get(name)
         z += weights[name] * (weights[f"{name}?"] if value is None else logit(value))
     return float(expit(z))
+
+
+def scores(weights: Mapping[str, float], symbols: Mapping[str, Sequence[float | None]]) -> list[float]:
+    """The combined score of every symbol of one answer, ``symbols`` by signal."""
+    columns = features(symbols)
+    length = min(map(len, columns.values()), default=0)
+    return [score(weights, {name: own[i] for name, own in columns.items()}) for i in range(length)]
 
 
 def _middle(column: Sequence[float | None]) -> float:

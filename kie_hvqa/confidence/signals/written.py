@@ -85,6 +85,7 @@ def _followed(response: str, span: Span, symbols: str) -> list[tuple[int, ...]]:
     found: list[tuple[int, ...]] = [()] * len(symbols)
     for block in Levenshtein.opcodes(written, symbols):
         source: Sequence[int] = range(start + block.src_start, start + block.src_end)
+        apart = len(source) == block.dest_end - block.dest_start  # one for one: a box for each space that it became
         for i, place in enumerate(range(block.dest_start, block.dest_end)):
-            found[place] = (source[i],) if block.tag == "equal" else tuple(source)
+            found[place] = (source[i],) if apart else tuple(source)
     return found

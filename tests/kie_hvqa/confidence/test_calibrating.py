@@ -174,6 +174,7 @@ def test_metrics_say_what_each_signal_is_worth(run):
         "token_probability",
         "checks",
         "verified",
+        "combined",
     }
     own = found["of"]["token_probability"]["characters"]
     assert own["failure_auroc"]["value"] == 1.0 and own["coverage_at"]["0.01"]["value"] > 0.88

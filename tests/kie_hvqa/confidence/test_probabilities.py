@@ -68,3 +68,23 @@ def test_a_combined_score_rises_with_each_signal(low, high, other):
     low, high = sorted((low, high))
     one, two = (combination.score(weights, {"a": value, "b": other}) for value in (low, high))
     assert 0 < one <= two < 1
+
+
+def test_the_weakest_place_of_a_field_counts_for_all_of_it():
+    """Fields of 5 symbols that are wrong altogether have one weak place: alone, a symbol's own number misses the others."""
+    rng = np.random.default_rng(3)
+    columns, right = {}, []
+    for _ in range(400):
+        good = rng.random() < 0.7
+        said = rng.uniform(0.9, 1, 5)
+        if not good:
+            said[0] = rng.uniform(0, 0.3)
+        for name, own in combination.features({"a": list(said)}).items():
+            columns.setdefault(name, []).extend(own)
+        right += [good] * 5
+    weights = combination.fit(columns, right)
+    assert combination.signals_in(weights) == ("a",)
+    weak = combination.scores(weights, {"a": (0.1, 0.95, 0.95)})
+    sound = combination.scores(weights, {"a": (0.95, 0.95, 0.95)})
+    assert max(weak) < 0.5 < min(sound)
+    assert combination.scores(weights, {"a": (None,)}) == combination.scores(weights, {"a": (None,)})

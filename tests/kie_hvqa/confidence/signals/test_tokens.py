@@ -71,6 +71,12 @@ def test_what_was_mended_in_parsing_is_followed(response, final):
     assert found[-1] == pytest.approx(math.exp(-0.5)) and found[0] == 1.0
 
 
+def test_each_mark_has_a_probability_of_its_own():
+    response = '<answer>{"Final OCR": "\u25af\u25afA"}</answer>'
+    own = [Piece(char, math.log(0.5) if i == response.index("\u25af") else 0.0) for i, char in enumerate(response)]
+    assert token_signals(response, own)[TOKEN_PROBABILITY].symbols == pytest.approx((0.5, 1.0, 1.0))
+
+
 def test_tokens_of_another_text_say_nothing():
     response = render(Reading("A", "", "A", 1, 0), tags=True)
     assert token_signals(response, [Piece("something else", -1.0)]) is None
