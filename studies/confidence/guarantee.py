@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import binomtest
 
-from kie_hvqa.confidence.calibrating import Judged, judged, score_all
-from kie_hvqa.confidence.losses import Scored, at_thresholds
+from kie_hvqa.confidence.calibrating import judged, score_all
+from kie_hvqa.confidence.losses import Judged, Scored, at_thresholds
 from kie_hvqa.confidence.operating_point import OperatingPoint
 from kie_hvqa.confidence.thresholds import LEARNING, NOTHING, best_with_hindsight, choose, grid
 from kie_hvqa.runs.run_directory import Run
