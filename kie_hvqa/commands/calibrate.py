@@ -21,7 +21,7 @@ the file then asserts nothing.""",
     parser.add_argument("--risk", required=True, type=float, metavar="R", help="share that may be wrong, 0.02 say")
     parser.add_argument("--unit", choices=("character", "field"), default="character", help="what is counted")
     parser.add_argument("--confidence", type=float, default=0.95, metavar="C", help="of the promise (default 0.95)")
-    parser.add_argument("--signal", metavar="NAME", help="one of the run's, or `combined` for all (default: its first)")
+    parser.add_argument("--signal", metavar="NAME", help="one of the run's, or `combined` for all (the default)")
     parser.add_argument(
         "--checks",
         action="store_true",

@@ -61,7 +61,7 @@ def calibrate(
 ) -> OperatingPoint:
     """The operating point of ``run`` for ``risk``; an infeasible one asserts nothing, and its ``evidence`` says why.
 
-    ``signal``: a name, or ``combined`` for all that the run has; the first that it has where None. InputError for a run of the
+    ``signal``: a name, or ``combined`` for all that the reader gave, which is the choice where None and there are several. InputError for a run of the
     test split, for one without signals, and for a risk or confidence outside (0, 1).
     """
     for key, value in (("risk", risk), ("confidence", confidence)):
@@ -175,7 +175,7 @@ def _signal(run: Run, learning: Sequence[Judged], asked: str | None) -> tuple[st
             remedy="Read with a checkpoint, an engine or a server that gives log-probabilities, or ask for agreement: "
             "`kie-hvqa eval … --signals agreement --samples 8`.",
         )
-    if asked == COMBINED:
+    if asked == COMBINED or (asked is None and len(names) > 1):
         return COMBINED, combination.fit(*columns_of(learning, names))
     if asked is not None and asked not in names:
         have = ", ".join([*names, COMBINED])

@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from kie_hvqa.confidence.signals.combination import COMBINED
 from kie_hvqa.data.files import write_json, write_text
 from kie_hvqa.runs.run_directory import Run, load_run
 from kie_hvqa.scoring.signals import FIRST
@@ -52,13 +53,13 @@ def main() -> None:
 
 def _signal(run: Run) -> str:
     have = {name for kept in run.predictions.values() for name in kept.signals or {}}
-    return next(name for name in FIRST if name in have)
+    return COMBINED if len(have) > 1 else next(name for name in FIRST if name in have)
 
 
 def _tried(run: Run, bound: str) -> dict[str, Any]:
     signal = _signal(run)
     units = {unit: guarantee(run, signal, unit=unit, bound=bound) for unit in ("character", "field")}
-    return {"reader": run.record.reader, "units": units, "elsewhere": elsewhere(run, signal)}
+    return {"reader": Path(run.record.reader).name, "units": units, "elsewhere": elsewhere(run, signal)}
 
 
 def _promises(own: dict[str, Any]) -> str:

@@ -12,23 +12,26 @@ one-sided binomial test against 1 − confidence.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy.stats import binomtest
 
-from kie_hvqa.confidence.calibrating import judged, score_all
-from kie_hvqa.confidence.losses import Judged, Scored, at_thresholds
+from kie_hvqa.confidence.calibrating import available, judged, score_all
+from kie_hvqa.confidence.losses import Scored, at_thresholds, columns_of
 from kie_hvqa.confidence.operating_point import OperatingPoint
-from kie_hvqa.confidence.thresholds import LEARNING, NOTHING, best_with_hindsight, choose, grid
+from kie_hvqa.confidence.signals import combination
+from kie_hvqa.confidence.signals.combination import COMBINED
+from kie_hvqa.confidence.thresholds import LEARNING, NOTHING, best_with_hindsight, choose, grid, learning
 from kie_hvqa.runs.run_directory import Run
 from kie_hvqa.scoring.scores import operators
 
 RISKS = (0.01, 0.02, 0.05, 0.1)
 SPLITS, CONFIDENCE = 200, 0.95
 REDRAWN = (150, 400, 1000)
+FITTING = 0.25
 
 
 Part = Callable[[np.random.Generator], tuple[np.ndarray, np.ndarray]]
@@ -53,8 +56,16 @@ class Table:
         )
 
 
-def scored(answers: Sequence[Judged], signal: str) -> list[Scored]:
-    return score_all(_scorer(signal), answers)
+def scored(run: Run, signal: str) -> list[Scored]:
+    """The run's answers with their scores; those of a combination are without the documents that it was fitted on (a quarter)."""
+    answers = judged(run)
+    if signal != COMBINED:
+        return score_all(_scorer(signal, {}), answers)
+    documents = sorted({answer.document for answer in answers})
+    fits = dict(zip(documents, learning(documents, FITTING), strict=True))
+    names = [name for name in available(answers) if name in (run.record.signals or {})]
+    weights = combination.fit(*columns_of([answer for answer in answers if fits[answer.document]], names))
+    return score_all(_scorer(signal, weights), [answer for answer in answers if not fits[answer.document]])
 
 
 def table(answers: Sequence[Scored], unit: str) -> Table:
@@ -66,7 +77,7 @@ def guarantee(
     run: Run, signal: str, *, unit: str = "character", splits: int = SPLITS, bound: str = "betting", seed: int = 0
 ) -> dict[str, Any]:
     """What became of ``splits`` promises at each risk, by split and redrawn."""
-    own = table(scored(judged(run), signal), unit)
+    own = table(scored(run, signal), unit)
     count = len(own.documents)
     error = own.risk(np.arange(count), len(grid()) - 1)[0]
     found: dict[str, Any] = {"documents": count, "unit": unit, "signal": signal, "error": round(error, 4), "of": {}}
@@ -120,10 +131,12 @@ def _tried(
 
 def elsewhere(run: Run, signal: str, *, unit: str = "character", risk: float = 0.05, times: int = 40) -> dict[str, Any]:
     """Kind → value → what a promise of ``risk`` made without it is worth on it: mean risk, mean coverage, how often it was broken."""
-    answers = scored(judged(run), signal)
+    answers = scored(run, signal)
+    kept = {answer.document for answer in answers}
+    rows = [row for row in run.rows if row.document_id in kept]  # in the order of the answers
     kinds: dict[str, list[set[str]]] = {
-        "operator": [set(operators(row)) for row in run.rows],
-        "template": [{row.template or row.document_type} for row in run.rows],
+        "operator": [set(operators(row)) for row in rows],
+        "template": [{row.template or row.document_type} for row in rows],
     }
     found: dict[str, Any] = {}
     for kind, values in kinds.items():
@@ -164,7 +177,7 @@ def _apart(answers: Sequence[Scored], has: Sequence[bool], unit: str, risk: floa
 
 def carried(run: Run, other: Run, signal: str, *, unit: str = "character") -> dict[str, Any]:
     """Risk → what points made on all of ``run`` are worth on ``other``'s documents."""
-    made, held = (table(scored(judged(each), signal), unit) for each in (run, other))
+    made, held = (table(scored(each, signal), unit) for each in (run, other))
     learns = np.random.default_rng(0).random(len(made.documents)) < LEARNING
     rows = np.arange(len(held.documents))
     found = {}
@@ -180,5 +193,5 @@ def carried(run: Run, other: Run, signal: str, *, unit: str = "character") -> di
     return found
 
 
-def _scorer(signal: str) -> OperatingPoint:
-    return OperatingPoint("", "", "", signal, "character", 0.5, CONFIDENCE, NOTHING, (), ())
+def _scorer(signal: str, weights: Mapping[str, float]) -> OperatingPoint:
+    return OperatingPoint("", "", "", signal, "character", 0.5, CONFIDENCE, NOTHING, (), (), weights=weights)

@@ -33,7 +33,9 @@ def test_promises_are_kept_and_infeasible_ones_are_not_made(run):
     assert halves["coverage_with_hindsight"] >= halves["coverage"]
     assert found["of"]["0.01"]["splits"] == {
         **found["of"]["0.01"]["splits"],
-        "feasible": 0, "broken": 0, "coverage": 0.0,
+        "feasible": 0,
+        "broken": 0,
+        "coverage": 0.0,
     }
     assert found["of"]["0.01"]["redrawn"]["1000"]["feasible"] == 30, "with documents enough it can be had"
 
