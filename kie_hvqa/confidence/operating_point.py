@@ -23,7 +23,7 @@ from typing import Any, Literal, get_args
 
 from kie_hvqa.answers.answer import MARK, REFUSAL, Reading
 from kie_hvqa.confidence.marks import keep
-from kie_hvqa.confidence.signals.checks import CHECKS
+from kie_hvqa.confidence.signals.checks import CHECKS, check_signal, checks_of
 from kie_hvqa.confidence.signals.combination import scores, signals_in
 from kie_hvqa.confidence.symbols import Signals
 from kie_hvqa.data.files import read_json, write_json
@@ -168,6 +168,9 @@ class OperatingPoint:
         return keep(reading, [own >= self.threshold for own in scores])
 
     def _fitting(self, reading: Reading, signals: Signals | None) -> Sequence[float]:
+        if CHECKS in self.vetoes and signals is not None and CHECKS not in signals:
+            alone = checks_of({"": reading})[""]  # whoever knows the document's other fields brings the signal along
+            signals = {**signals, CHECKS: check_signal(reading, alone)}
         scores = self.scores(signals)
         return scores if len(scores) == len(reading.final) else (0.0,) * len(reading.final)
 

@@ -104,7 +104,8 @@ class ByLabel:
         found = reading_over(
             lines, regions, min_confidence=self.engine.min_confidence, flag_below=self.engine.flag_below
         )
-        return Answer(name, render(found[0], tags=True), found[1], box=None if place is None else place.box)
+        response, box = render(found.reading, tags=True), None if place is None else place.box
+        return Answer(name, response, found.confidence, signals=found.signals(response), box=box)
 
 
 class Match(NamedTuple):

@@ -73,6 +73,10 @@ def test_a_veto_is_below_every_threshold_but_none():
     signals = said(0.9, 0.9) | {"checks": SymbolConfidence((1.0, 0.0))}
     assert point(vetoes=("checks",)).apply(reading, signals).final == "A "
     assert point(vetoes=("checks",)).calibrated(signals) == (0.9, 0.0)
+    date = Reading("31.02.1990", "", "31.02.1990", 10, 0)
+    assert point(vetoes=("checks",)).apply(date, said(*[0.9] * 10)).final == "  .  .    ", (
+        "nobody brought the checks along"
+    )
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=6), st.floats(0, 1), st.floats(0, 1))
