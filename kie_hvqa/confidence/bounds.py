@@ -15,7 +15,11 @@ have a mean above r exactly then, and a p-value of "the mean of x is above r" is
   goes on the λ that would have paid most on other documents (``guess``: those that the order of thresholds was learnt from), half is
   spread over 30 of them. So the p-value does not depend on the order of the documents, and nothing is tuned on them.
 
-Neither can promise r from fewer than log(1/δ) / −log(1 − r) documents, all of them without a mistake: so many come from a world in which a share r of
+* ``effective`` is *approximate*: Clopper and Pearson's limit on the effective number of characters, the spread over documents by the jackknife
+  and drawn to the worst where few documents carry it: the intervals of all scores here (``kie_hvqa.scoring.intervals``, where the sources
+  are), one-sided. It holds in simulation (``tests``, docs/confidence.md) and takes a third of the documents; nothing proves it.
+
+None can promise r from fewer than log(1/δ) / −log(1 − r) documents, all of them without a mistake: so many come from a world in which a share r of
 the documents is wrong altogether with probability δ (``fewest``). At 1 % and 95 % that is 299.
 """
 
@@ -26,10 +30,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from scipy.special import betainc, ndtri, stdtrit
 from scipy.stats import binom
 
 Vector = np.ndarray[Any, np.dtype[np.float64]]
+Counts = tuple[Vector, Vector]
+"""(asserted, wrong), one number a document."""
 STAKES = 30
+DOUBT = 0.5  # documents' worth of the largest possible spread
 
 
 def scaled(asserted: Vector, wrong: Vector, most: float) -> tuple[Vector, Vector]:
@@ -43,43 +51,86 @@ def losses(asserted: Vector, wrong: Vector, risk: float) -> Vector:
     return wrong - risk * asserted + risk
 
 
-def hoeffding_bentkus(values: Vector, mean: float, guess: Vector | None = None) -> float:
-    """p-value of "the mean is above ``mean``" (in (0, 1)) from ``values`` in [0, 1]; 1 without any. It has no use for a ``guess``."""
+def hoeffding_bentkus(asserted: Vector, wrong: Vector, risk: float, guess: Counts | None = None) -> float:
+    """p-value of "the risk is above ``risk``" from scaled counts; 1 without any. It has no use for a ``guess``."""
+    values = losses(asserted, wrong, risk)
     count = len(values)
     if not count:
         return 1.0
     average = float(values.mean())
-    hoeffding = math.exp(-count * _kl(average, mean)) if average < mean else 1.0
-    bentkus = math.e * float(binom.cdf(math.ceil(count * average - 1e-9), count, mean))
+    hoeffding = math.exp(-count * _kl(average, risk)) if average < risk else 1.0
+    bentkus = math.e * float(binom.cdf(math.ceil(count * average - 1e-9), count, risk))
     return min(1.0, hoeffding, bentkus)
 
 
-def betting(values: Vector, mean: float, guess: Vector | None = None) -> float:
-    """p-value of "the mean is above ``mean``" (in (0, 1)) from ``values`` in [0, 1]; 1 without any.
-
-    ``guess`` are values of other documents.
-    """
+def betting(asserted: Vector, wrong: Vector, risk: float, guess: Counts | None = None) -> float:
+    """p-value of "the risk is above ``risk``" from scaled counts; 1 without any. ``guess`` are those of other documents."""
+    values = losses(asserted, wrong, risk)
     if not len(values):
         return 1.0
-    # The largest stake that no value can ruin is 1 / (1 − mean); of it all but nothing is bet at most.
-    stakes = np.linspace(0, 1, STAKES + 1)[1:] * (1 - 1e-9) / (1 - mean)
-    wealth = _wealth(stakes, values, mean)
+    stakes = stakes_at(risk)
+    won = _log_wealth(stakes, values, risk)
     shares = np.full(STAKES, 1 / STAKES)
-    if guess is not None and len(guess):
-        # One document more than was seen, as bad as the worst of them is apart from the mean: few have not seen it all.
+    if guess is not None and len(guess[0]):
         shares /= 2
-        shares[int(_wealth(stakes, np.append(guess, max(float(guess.max()), 2 * mean)), mean).argmax())] += 0.5
-    highest = float(wealth.max())
-    mixed = highest + math.log(float((shares * np.exp(wealth - highest)).sum()))
+        shares[int(_log_wealth(stakes_at(risk), doubted(*guess, risk), risk).argmax())] += 0.5
+    highest = float(won.max())
+    mixed = highest + math.log(float((shares * np.exp(won - highest)).sum()))
     return min(1.0, math.exp(-mixed))
 
 
-def _wealth(stakes: Vector, values: Vector, mean: float) -> Vector:
-    found: Vector = np.log1p(np.outer(stakes, mean - values)).sum(axis=1)
+def stakes_at(risk: float) -> Vector:
+    """λ: the largest that no loss can ruin is 1 / (1 − risk); of it all but nothing is bet at most."""
+    found: Vector = np.linspace(0, 1, STAKES + 1)[1:] * (1 - 1e-9) / (1 - risk)
     return found
 
 
-BOUNDS: dict[str, Callable[..., float]] = {"betting": betting, "hoeffding-bentkus": hoeffding_bentkus}
+def doubted(asserted: Vector, wrong: Vector, risk: float) -> Vector:
+    """The losses of these documents and of one more that is as bad as the worst of them, or as bad as ``risk`` twice: few documents have
+    not seen it all."""
+    values = losses(asserted, wrong, risk)
+    found: Vector = np.append(values, max(float(values.max(initial=0.0)), 2 * risk))
+    return found
+
+
+def promise(asserted: Vector, wrong: Vector, risk: float) -> float:
+    """How promising a test at this threshold is, from other documents: how far the mean loss is below ``risk``, over its spread."""
+    below = risk - doubted(asserted, wrong, risk)
+    return float(below.sum() / np.sqrt((below**2).sum()))
+
+
+def _log_wealth(stakes: Vector, values: Vector, risk: float) -> Vector:
+    found: Vector = np.log1p(np.outer(stakes, risk - values)).sum(axis=1)
+    return found
+
+
+def effective(asserted: Vector, wrong: Vector, risk: float, guess: Counts | None = None) -> float:
+    """The approximate p-value of "the risk is above ``risk``"; 1 without any assertion. It has no use for a ``guess``."""
+    total, errors = float(asserted.sum()), float(wrong.sum())
+    if not total:
+        return 1.0
+    share = errors / total
+    documents = total**2 / float((asserted**2).sum())
+    most = share * (1 - share)
+    number = documents
+    if 0 < share < 1 and len(asserted) > 1:
+        moved = (wrong - share * asserted) / np.maximum(total - asserted, 1e-12)
+        seen = float((moved**2).sum())
+        alone = seen**2 / float((moved**4).sum())
+        spread = (alone * seen * (1 - 1 / len(asserted)) + DOUBT * most / documents) / (alone + DOUBT)
+        number = most / spread
+    # Few documents: the spread is known the less (Korn and Graubard 1998).
+    number *= float(ndtri(0.95) / stdtrit(max(documents - 1, 1.0), 0.95)) ** 2
+    hit = share * number
+    return float(betainc(max(number - hit, 1e-9), hit + 1, 1 - risk))
+
+
+BOUNDS: dict[str, Callable[..., float]] = {
+    "betting": betting,
+    "hoeffding-bentkus": hoeffding_bentkus,
+    "effective": effective,
+}
+"""Name → test. ``effective`` is the one that is not proved."""
 
 
 def fewest(risk: float, confidence: float) -> int:

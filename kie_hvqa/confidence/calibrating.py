@@ -3,7 +3,7 @@
     point = calibrate(load_run(Path("runs/validation")), risk=0.02)
 
 The run's answers, its rows' ledgers and one signal (or the best combination of several) make a table of what is asserted and wrong in
-each document at each threshold (``losses``); ``thresholds`` picks the one that keeps the promise. Three in ten of the documents learn: on
+each document at each threshold (``losses``); ``thresholds`` picks the one that keeps the promise. One in five of the documents learns: on
 them the combination and the maps to probabilities are fitted, so that neither is judged on what it was fitted on.
 """
 

@@ -1,11 +1,11 @@
 """The threshold that keeps a promise: learn then test, over documents.
 
 Each threshold of a grid (fixed beforehand) has the null hypothesis "the risk is above r". The documents are parted once, by the
-hashes of their names: three in ten *learn*, the others *test*.
+hashes of their names: one in five *learns*, the others *test*.
 
-1. Learning. Where would the test be surest that the risk is below r / 2? Testing starts there. The learning documents also say how many
-   assertions a document counts at most (their upper quartile at that threshold: a longer document is scaled down to it, because one
-   that may be wrong altogether is what takes so many documents), and where the bets go.
+1. Learning. At which threshold is the risk furthest below r, for its spread? Testing starts there. The learning documents also say how
+   many assertions a document counts at most (their upper quartile at that threshold: a longer document is scaled down to it, because
+   one that may be wrong altogether is what takes so many documents), and where the bets go.
 2. Testing, from there to the lower thresholds, one after the other, each at the full level δ = 1 − confidence, until the first that
    is not rejected (fixed-sequence testing). The last one rejected is the point; where the first already fails, the risk is infeasible.
 
@@ -24,11 +24,11 @@ from typing import Any
 
 import numpy as np
 
-from kie_hvqa.confidence.bounds import BOUNDS, Vector, losses, scaled
+from kie_hvqa.confidence.bounds import BOUNDS, Vector, promise, scaled
 
 Counts = np.ndarray[Any, np.dtype[np.float64]]
 """[documents, thresholds]"""
-LEARNING = 0.3
+LEARNING = 0.2
 LONGEST = 0.75  # the quantile of the learning documents' assertions that a document counts as at most
 NOTHING = 2.0  # a threshold that no score reaches
 
@@ -78,15 +78,14 @@ def choose(
     columns = asserted.shape[1]
     most = np.maximum(np.quantile(asserted[learns], LONGEST, axis=0), 1.0)
 
-    def values(rows: np.ndarray[Any, np.dtype[np.bool_]], column: int, level: float) -> Vector:
-        return losses(*scaled(asserted[rows, column], wrong[rows, column], float(most[column])), level)
+    def counts(rows: np.ndarray[Any, np.dtype[np.bool_]], column: int) -> tuple[Vector, Vector]:
+        return scaled(asserted[rows, column], wrong[rows, column], float(most[column]))
 
-    surest = [p_value(values(learns, column, risk / 2), risk / 2) for column in range(columns)]
-    start = int(np.argmin(surest))
+    start = int(np.argmax([promise(*counts(learns, column), risk) for column in range(columns)]))
     tested: list[float] = []
     found = None
     for column in range(start, columns):
-        tested.append(p_value(values(~learns, column, risk), risk, values(learns, column, risk)))
+        tested.append(p_value(*counts(~learns, column), risk, counts(learns, column)))
         if tested[-1] > 1 - confidence:
             break
         found = column

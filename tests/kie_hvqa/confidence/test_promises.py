@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import binomtest
 
-from kie_hvqa.confidence.bounds import BOUNDS, betting, fewest, hoeffding_bentkus, least_refused, losses, scaled
+from kie_hvqa.confidence.bounds import (
+    BOUNDS,
+    betting,
+    effective,
+    fewest,
+    hoeffding_bentkus,
+    least_refused,
+    losses,
+    scaled,
+)
 from kie_hvqa.confidence.thresholds import best_with_hindsight, choose, grid, learning
 
 UNIT = st.floats(0, 1)
@@ -58,21 +67,28 @@ def test_a_score_that_tells_nothing_gets_no_promise():
     assert found.index is None
 
 
-@given(arrays(np.float64, st.integers(1, 30), elements=UNIT), st.floats(0.01, 0.99))
-def test_a_p_value_is_one_and_more_evidence_lowers_it(values, mean):
-    for test in (betting, hoeffding_bentkus):
-        assert 0 <= test(values, mean) <= 1
-        assert test(np.zeros(len(values)), mean) <= test(values, mean) + 1e-9
-    order = np.random.default_rng(0).permutation(len(values))
-    assert betting(values, mean) == pytest.approx(betting(values[order], mean), rel=1e-9), "no order counts"
+@given(arrays(np.int64, st.tuples(st.integers(1, 30), st.just(2)), elements=st.integers(0, 40)), st.floats(0.01, 0.99))
+def test_a_p_value_is_one_and_fewer_mistakes_lower_it(pairs, risk):
+    asserted, wrong = pairs.max(axis=1) / 40, pairs.min(axis=1) / 40
+    for name, test in BOUNDS.items():
+        assert 0 <= test(asserted, wrong, risk) <= 1, name
+        if name != "effective":  # there a mistake may show how many characters one document is worth
+            assert test(asserted, np.zeros(len(wrong)), risk) <= test(asserted, wrong, risk) + 1e-9, name
+        order = np.random.default_rng(0).permutation(len(wrong))
+        assert test(asserted, wrong, risk) == pytest.approx(test(asserted[order], wrong[order], risk), rel=1e-6), (
+            "no order counts"
+        )
 
 
 @given(st.integers(1, 40), st.floats(0.02, 0.5))
 def test_no_mistake_in_n_documents_is_worth_what_the_rule_of_three_says(count, risk):
-    """(1 − r)^n is the best that any test can do; the mixture pays a factor of at most 60 for not knowing the stake."""
+    """(1 − r)^n is the best that any test can do; the mixture pays a factor of at most 30 for not knowing the stake."""
     least = (1 - risk) ** count
-    assert least * (1 - 1e-6) <= betting(np.zeros(count), risk) <= min(1.0, 30 * least) + 1e-9
-    assert least * (1 - 1e-6) <= hoeffding_bentkus(np.zeros(count), risk)
+    counts = np.ones(count), np.zeros(count)
+    assert least * (1 - 1e-6) <= betting(*counts, risk) <= min(1.0, 30 * least) + 1e-9
+    assert betting(*counts, risk, counts) <= betting(*counts, risk) + 1e-9, "who has seen others like it bets better"
+    assert least * (1 - 1e-6) <= hoeffding_bentkus(*counts, risk)
+    assert least * (1 - 1e-6) <= effective(*counts, risk)
 
 
 @pytest.mark.parametrize(("risk", "documents"), [(0.01, 299), (0.02, 149), (0.05, 59), (0.1, 29)])
