@@ -78,6 +78,7 @@ Exit status 1: something failed; the same command tries it again. A locked PDF: 
     reader.add_argument("--max-new-tokens", type=int, metavar="N")
     reader.add_argument("--max-pixels", type=int, metavar="N")
     reader.add_argument("--samples", type=int, metavar="N")
+    reader.add_argument("--signals", type=lambda text: tuple(filter(None, text.split(","))), metavar="A,B")
     reader.add_argument("--batch-size", type=int, metavar="N")
     reader.add_argument("--device", metavar="NAME")
     reader.add_argument("--dtype", metavar="NAME")

@@ -1,7 +1,8 @@
 """What a value must look like: checks that may cast doubt on what was read, and never fill a gap.
 
 ``date``, ``amount`` and ``mrz`` are known by name; any other pattern is a regular expression for the whole value. A value
-with marks passes where some characters in their places would: a gap is no fault of the value's form.
+with marks passes where some characters in their places would: a gap is no fault of the value's form. What no document prints,
+whatever a field's pattern (check digits, totals that do not add up), is ``confidence.signals.checks``' business: ``failing`` puts it in words.
 """
 
 from __future__ import annotations
@@ -9,17 +10,30 @@ from __future__ import annotations
 import datetime
 import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from kie_hvqa.confidence.marks import PRINTED
+from kie_hvqa.confidence.signals.checks import Check
 
 _NUMERIC = re.compile(r"\s*([\d▯]{1,4})\s*([./\- ]|年)\s*([\d▯]{1,2})\s*([./\- ]|月)\s*([\d▯]{1,4})\s*[.日]?\s*")
 _WORDED = re.compile(r"\s*(?:([\d▯]{1,2})[. -]*)?([^\W\d_]{3,12})[., /-]*(?:([\d▯]{1,2})[, ]+)?([\d▯]{2,4})\s*")
 _COMPACT = re.compile(r"[\d▯]{6}|[\d▯]{8}")
 _AMOUNT = re.compile(r"[^\d▯]{0,8}[-−(]?[\d▯][\d▯., '’\u00a0\u202f]*[-−)]?[^\d▯]{0,8}")
 _MRZ = re.compile(r"[A-Z0-9<▯ ]{30,90}")
-_WEIGHTS = (7, 3, 1)
 _LONGEST = 400  # characters that a pattern is tried on
+
+
+_SAID = {
+    "date": "no such date",
+    "zone": "a check digit of the machine-readable line is another one",
+    "iban": "the check digits of the account number are others",
+    "total": "subtotal and tax do not add up to the total",
+}
+
+
+def failing(checks: Iterable[Check]) -> list[str]:
+    """The checks that failed, in words; patterns are ``complaint``'s."""
+    return [_SAID[check.name] for check in checks if not check.passed and check.name in _SAID]
 
 
 def complaint(pattern: str | None, value: str) -> str | None:
@@ -81,32 +95,7 @@ def _amount(value: str) -> str | None:
 
 
 def _mrz(value: str) -> str | None:
-    """Check digits of the two forms that stand in fixed places (ICAO Doc 9303-4 and -5)."""
-    line = value.replace(" ", "")
-    if not _MRZ.fullmatch(value):
-        return "does not have the form of a machine-readable line"
-    if not any(char.isdigit() for char in line):
-        return None  # a line of names has no check digits
-    places = _NUMBERED if len(line) == 30 and not line[0].isdigit() else _CHECKED.get(len(line), ())
-    wrong = [name for name, start, stop, digit in places if not _holds(line[start:stop], line[digit])]
-    return f"the check digit of the {wrong[0]} is another one" if wrong else None
-
-
-_Places = tuple[tuple[str, int, int, int], ...]
-_TWO_LINES: _Places = (("number", 0, 9, 9), ("date of birth", 13, 19, 19), ("date of expiry", 21, 27, 27))
-_CHECKED: dict[int, _Places] = {
-    44: _TWO_LINES,
-    36: _TWO_LINES,
-    30: (("date of birth", 0, 6, 6), ("date of expiry", 8, 14, 14)),
-}
-_NUMBERED: _Places = (("number", 5, 14, 14),)  # the first of a card's three lines
-
-
-def _holds(text: str, digit: str) -> bool:
-    if PRINTED in text + digit or not digit.isdigit():
-        return True
-    values = (0 if char == "<" else int(char, 36) if char.isascii() and char.isalnum() else 0 for char in text)
-    return sum(value * _WEIGHTS[place % 3] for place, value in enumerate(values)) % 10 == int(digit)
+    return None if _MRZ.fullmatch(value) else "does not have the form of a machine-readable line"
 
 
 _NAMED: dict[str, Callable[[str], str | None]] = {"date": _date, "amount": _amount, "mrz": _mrz}

@@ -21,13 +21,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from kie_hvqa.answers.answer import MARK, REFUSAL, Reading, parse
+from kie_hvqa.answers.answer import MARK, Reading, parse
 from kie_hvqa.confidence.marks import PRINTED
 from kie_hvqa.confidence.operating_point import OperatingPoint
+from kie_hvqa.confidence.signals.checks import CHECKS, Check, check_signal, checks_of
 from kie_hvqa.confidence.symbols import Signals
 from kie_hvqa.data.ledger import Box
-from kie_hvqa.reading.checks import complaint
-from kie_hvqa.reading.fields import Field
+from kie_hvqa.reading.checks import complaint, failing
+from kie_hvqa.reading.fields import KINDS, Field
 from kie_hvqa.runs.predictions import Prediction
 
 Status = Literal["read", "partly", "unreadable", "absent", "failed"]
@@ -125,14 +126,6 @@ def of_json(data: Mapping[str, Any]) -> DocumentResult:
     return DocumentResult(fields=tuple(fields), **{key: data[key] for key in keys})
 
 
-def point_of(point: OperatingPoint | None) -> dict[str, Any] | None:
-    """What a result says about the operating point that it was made under."""
-    if point is None:
-        return None
-    keys = ("signal", "unit", "risk", "confidence", "threshold")
-    return {key: getattr(point, key) for key in keys}
-
-
 def nothing(field: Field, status: Status, reason: str, page: int | None = None) -> FieldResult:
     """A field that nobody was asked about, or that nobody could be asked about."""
     return FieldResult(field.name, "", status, page, reasons=(reason,), group=field.group)
@@ -143,7 +136,19 @@ def of_empty_page(field: Field, empty: str, page: int) -> FieldResult:
     return nothing(field, "absent" if empty == "blank" else "unreadable", f"the page is {empty}", page)
 
 
-def field_result(field: Field, kept: Prediction, page: int, point: OperatingPoint | None = None) -> FieldResult:
+def page_results(
+    asked: Sequence[tuple[Field, Prediction]], page: int, point: OperatingPoint | None = None
+) -> list[FieldResult]:
+    """What the answers about one page come to, each checked against what the others say."""
+    readings = {field.name: parse(kept.response).reading for field, kept in asked if kept.error is None}
+    patterns = {field.name: field.pattern for field, _ in asked if field.pattern and field.pattern not in KINDS}
+    checks = checks_of({name: reading for name, reading in readings.items() if reading is not None}, patterns)
+    return [field_result(field, kept, page, point, checks.get(field.name, ())) for field, kept in asked]
+
+
+def field_result(
+    field: Field, kept: Prediction, page: int, point: OperatingPoint | None = None, checks: Sequence[Check] = ()
+) -> FieldResult:
     """What the answer ``kept`` about ``field`` on ``page`` comes to, under ``point`` if there is one."""
     if kept.error is not None:
         return nothing(field, "failed", kept.error, page)
@@ -153,6 +158,8 @@ def field_result(field: Field, kept: Prediction, page: int, point: OperatingPoin
     if reading is None:
         reasons.append(f"the answer holds no reading ({', '.join(parsed.repairs)})")
         return FieldResult(field.name, "", "unreadable", page, reasons=tuple(reasons), group=field.group)
+    if point is not None:  # a point may let a failing check veto
+        signals = {**(signals or {}), CHECKS: check_signal(reading, checks)}
     left = reading if point is None else point.apply(reading, signals)
     if not left.final.strip(MARK):
         return _unread(field, kept, reading, parsed.repairs, page, reasons)
@@ -164,8 +171,8 @@ def field_result(field: Field, kept: Prediction, page: int, point: OperatingPoin
         reasons.append(f"{taken} of them were below the operating point")
     if left.not_clear:
         reasons.append(f"not clear enough: {' '.join(left.not_clear)}")
-    if (wrong := complaint(field.pattern, value)) is not None:
-        reasons.append(wrong)
+    wrong = complaint(field.pattern, value)
+    reasons += dict.fromkeys([*([] if wrong is None else [wrong]), *failing(checks)])
     probabilities = _probabilities(signals, point, len(value))
     return FieldResult(
         field.name,
@@ -255,17 +262,3 @@ def best(found: Sequence[FieldResult]) -> FieldResult:
         data = {name: getattr(first, name) for name in first.__slots__}
         return FieldResult(**(data | {"reasons": (*first.reasons, f"something else is read on page {pages}")}))
     return first
-
-
-__all__ = [
-    "REFUSAL",
-    "Character",
-    "DocumentResult",
-    "FieldResult",
-    "Status",
-    "best",
-    "field_result",
-    "nothing",
-    "of_json",
-    "point_of",
-]

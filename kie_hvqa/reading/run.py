@@ -34,10 +34,11 @@ from kie_hvqa.data.ledger import Row
 from kie_hvqa.data.lock import Lock
 from kie_hvqa.errors import InputError, WorkError
 from kie_hvqa.readers import Reader, Task
+from kie_hvqa.readers.asked import key_of, settings
 from kie_hvqa.readers.base import told
 from kie_hvqa.reading.fields import Field
 from kie_hvqa.reading.looks import Looks, hint, looks_of
-from kie_hvqa.reading.results import DocumentResult, FieldResult, best, field_result, nothing, of_empty_page, point_of
+from kie_hvqa.reading.results import DocumentResult, FieldResult, best, nothing, of_empty_page, page_results
 from kie_hvqa.reading.sources import DPI, Document, Page, Pages
 from kie_hvqa.runs.predictions import Prediction, PredictionLog, cut_half_line
 
@@ -88,7 +89,7 @@ class Run:
             if value is not None and value < 1:
                 raise InputError(f"must be at least 1, not {value}", field=f"--{name}", remedy="Mend the value.")
         if point is not None:
-            point.check(reader.identity, told(reader), reader.signals, file=point_file)
+            point.check(reader.identity, told(reader), settings(reader), file=point_file)
         self.documents = documents
         self.reader = whole_pages(reader, len(fields))
         self.fields = tuple(fields)
@@ -260,12 +261,14 @@ class Run:
         return self._digests[page.id]
 
     def _key(self, page: Page, row: Row) -> str:
-        parts = (self._digest(page), self.reader.identity, self.reader.asks(row))
+        parts = (self._digest(page), self.reader.identity, self.reader.asks(row), key_of(self.reader))
         return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
     def _result(self, document: Document, log: PredictionLog, looks: _LooksLog) -> DocumentResult:
         count = self.pages(document)
-        base = DocumentResult(document.id, count, (), self.reader.name, point_of(self.point))
+        base = DocumentResult(
+            document.id, count, (), self.reader.name, None if self.point is None else self.point.named()
+        )
         if document.error is not None:
             return replace(
                 base,
@@ -273,7 +276,8 @@ class Run:
                 error=document.error,
             )
         pages = list(self._pages_of(document))
-        fields = tuple(best([self._field(page, field, log, looks) for page in pages]) for field in self.fields)
+        found = [self._page_result(page, log, looks) for page in pages]
+        fields = tuple(best(several) for several in zip(*found, strict=True))
         errors = [self._errors[page.id] for page in pages if page.id in self._errors]
         return replace(base, fields=fields, error=errors[0] if errors else None, hint=self._hint(pages, fields, looks))
 
@@ -282,13 +286,14 @@ class Run:
         unread = [(one.page - 1, one.box) for one in fields if one.status in ("partly", "unreadable") and one.page]
         return hint(known, unread)
 
-    def _field(self, page: Page, field: Field, log: PredictionLog, looks: _LooksLog) -> FieldResult:
+    def _page_result(self, page: Page, log: PredictionLog, looks: _LooksLog) -> list[FieldResult]:
         if page.id in self._errors:
-            return nothing(field, "failed", self._errors[page.id], page.number)
+            return [nothing(field, "failed", self._errors[page.id], page.number) for field in self.fields]
         known = looks.kept.get(page.id)
         if known is not None and known[1].empty:
-            return of_empty_page(field, known[1].empty, page.number)
-        return field_result(field, log.kept[self.row(page, field).id], page.number, self.point)
+            return [of_empty_page(field, known[1].empty, page.number) for field in self.fields]
+        asked = [(field, log.kept[self.row(page, field).id]) for field in self.fields]
+        return page_results(asked, page.number, self.point)
 
     def _clear(self) -> None:
         for left in self._pages.folder.glob("*.png"):

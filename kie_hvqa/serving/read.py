@@ -19,11 +19,12 @@ from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
 from kie_hvqa.answers.prompt import fill
+from kie_hvqa.confidence.signals.tokens import token_signals
 from kie_hvqa.errors import InputError
 from kie_hvqa.readers.server.completion import completion
 from kie_hvqa.reading.fields import Field, checked
 from kie_hvqa.reading.looks import Looks, hint, looks_of
-from kie_hvqa.reading.results import DocumentResult, FieldResult, field_result, of_empty_page
+from kie_hvqa.reading.results import DocumentResult, FieldResult, of_empty_page, page_results
 from kie_hvqa.runs.predictions import Prediction
 from kie_hvqa.serving.answer import ChatAnswer
 from kie_hvqa.serving.chat_request import BadRequest, ChatRequest, ImagePart, Part, TextPart, Turn, said, small_enough
@@ -89,7 +90,7 @@ class Read:
         try:
             with self._desk.shares.request(client):
                 asked = await self._desk.received(request, client, self._prepared)
-                found = [await self._field(asked, field, request, client) for field in asked.fields]
+                found = await self._read(asked, request, client)
         except Busy:
             raise busy() from None
         unread = [(0, one.box) for one in found if one.status in ("partly", "unreadable")]
@@ -127,9 +128,12 @@ class Read:
             fields.append(replace(plain, name=one.name, question=question, pattern=one.pattern, group=one.group))
         return checked(fields)
 
-    async def _field(self, asked: _Asked, field: Field, request: Request, client: str) -> FieldResult:
+    async def _read(self, asked: _Asked, request: Request, client: str) -> list[FieldResult]:
         if asked.looks.empty:
-            return of_empty_page(field, asked.looks.empty, 1)
+            return [of_empty_page(field, asked.looks.empty, 1) for field in asked.fields]
+        return page_results([(field, await self._answer(asked, field, request, client)) for field in asked.fields], 1)
+
+    async def _answer(self, asked: _Asked, field: Field, request: Request, client: str) -> Prediction:
         generation = self._desk.generation
         text = TextPart(type="text", text=fill(generation.prompt, field.question))
         chat = ChatRequest(
@@ -143,7 +147,8 @@ class Read:
             while isinstance(event := await exchange.next(request), Piece):
                 pieces.append(event)
         written = completion(ChatAnswer(self._desk.name, generation, chat).completion(pieces, event))
-        return field_result(field, Prediction(field.name, written.text, written.confidence, cut=written.cut), 1)
+        signals = token_signals(written.text, written.pieces) if written.pieces else None
+        return Prediction(field.name, written.text, written.confidence, cut=written.cut, signals=signals)
 
 
 _PLACE = ImagePart(type="image_url", image_url="data:image/png;base64,")

@@ -10,6 +10,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from kie_hvqa.answers.answer import REFUSAL, Reading, render
+from kie_hvqa.confidence.symbols import SymbolConfidence
 from kie_hvqa.data.ledger import Row
 from kie_hvqa.errors import WorkError
 from kie_hvqa.readers import Answer, Task
@@ -19,6 +20,7 @@ class TableReader:
     """Says ``values[field]`` about every page; ``ends`` answers, and then the server is gone."""
 
     signals: tuple[str, ...] = ()
+    doubted = ""  # characters that it is not sure of, where it has signals
 
     def __init__(self, values: Mapping[str, str | None], *, ends: int | None = None, name: str = "table") -> None:
         self.values = values
@@ -39,7 +41,10 @@ class TableReader:
                 raise WorkError("the server has not answered the last 16 rows")
             self.asked.append(task.row.id)
             self.look(task)
-            yield Answer(task.row.id, said(self.values.get(task.row.field)))
+            value = self.values.get(task.row.field)
+            sure = SymbolConfidence(tuple(0.3 if char in self.doubted else 0.99 for char in value or ""), None)
+            signals = {"token_probability": sure} if self.signals else None
+            yield Answer(task.row.id, said(value), signals=signals)
 
 
 def said(value: str | None) -> str:

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from kie_hvqa.confidence.operating_point import OperatingPoint
 from kie_hvqa.errors import InputError, WorkError
+from kie_hvqa.readers.base import told
 from kie_hvqa.reading import run as run_module
 from kie_hvqa.reading.fields import Field
 from kie_hvqa.reading.results import DocumentResult
@@ -225,3 +227,46 @@ def test_sources_that_name_nothing_are_wrong_input(tmp_path):
 
 def test_a_file_is_read_once_however_often_it_is_named(scans):
     assert len(documents([scans, str(scans / "*.png"), scans / "a.png"])) == 3
+
+
+def unsure(**values: str) -> TableReader:
+    reader = TableReader(values)
+    reader.signals, reader.doubted = ("token_probability",), "I7"
+    return reader
+
+
+def point_for(reader: TableReader, **more) -> OperatingPoint:
+    usual = {"reader": "table", "reader_identity": reader.identity, "asks": told(reader), "signal": "token_probability"}
+    usual |= {"unit": "character", "risk": 0.05, "confidence": 0.95, "threshold": 0.5, "settings": {}}
+    steps = ((0.0, 0.0), (1.0, 0.9))
+    return OperatingPoint(**usual | {"probability": steps, "field_probability": steps} | more)
+
+
+def test_confidence_is_the_signals_product_and_a_points_probability(scans, tmp_path):
+    plain = read([scans / "a.png"], unsure(surname="QUIST"), tmp_path / "plain")[0]["surname"]
+    assert plain.confidence == pytest.approx(0.99**4 * 0.3, abs=1e-6) and not plain.calibrated
+    assert [each.probability for each in plain.characters] == [0.99, 0.99, 0.3, 0.99, 0.99]
+    reader = unsure(surname="QUIST", born="I7")
+    found = read([scans / "a.png"], reader, tmp_path / "out", point=point_for(reader))[0]
+    surname, born = found["surname"], found["born"]
+    assert (surname.value, surname.status, surname.calibrated) == ("QU▯ST", "partly", True)
+    assert surname.reasons == ("1 of 5 characters cannot be read", "1 of them were below the operating point")
+    assert [each.probability for each in surname.characters][:3] == pytest.approx([0.891, 0.891, 0.27])
+    assert (born.status, born.reasons) == ("unreadable", ("what was read is below the operating point",))
+    assert found.operating_point["risk"] == 0.05
+
+
+def test_a_point_of_another_reader_or_without_its_signal_is_refused_before_anything_is_read(scans, tmp_path):
+    reader = unsure(surname="QUIST")
+    for wrong in (point_for(reader, reader_identity="another"), point_for(reader, signal="contrast")):
+        with pytest.raises(InputError):
+            read([scans], reader, tmp_path / "out", point=wrong)
+    assert reader.asked == [] and not (tmp_path / "out").exists()
+
+
+def test_what_no_document_prints_is_a_reason_and_fills_nothing(scans, tmp_path):
+    fields = tuple(Field.called(name) for name in ("subtotal", "tax", "total"))
+    values = {"subtotal": "10.00", "tax": "2.00", "total": "13.00"}
+    found = read([scans / "a.png"], TableReader(values), tmp_path / "out", fields)[0]
+    assert found["total"].value == "13.00"
+    assert found["total"].reasons == ("subtotal and tax do not add up to the total",)
