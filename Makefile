@@ -31,7 +31,9 @@ help:
 	@echo 'make test-latest  the training tests with the newest TRL, transformers, peft and DeepSpeed (.venv-latest, 6 GB)'
 	@echo 'make vllm-env     an environment for rollouts by vLLM (.venv-vllm, 7 GB): ./launch.sh finds it by PYTHON=.venv-vllm/bin/python'
 	@echo 'make test-vllm    readings and training with a real vLLM, on the CPU too; in that environment'
-	@echo 'make lint         ruff, a type checker, shellcheck, and known faults in what is pinned'
+	@echo 'make docs         the site (build/site/index.html), offline; a dead link is an error'
+	@echo 'make lint         ruff, a type checker, shellcheck, hadolint, and known faults in what is pinned'
+	@echo 'make release-check  builds sdist and wheel, and tries both in environments of their own'
 	@echo 'make hashes       hashes/ anew, after a change to constraints.txt'
 	@echo 'make format       lets ruff rewrite what make lint would complain about'
 	@echo 'make tiny-reader  trains the embedded reader anew; interrupted, it goes on (runs/tiny_reader)'
@@ -58,7 +60,7 @@ test-lmms-eval: $(TOOLS)
 	grep -E '^(torch|torchvision|transformers|trl|deepspeed|peft|accelerate|datasets|numpy|pillow|pytest|hypothesis)==' constraints.txt \
 	  > .venv-lmms-eval/constraints.txt
 	.venv-tools/bin/uv pip install -q --python .venv-lmms-eval/bin/python -c .venv-lmms-eval/constraints.txt \
-	  -e '.[rapidocr,serve]' lmms-eval==0.7.3 pytest hypothesis
+	  -e '.[train,ocr,serve]' lmms-eval==0.7.3 pytest hypothesis
 	.venv-lmms-eval/bin/python -m pytest tests/kie_hvqa/test_lmms_eval.py
 
 # What moves fast is taken in its newest version, whatever pyproject.toml pins; docs/training.md keeps what was found.
@@ -79,10 +81,20 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/shellcheck launch.sh .ci/run .ci/audit .ci/resolve
+	$(BIN)/shellcheck launch.sh .ci/run .ci/audit .ci/resolve .ci/install .ci/release
+	$(BIN)/hadolint Dockerfile
 	@$(MAKE) -s $(TOOLS) || true
 	.ci/audit
 	.ci/resolve
+
+.PHONY: docs release-check
+# mkdocstrings reads the sources from here; -q says warnings alone, and --strict makes each of them an error.
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q --strict
+	@echo build/site/index.html
+
+release-check: $(TOOLS) docs
+	.ci/release
 
 hashes: $(TOOLS)
 	grep -vE '^(#|torch(vision)?==)' constraints.txt | sed "/^rapidocr-onnxruntime==/s/$$/ ; python_version < '3.13'/" | \
@@ -93,7 +105,7 @@ hashes: $(TOOLS)
 	grep -vE '^(#|(torch|torchvision|numpy|opencv-python|setuptools)==)' constraints.txt > .venv-tools/pins.txt
 	.venv-tools/bin/uv pip compile -q --python-version 3.11 --python-platform linux --no-emit-index-url --no-annotate \
 	  --custom-compile-command 'make hashes' -c .venv-tools/pins.txt --override hashes/vllm-overrides.txt \
-	  pyproject.toml --extra serve hashes/vllm.in -o constraints-vllm.txt
+	  pyproject.toml --extra train --extra serve hashes/vllm.in -o constraints-vllm.txt
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
@@ -160,7 +172,7 @@ $(VLLM_READY): pyproject.toml constraints-vllm.txt hashes/vllm-overrides.txt $(T
 	@echo 'Setting up .venv-vllm: some minutes and 7 GB, once'
 	$(PYTHON) -m venv .venv-vllm
 	.venv-tools/bin/uv pip install -q --python .venv-vllm/bin/python -c constraints-vllm.txt \
-	  --override hashes/vllm-overrides.txt $(VLLM) -e '.[serve]' pytest hypothesis
+	  --override hashes/vllm-overrides.txt $(VLLM) -e '.[train,serve]' pytest hypothesis
 	@.venv-vllm/bin/python -m rl.installed
 	@touch $@
 

@@ -20,8 +20,10 @@ from importlib import import_module
 
 from kie_hvqa import __version__
 from kie_hvqa.errors import InputError, WorkError
+from kie_hvqa.extras import lacking
 
 COMMANDS = (
+    "init",
     "simulate",
     "degrade",
     "sft",
@@ -71,6 +73,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return status or 0
     except (InputError, WorkError) as error:
         return _fail(args.command, str(error), error.exit_status)
+    except ModuleNotFoundError as error:
+        if (told := lacking(error)) is None:
+            raise
+        return _fail(args.command, str(told), told.exit_status)
     except KeyboardInterrupt:
         return _fail(args.command, "interrupted", 130)
     except BrokenPipeError:

@@ -2,8 +2,8 @@
 
 A recipe is a pydantic model that derives from ``Config``. ``load`` reads the YAML, applies ``key=value``
 overrides (dotted keys, YAML values) and validates. ``base: other.yaml`` takes another recipe's keys, where its own say
-nothing; the path is relative to the recipe. Nothing is coerced silently: ``"3"`` is not a number. Three things
-differ from YAML 1.1 as PyYAML reads it: ``1e-4`` is a number (everybody who types it means one), ``no``, ``off`` and their
+nothing; the path is relative to the recipe, and ``base: grpo/tiny`` is a shipped one. Nothing is coerced silently: ``"3"``
+is not a number. Three things differ from YAML 1.1 as PyYAML reads it: ``1e-4`` is a number (everybody who types it means one), ``no``, ``off`` and their
 like are words (``save_strategy: no``), as in YAML 1.2, and a key that stands twice in a mapping is an error, not the last
 of the two.
 """
@@ -21,6 +21,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from kie_hvqa.errors import InputError
+from kie_hvqa.shipped import recipe
 
 
 class Config(BaseModel):
@@ -89,7 +90,8 @@ def _inherited(path: Path, inherits: bool, above: tuple[Path, ...]) -> tuple[dic
             field="base",
             remedy="Name a file beside this one.",
         )
-    under, more = _inherited(path.parent / base, True, (*above, path.resolve()))
+    beside = path.parent / base
+    under, more = _inherited(beside if beside.suffix else recipe("", base), True, (*above, path.resolve()))
     return _over(under, data), [*sources, *more]
 
 

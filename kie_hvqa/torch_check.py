@@ -12,12 +12,16 @@ import importlib
 from importlib import metadata
 
 from kie_hvqa.errors import InputError
+from kie_hvqa.extras import remedy
 
 MEND = "pip install --upgrade --force-reinstall torch torchvision"
 
 
-def require_torch() -> None:
-    """Import torch and torchvision, or raise an InputError that names both versions and the command that mends them."""
+def require_torch(extra: str = "local") -> None:
+    """Import torch and torchvision, or raise an InputError that names both versions and the command that mends them.
+
+    ``extra`` is what the command needs as a whole.
+    """
     for name in ("torch", "torchvision"):
         try:
             importlib.import_module(name)
@@ -26,7 +30,7 @@ def require_torch() -> None:
                 raise  # a part of them misses a package of its own: not this trap, keep the traceback
             raise InputError(
                 f"this command needs torch and torchvision ({_installed()})",
-                remedy="Install them together: `pip install torch torchvision`",
+                remedy=remedy(extra),
             ) from error
         except (RuntimeError, ImportError, OSError, AttributeError) as error:
             # RuntimeError: the operator that is not registered, or two CUDA versions; ImportError and OSError:

@@ -22,6 +22,7 @@ from rl.callbacks.completion_table import CompletionTable
 from rl.callbacks.evaluation import Evaluation
 from rl.callbacks.reward_counters import RewardCounters
 from rl.checkpoints.models import Checkpoint, adapter, open_checkpoint
+from rl.console import quiet_libraries
 from rl.families import family_of
 from rl.recipes import GrpoRecipe, keeps_private, training_arguments
 from rl.rollouts.engine import check_launched
@@ -39,6 +40,7 @@ from rl.trainer import GroupTrainer
 def run(config_path: str | Path, overrides: Sequence[str] = ()) -> Path:
     """Train as the recipe says; returns the model directory. Raises InputError before anything is loaded or written."""
     check_launched(os.environ)
+    quiet_libraries()
     recipe = load(config_path, GrpoRecipe, overrides)
     rewards = load_rewards(recipe.rewards, Path(config_path).parent)
     arguments = arguments_of(recipe, config_path, rewards)

@@ -19,7 +19,7 @@ _SHOWN = ("torch", "torchvision", "transformers", "trl", "deepspeed")
 
 def check() -> str:
     """The versions that matter, in one line. Raises InputError naming what does not import and what mends it."""
-    require_torch()
+    require_torch("train")
     try:
         import cv2  # noqa: F401
     except ImportError as error:

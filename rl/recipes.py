@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 from kie_hvqa.config import Config, PathText, nearest
 from kie_hvqa.data.private import is_private
 from kie_hvqa.errors import InputError
+from kie_hvqa.shipped import recipe
 from rewards.plugins.sandbox import SandboxConfig
 from rewards.plugins.spec import RewardSpec
 from rl.rows.curriculum import Curriculum
@@ -27,7 +28,7 @@ class DataConfig(Config):
     path: PathText | None = None
     """A dataset that ``kie-hvqa simulate`` or ``degrade`` wrote, or a file of rows."""
     simulate: PathText | None = None
-    """A recipe of configs/simulate instead: the same documents, questioned and damaged anew in every epoch."""
+    """A recipe (a file, or a name from configs/simulate) instead: the same documents, questioned and damaged anew in every epoch."""
     split: str = "train"
     limit: int | None = Field(default=None, ge=1)
     curriculum: Curriculum | None = None
@@ -43,7 +44,7 @@ class DataConfig(Config):
 
     @property
     def name(self) -> str:
-        return str(self.path if self.simulate is None else self.simulate)
+        return str(self.path if self.simulate is None else recipe("simulate", self.simulate))
 
     @property
     def private(self) -> bool:

@@ -11,6 +11,7 @@ from rl.callbacks.watchdog import Watchdog
 from rl.checkpoints.model_card import model_card
 from rl.checkpoints.models import Checkpoint, save_checkpoint
 from rl.checkpoints.whole import agreed_beside, disk_errors
+from rl.console import show_progress
 from rl.recipes import StageRecipe
 from rl.stage import StageRun, explained_memory
 
@@ -23,6 +24,7 @@ def train(stage: StageRun, recipe: StageRecipe, trainer: Any, checkpoint: Checkp
     watchdog = Watchdog(recipe.stall_seconds, stage.out / "stalls", rank=int(os.environ.get("RANK", "0")))
     trainer.phases.beat = watchdog.beat
     watchdog.start()
+    show_progress(trainer, stage.name)
     try:
         with explained_memory(), disk_errors("the model", stage.out):
             trainer.train(resume_from_checkpoint=stage.last_checkpoint())

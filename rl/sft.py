@@ -17,6 +17,7 @@ from trl import SFTConfig, SFTTrainer
 from kie_hvqa.config import load
 from rl.callbacks.evaluation import Evaluation
 from rl.checkpoints.models import Checkpoint, adapter, open_checkpoint
+from rl.console import quiet_libraries
 from rl.recipes import SftRecipe, training_arguments
 from rl.rollouts.engine import check_launched
 from rl.rows.training import TrainingRows
@@ -29,6 +30,7 @@ from rl.trainer import WarmStartTrainer
 def run(config_path: str | Path, overrides: Sequence[str] = ()) -> Path:
     """Train as the recipe says; returns the model directory. Raises InputError before anything is loaded or written."""
     check_launched(os.environ)
+    quiet_libraries()
     recipe = load(config_path, SftRecipe, overrides)
     arguments = arguments_of(recipe, config_path)
     with StageRun("sft", recipe) as stage:

@@ -33,6 +33,7 @@ from degradations.operators import Image
 from degradations.storing.manifest import DatasetSummary
 from kie_hvqa.data.ledger import Box
 from kie_hvqa.errors import InputError
+from kie_hvqa.extras import remedy
 
 _RESOLUTION = 200  # dots an inch, unless ``max_pixels`` asks for fewer: small print is legible, as on a scan
 _COLUMN = 1.5  # a gap of so many text heights parts a label from its value
@@ -217,9 +218,7 @@ def _opened(file: Path) -> Iterator[Any]:
     try:
         import pypdfium2
     except ImportError:
-        raise InputError(
-            "reading PDF files needs pypdfium2", field="--pdf", remedy="Install it: `pip install 'kie-hvqa[pdf]'`"
-        ) from None
+        raise InputError("reading PDF files needs pypdfium2", field="--pdf", remedy=remedy("pdf")) from None
     try:
         document = pypdfium2.PdfDocument(file)
     except (OSError, pypdfium2.PdfiumError) as error:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from kie_hvqa.commands.simulate import describe
+from kie_hvqa.shipped import recipe_argument
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -39,7 +40,12 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         help="folder that the annotations' file names start from; where left out, where the annotations are",
     )
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="dataset directory to write")
-    parser.add_argument("--config", type=Path, metavar="YAML", help="recipe; its defaults where left out")
+    parser.add_argument(
+        "--config",
+        type=recipe_argument("simulate"),
+        metavar="RECIPE",
+        help="a .yaml file, or a name from configs/simulate/; its defaults where left out",
+    )
     parser.add_argument(
         "--view",
         choices=("page", "field"),

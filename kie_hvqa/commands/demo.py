@@ -17,7 +17,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 def run(args: argparse.Namespace) -> None:
     from kie_hvqa.torch_check import require_torch
 
-    require_torch()
+    require_torch("train")
     from rl import demo
 
     demo.run(args.out)

@@ -11,6 +11,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kie_hvqa.shipped import recipe_argument
+
 if TYPE_CHECKING:
     from degradations.simulate import DatasetSummary
 
@@ -20,7 +22,12 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "simulate", help="render and damage documents into a dataset directory", description=__doc__
     )
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--config", type=Path, metavar="YAML", help="recipe, see configs/simulate/")
+    what.add_argument(
+        "--config",
+        type=recipe_argument("simulate"),
+        metavar="RECIPE",
+        help="a .yaml file, or a name from configs/simulate/",
+    )
     what.add_argument("--merge", type=Path, nargs="+", metavar="DIR", help="put finished shards together")
     what.add_argument("--replay", metavar="ROW", help="make one row's image again: a row's JSON file, or DIR#id")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="dataset to write (--replay: .png file)")

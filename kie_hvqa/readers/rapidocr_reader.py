@@ -20,6 +20,7 @@ import numpy as np
 from kie_hvqa.data.dataset import load_image
 from kie_hvqa.data.ledger import Box
 from kie_hvqa.errors import InputError, WorkError
+from kie_hvqa.extras import remedy
 from kie_hvqa.readers.ocr import FoundLine, Glyph, OCRReader
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class RapidOCRReader(OCRReader):
             raise InputError(
                 "this reader needs the package rapidocr-onnxruntime",
                 field="rapidocr",
-                remedy="Install it: `pip install rapidocr-onnxruntime`",
+                remedy=remedy("ocr"),
             ) from None
         super().__init__("rapidocr", version, min_confidence=min_confidence, flag_below=flag_below)
         self._threads = threads

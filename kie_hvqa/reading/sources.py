@@ -21,6 +21,7 @@ from tqdm import tqdm
 from kie_hvqa.data.files import sha256
 from kie_hvqa.data.pixels import open_image
 from kie_hvqa.errors import InputError
+from kie_hvqa.extras import remedy
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -138,9 +139,7 @@ def _pdf(path: Path) -> Any:
     try:
         import pypdfium2
     except ImportError:
-        raise InputError(
-            "reading PDF files needs pypdfium2", file=path, remedy="Install it: `pip install 'kie-hvqa[pdf]'`"
-        ) from None
+        raise InputError("reading PDF files needs pypdfium2", file=path, remedy=remedy("pdf")) from None
     try:
         return pypdfium2.PdfDocument(path, password=os.environ.get(PASSWORD) or None)
     except pypdfium2.PdfiumError as error:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from types import FrameType
 
 from kie_hvqa.errors import InputError, WorkError
+from kie_hvqa.extras import remedy
 from kie_hvqa.readers.transformers_reader import TransformersReader
 from kie_hvqa.reading.fields import Field
 
@@ -32,9 +33,7 @@ def serve(
     """
     missing = [package for package in _NEEDED if importlib.util.find_spec(package) is None]
     if missing:
-        raise InputError(
-            f"serving needs {', '.join(missing)}", field="serve", remedy="Install it: `pip install 'kie-hvqa[serve]'`"
-        )
+        raise InputError(f"serving needs {', '.join(missing)}", field="serve", remedy=remedy("serve"))
     import uvicorn
 
     from kie_hvqa.serving.app import build_app, is_loopback

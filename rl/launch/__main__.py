@@ -32,6 +32,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from kie_hvqa.errors import InputError, WorkError
+from kie_hvqa.extras import remedy
+from kie_hvqa.shipped import recipe
 from rl.launch import commands
 from rl.launch.connections import SILENCE, Connections
 from rl.launch.description import Description, describe
@@ -55,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
         prog="launch.sh", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     made.add_argument("stage", choices=("sft", "grpo", "rollouts"))
-    made.add_argument("config", type=_path, metavar="CONFIG", help="recipe, see configs/")
+    made.add_argument("config", metavar="CONFIG", help="a .yaml file, or a name from configs/STAGE/")
     made.add_argument("overrides", nargs="*", metavar="key=value", help="single keys of the recipe")
     made.add_argument("--dry-run", action="store_true", help="the preflight only")
     made.add_argument("--hostfile", type=_path, metavar="FILE", help="machines to start by ssh")
@@ -75,6 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if argv is None else argv)
     arguments = parser().parse_intermixed_args(given)
     try:
+        arguments.config = recipe("sft" if arguments.stage == "sft" else "grpo", arguments.config)
         place = placement(
             arguments.hostfile,
             os.environ,
@@ -163,12 +166,10 @@ def _check(place: Placement, arguments: argparse.Namespace, *, quiet: bool) -> D
 
 def _preflight(place: Placement, arguments: argparse.Namespace, *, quiet: bool) -> None:
     if find_spec("pydantic") is None or find_spec("trl") is None:
-        raise InputError(
-            f"{sys.executable} has not got the packages", remedy="Run `pip install -c constraints.txt -e .` first."
-        )
+        raise InputError(f"{sys.executable} has not got the packages", remedy=remedy("train"))
     from kie_hvqa.torch_check import require_torch
 
-    require_torch()
+    require_torch("train")
     from rl import preflight
 
     preflight.run(

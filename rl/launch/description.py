@@ -102,7 +102,7 @@ def _differences(one: Description, other: Description) -> Iterator[tuple[str, st
     for package, version in other.versions.items():
         if one.versions.get(package) != version:
             said = f"{package} is {one.versions.get(package)} on the one and {version} on the other"
-            yield said, "Install the same on both: pip install -c constraints.txt -e ."
+            yield said, "Install the same on both: pip install -c constraints.txt -e '.[train]'"
     if one.layout and other.layout and one.layout != other.layout:
         said = f"the one counts {one.layout} processes and the other {other.layout}"
         yield said, "Give both the same NNODES and NPROC, or the same hostfile."

@@ -53,7 +53,7 @@ class Source(Protocol):
 def open_source(data: DataConfig, *, split: str, limit: int | None = None, field: str | None = None) -> Source:
     """Raises InputError for what cannot be read, and for a split without rows, which ``field`` of the recipe names."""
     if data.simulate is not None:
-        return Streamed(data.simulate, split, limit, field=field)
+        return Streamed(data.name, split, limit, field=field)
     return Written(str(data.path), split, limit, field=field)
 
 

@@ -41,6 +41,7 @@ from degradations.simulate import document_samples
 from degradations.storing.writer import Piece, write_document, write_pieces
 from degradations.streaming import Stream
 from kie_hvqa.config import load
+from kie_hvqa.extras import install_line
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "simulate"
 PAGES = {"card, 300 dpi": "us_licence", "A4 page": "invoice_classic"}
@@ -198,7 +199,7 @@ def main() -> None:
             pages = [planned(config, index % config.count).render().image for index in range(arguments.augraphy)]
             theirs = time_augraphy(pages)
             if theirs is None:
-                print("  Augraphy is not installed: pip install 'kie-hvqa[bench]'")
+                print(f"  Augraphy is not installed: {install_line('bench')}")
             else:
                 rate = theirs[1] / theirs[0]
                 print(

@@ -11,6 +11,7 @@ import numpy as np
 from degradations.legibility import LegibilityModel
 from kie_hvqa.data.files import replacing
 from kie_hvqa.errors import InputError
+from kie_hvqa.extras import remedy
 from studies.calibration.fit import Slots
 from studies.calibration.summary import Bools, Floats, auroc, bins, flat
 from studies.calibration.trials import Trial, family
@@ -33,7 +34,7 @@ def draw(trials: Sequence[Trial], readers: Sequence[str], model: LegibilityModel
     try:
         import matplotlib
     except ImportError:
-        raise InputError("matplotlib is not installed", remedy="pip install 'kie-hvqa[dev]'") from None
+        raise InputError("matplotlib is not installed", remedy=remedy("study")) from None
     matplotlib.use("Agg")
     from matplotlib import pyplot
 

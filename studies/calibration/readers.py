@@ -20,6 +20,7 @@ import numpy as np
 
 from degradations.operators import Image
 from kie_hvqa.errors import InputError, WorkError
+from kie_hvqa.extras import remedy
 
 Read = Callable[[Image], str]
 READERS = ("rapidocr", "tesseract")
@@ -30,7 +31,7 @@ def rapidocr() -> Read:
     try:
         from rapidocr_onnxruntime import RapidOCR
     except ImportError:
-        raise InputError("rapidocr-onnxruntime is not installed", remedy="pip install 'kie-hvqa[rapidocr]'") from None
+        raise InputError("rapidocr-onnxruntime is not installed", remedy=remedy("ocr")) from None
 
     engine = RapidOCR(intra_op_num_threads=1, inter_op_num_threads=1)
 

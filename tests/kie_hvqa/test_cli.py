@@ -204,7 +204,7 @@ def test_a_missing_package_is_one_sentence_with_the_remedy(tmp_path, torch, torc
     done = check_torch(tmp_path, torch, torchvision)
     assert done.returncode == 2, done.stderr
     assert missing in done.stdout
-    assert "`pip install torch torchvision`" in done.stdout
+    assert "`pip install 'kie-hvqa[local]'`" in done.stdout
 
 
 def test_a_pair_that_fits_is_silent(tmp_path):

