@@ -129,7 +129,9 @@ def _tried(
     }
 
 
-def elsewhere(run: Run, signal: str, *, unit: str = "character", risk: float = 0.05, times: int = 40) -> dict[str, Any]:
+def elsewhere(
+    run: Run, signal: str, *, unit: str = "character", risk: float = 0.1, times: int = 40, bound: str = "effective"
+) -> dict[str, Any]:
     """Kind → value → what a promise of ``risk`` made without it is worth on it: mean risk, mean coverage, how often it was broken."""
     answers = scored(run, signal)
     kept = {answer.document for answer in answers}
@@ -141,13 +143,15 @@ def elsewhere(run: Run, signal: str, *, unit: str = "character", risk: float = 0
     found: dict[str, Any] = {}
     for kind, values in kinds.items():
         found[kind] = {
-            value: _apart(answers, [value in own for own in values], unit, risk, times)
+            value: _apart(answers, [value in own for own in values], unit, risk, times, bound)
             for value in sorted(set().union(*values))
         }
     return found
 
 
-def _apart(answers: Sequence[Scored], has: Sequence[bool], unit: str, risk: float, times: int) -> dict[str, Any]:
+def _apart(
+    answers: Sequence[Scored], has: Sequence[bool], unit: str, risk: float, times: int, bound: str
+) -> dict[str, Any]:
     inside = table([answer for answer, own in zip(answers, has, strict=True) if own], unit)
     outside = table([answer for answer, own in zip(answers, has, strict=True) if not own], unit)
     names = sorted({*inside.documents, *outside.documents})
@@ -161,7 +165,9 @@ def _apart(answers: Sequence[Scored], has: Sequence[bool], unit: str, risk: floa
             continue
         learns = rng.random(len(made)) < LEARNING
         learns[:2] = True, False
-        point = choose(outside.asserted[made], outside.wrong[made], learns, risk=risk, confidence=CONFIDENCE)
+        point = choose(
+            outside.asserted[made], outside.wrong[made], learns, risk=risk, confidence=CONFIDENCE, bound=bound
+        )
         value, coverage = inside.risk(held, point.index)
         risks.append(value)
         coverages.append(coverage)
