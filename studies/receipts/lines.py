@@ -52,13 +52,14 @@ def read(annotations: Sequence[Path], images: Sequence[Path], layout: str) -> li
 
 
 def company(receipt: Receipt) -> str:
-    """The name of the receipt's company without what says only how it is incorporated; the file's name where none is annotated."""
+    """The name of the receipt's company without what says only how it is incorporated; empty where none is annotated."""
     name = receipt.annotation.fields.get("company", "").upper()
-    return " ".join(_LEGAL.sub(" ", name).split()) or receipt.annotation.file_name
+    return " ".join(_LEGAL.sub(" ", name).split())
 
 
 def companies(receipts: Sequence[Receipt]) -> list[list[int]]:
-    """Receipts (by number) that belong together: names that are alike, or that begin alike, are one company's."""
+    """Receipts (by number) that belong together: names that are alike, or that begin alike, are one company's. A receipt without a
+    name stands alone."""
     groups: list[list[int]] = []
     names = [company(receipt).replace(" ", "") for receipt in receipts]
     for number, name in enumerate(names):
@@ -69,13 +70,17 @@ def companies(receipts: Sequence[Receipt]) -> list[list[int]]:
 
 def _same(a: str, b: str) -> bool:
     short, long = sorted((a, b), key=len)
-    return ratio(a, b) >= _ALIKE or (len(short) >= 5 and long.startswith(short))
+    return bool(short) and (ratio(a, b) >= _ALIKE or (len(short) >= 5 and long.startswith(short)))
 
 
 def split(receipts: Sequence[Receipt], shares: Mapping[Any, float], seed: int) -> list[str]:
     """The split of each receipt: whole companies, drawn until a split holds its share of the receipts; the rest trains."""
     groups = companies(receipts)
-    key = lambda group: hashlib.sha256(f"{seed} {min(company(receipts[n]) for n in group)}".encode()).hexdigest()  # noqa: E731
+
+    def key(group: Sequence[int]) -> str:
+        name = min(company(receipts[n]) or receipts[n].annotation.file_name for n in group)
+        return hashlib.sha256(f"{seed} {name}".encode()).hexdigest()
+
     found = ["train"] * len(receipts)
     waiting = sorted(groups, key=key)
     for name, share in sorted(shares.items()):
