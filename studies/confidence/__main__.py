@@ -92,6 +92,7 @@ def _plot(run: Run) -> str:
         for n, name in enumerate(found)
     )
     drawn = re.sub(r"<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', drawn, count=1)
+    drawn = drawn.replace(" data-chart ", " ", 1)  # in a file of its own every attribute has a value
     return drawn.replace(">", f"><style>{style}</style>{names}", 1) + "\n"
 
 
