@@ -122,7 +122,7 @@ def build_plain(
 
 
 def training_rows(recipe: GrpoRecipe, checkpoint: Checkpoint) -> TrainingRows:
-    return TrainingRows(recipe.data, checkpoint.contract, with_completion=False)
+    return TrainingRows(recipe.data, checkpoint.contract)
 
 
 def _common(

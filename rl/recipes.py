@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from kie_hvqa.answers.answer import Style
 from kie_hvqa.config import Config, PathText, nearest
 from kie_hvqa.data.private import is_private
 from kie_hvqa.errors import InputError
@@ -126,6 +127,9 @@ class StageRecipe(Config):
 
 class SftRecipe(StageRecipe):
     """The warm start."""
+
+    answer: Style = "official"
+    """How the answers that it learns are written (kie_hvqa.answers.answer.ORDER): ``explicit`` has a mark of its own."""
 
 
 class GrpoRecipe(StageRecipe):

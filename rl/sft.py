@@ -71,7 +71,7 @@ def build_plain(
 
 
 def training_rows(recipe: SftRecipe, checkpoint: Checkpoint) -> TrainingRows:
-    return TrainingRows(recipe.data, checkpoint.contract, with_completion=True)
+    return TrainingRows(recipe.data, checkpoint.contract, target=recipe.answer)
 
 
 def _common(recipe: SftRecipe, arguments: SFTConfig, checkpoint: Checkpoint, rows: TrainingRows) -> dict[str, Any]:

@@ -38,12 +38,15 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from typing import Literal as OneOf
 
 from kie_hvqa.answers.answer_json import Literal, pairs
 from kie_hvqa.data.ledger import Slot
 
 ANSWER_FORMAT = "kie-hvqa-1"
 MARK = " "
+EXPLICIT_MARK = "\u25af"
+Style = OneOf["official", "explicit"]
 MAX_CHARS = 1 << 20
 MAX_BODY = 1 << 15
 MAX_TAGS = 1000
@@ -59,6 +62,14 @@ KEYS: dict[str, str] = {
     "final": "Final OCR",
 }
 """Part of a reading → its official key, in the official order."""
+
+ORDER: dict[Style, tuple[str, ...]] = {
+    "official": tuple(KEYS),
+    "explicit": ("final", "clear", "not_clear", "clear_number", "not_clear_number"),
+}
+"""The parts in the order in which they are written. ``explicit`` is what is easier to learn: Final OCR first, one symbol a slot with
+a mark of its own (``EXPLICIT_MARK``: one token in Qwen's vocabulary, and printed on no document); the lists follow from it. A
+reader that writes so is read as any other."""
 
 REPAIRS: dict[str, str] = {
     "no answer": "nothing is written outside <think>",
@@ -137,56 +148,70 @@ class Parsed:
     think: str | None = None
 
 
-def truth(slots: Sequence[Slot]) -> Reading:
+def truth(slots: Sequence[Slot], *, mark: str = MARK) -> Reading:
     """What a perfect reader answers: hidden slots are marked, partial ones read and flagged, clear ones read.
 
-    Trailing spaces of ``final`` are kept ("Emi  "). No slots, or nothing legible, is the refusal.
+    Trailing spaces of ``final`` are kept ("Emi  "). No slots, or nothing legible, is the refusal. Another ``mark`` tells the
+    hidden slots from the spaces between words, for ``render``: what ``parse`` reads has spaces for both.
     """
     clear = "".join(slot.char for slot in slots if slot.scored and slot.legibility == "clear")
     partial = "".join(slot.char for slot in slots if slot.scored and slot.legibility == "partial")
     if not clear and not partial:
         return REFUSAL
-    final = "".join(slot.char if slot.scored and slot.legibility != "hidden" else MARK for slot in slots)
+    symbols = ((slot.char if slot.legibility != "hidden" else mark) if slot.scored else MARK for slot in slots)
+    final = "".join(symbols)
     return Reading(final, partial, clear, len(clear), len(partial))
 
 
-def render(reading: Reading, *, tags: bool = False) -> str:
-    """The official JSON of a reading; ``tags`` wraps it in ``<answer>…</answer>``.
+def render(reading: Reading, *, tags: bool = False, style: Style = "official") -> str:
+    """The official JSON of a reading, its keys in the order of ``style``; ``tags`` wraps it in ``<answer>…</answer>``.
 
     ``parse(render(reading)).reading == reading`` for every reading whose text is composed (NFC) and holds no white
     space but spaces, nothing invisible, no spaces in the lists and none of the explicit marks.
     """
-    text = json.dumps(
-        {
-            KEYS["clear"]: " ".join(reading.clear),
-            KEYS["not_clear"]: " ".join(reading.not_clear),
-            KEYS["clear_number"]: reading.clear_number,
-            KEYS["not_clear_number"]: reading.not_clear_number,
-            KEYS["final"]: reading.final,
-        },
-        ensure_ascii=False,
-    )
+    said = {
+        "clear": " ".join(reading.clear),
+        "not_clear": " ".join(reading.not_clear),
+        "clear_number": reading.clear_number,
+        "not_clear_number": reading.not_clear_number,
+        "final": reading.final,
+    }
+    text = json.dumps({KEYS[part]: said[part] for part in ORDER[style]}, ensure_ascii=False)
     return f"<answer>{text}</answer>" if tags else text
 
 
+def perfect(slots: Sequence[Slot], style: Style) -> str:
+    """The perfect answer about a ledger, in tags, as a reader of ``style`` writes it."""
+    mark = EXPLICIT_MARK if style == "explicit" else MARK
+    return render(truth(slots, mark=mark), tags=True, style=style)
+
+
 # An answer exactly as ``render`` writes it, in plain ASCII: nothing to mend, and read in a third of the time. What an
-# escape, an explicit mark ("[UNREADABLE]"), a refusal in words or another tag could hide is left to the long way.
-_PLAIN, _COUNT = r'"([ !#-\x27)-;=-Z\]-~]*)"', r"(0|[1-9][0-9]{0,5})"
-_AS_AGREED = re.compile(
-    "<answer>{{{}}}</answer>".format(
-        ", ".join(f'"{KEYS[part]}": {_COUNT if part.endswith("number") else _PLAIN}' for part in KEYS)
-    )
-)
+# escape, a mark in words ("[UNREADABLE]"), a refusal in words or another tag could hide is left to the long way.
+_PLAIN, _COUNT = r'"(?P<{}>[ !#-\x27)-;=-Z\]-~{}]*)"', r"(?P<{}>0|[1-9][0-9]{{0,5}})"
+
+
+def _as_agreed(style: Style) -> re.Pattern[str]:
+    mark = EXPLICIT_MARK if style == "explicit" else ""
+    values = {part: (_COUNT if part.endswith("number") else _PLAIN) for part in KEYS}
+    parts = [f'"{KEYS[part]}": {values[part].format(part, mark if part == "final" else "")}' for part in ORDER[style]]
+    return re.compile("<answer>{" + ", ".join(parts) + "}</answer>")
+
+
+_AGREED = {style: _as_agreed(style) for style in ORDER}
 
 
 def parse(text: str) -> Parsed:
     """Read whatever a model wrote. Never raises; linear in the length of ``text``."""
-    if len(text) <= MAX_BODY and (agreed := _AS_AGREED.fullmatch(text)) is not None:
-        clear, not_clear, clear_number, not_clear_number, final = agreed.groups()
-        lists = not_clear.replace(MARK, ""), clear.replace(MARK, "")
+    style: Style = "explicit" if text.startswith('<answer>{"Final') else "official"
+    if len(text) <= MAX_BODY and (agreed := _AGREED[style].fullmatch(text)) is not None:
+        final, clear_number, not_clear_number = agreed["final"], agreed["clear_number"], agreed["not_clear_number"]
+        lists = agreed["not_clear"].replace(MARK, ""), agreed["clear"].replace(MARK, "")
         if final and clear_number == not_clear_number == "0":
             return _parse(text)
-        return Parsed(Reading(final, *lists, int(clear_number), int(not_clear_number)))
+        repairs = ("explicit marks",) if EXPLICIT_MARK in final else ()
+        reading = Reading(final.replace(EXPLICIT_MARK, MARK), *lists, int(clear_number), int(not_clear_number))
+        return Parsed(reading, repairs)
     return _parse(text)
 
 

@@ -85,7 +85,7 @@ def _checks(
         yield Finding("checkpoint", f"{directory} holds config.json alone: planned, not checked; {looks(contract)}")
     else:
         yield Finding("checkpoint", whole_weights(directory, contract))
-    rows = TrainingRows(recipe.data, contract, with_completion=stage == "sft")
+    rows = TrainingRows(recipe.data, contract, target=getattr(recipe, "answer", None))
     yield Finding("dataset", said_of(rows))
     made = batches(stage, arguments, len(rows), world_size, file)
     if rows.curriculum is not None and isinstance(rows.source, Written):
@@ -137,7 +137,7 @@ def plan_of(stage: str, file: Path, overrides: Sequence[str] = (), *, world_size
     recipe, arguments, _ = _recipe(stage, file, overrides, world_size)
     directory = model_directory(recipe.model)
     contract = _contract(recipe, directory)
-    rows = TrainingRows(recipe.data, contract, with_completion=stage == "sft")
+    rows = TrainingRows(recipe.data, contract, target=getattr(recipe, "answer", None))
     found = lengths(rows, contract, open_processor(directory, contract))
     made = batches(stage, arguments, len(rows), world_size, file)
     world = World(1, world_size, device(None, world_size))

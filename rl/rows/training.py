@@ -6,26 +6,34 @@ from typing import Any
 
 from datasets import Dataset
 
+from kie_hvqa.answers.answer import Style, perfect
 from kie_hvqa.answers.prompt import messages
+from kie_hvqa.data.ledger import Row
 from kie_hvqa.readers.checkpoint import ReadingContract
 from rl.recipes import DataConfig
 from rl.rows.curriculum import Curriculum
 from rl.rows.sources import open_source
 
 
+def target(row: Row, style: Style) -> str:
+    """The perfect answer about ``row`` in ``style``; the official one where there is no ledger, which cannot tell a mark from
+    the space between two words."""
+    return f"<answer>{row.answer}</answer>" if style == "official" or row.slots is None else perfect(row.slots, style)
+
+
 class TrainingRows:
     """The rows that a recipe names, each as a dict that TRL's trainers and rewards understand.
 
     An item holds ``prompt`` (one user turn with the image's place), ``image`` (PIL RGB under the checkpoint's pixel
-    budget), every column of the dataset row but the image's file name, and, for the warm start, ``completion``
-    (the row's truth inside answer tags).
+    budget), every column of the dataset row but the image's file name, and, where a ``target`` style is given, ``completion``
+    (the row's truth in that style, inside answer tags).
     """
 
-    def __init__(self, data: DataConfig, contract: ReadingContract, *, with_completion: bool) -> None:
+    def __init__(self, data: DataConfig, contract: ReadingContract, *, target: Style | None = None) -> None:
         self.source = open_source(data, split=data.split, limit=data.limit)
         self.curriculum: Curriculum | None = data.curriculum
         self._contract = contract
-        self._with_completion = with_completion
+        self._target = target
 
     def __len__(self) -> int:
         return len(self.source)
@@ -41,8 +49,8 @@ class TrainingRows:
         item["prompt"] = messages(row, self._contract.prompt)
         if image:
             item["image"] = self.source.image(index, self._contract.budget)
-        if self._with_completion:
-            item["completion"] = [{"role": "assistant", "content": f"<answer>{row.answer}</answer>"}]
+        if self._target is not None:
+            item["completion"] = [{"role": "assistant", "content": target(row, self._target)}]
         return item
 
     def as_dataset(self) -> Dataset:

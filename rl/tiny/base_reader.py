@@ -56,7 +56,8 @@ def all_questions() -> list[str]:
 def clear_answer(value: str) -> str:
     """What a perfect reader writes about an undamaged value."""
     letters = value.replace(" ", "")
-    return render(Reading(value, clear=letters, clear_number=len(letters), not_clear_number=0), tags=True)
+    reading = Reading(value, clear=letters, clear_number=len(letters), not_clear_number=0)
+    return render(reading, tags=True, style="explicit")
 
 
 def wanted_pools(pages: PoolSizes) -> tuple[Wanted, list[Wanted], list[Wanted]]:

@@ -31,6 +31,8 @@ ANSWER_PHRASES = (
     ', "not clear enough number": ',
     ', "Final OCR": "',
     '"}',
+    '{"Final OCR": "',
+    '", "clear Char-level OCR": "',
     "▯",  # an explicit mark: one token here as in Qwen's own vocabulary, and printed on no document
 )
 

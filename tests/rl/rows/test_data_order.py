@@ -112,7 +112,7 @@ def test_a_step_of_more_questions_than_there_are_light_rows_is_refused_beforehan
 def test_light_rows_are_drawn_first_and_each_question_still_stands_in_its_group(small):
     contract = read_contract(small.model)
     data = DataConfig(path=str(small.data), curriculum=Curriculum(start=1, steps=6))
-    rows = TrainingRows(data, contract, with_completion=False)
+    rows = TrainingRows(data, contract)
     severities = [rows.source.row(index).severity for index in range(len(rows))]
     order = EpochOrder(sampler(len(rows)), lambda: 0, rows, per_step=3)
     drawn = list(order)
@@ -124,7 +124,7 @@ def test_light_rows_are_drawn_first_and_each_question_still_stands_in_its_group(
 
 def test_a_stream_draws_its_rows_anew_in_every_epoch_and_no_worse_than_the_ceiling(stream, small):
     contract = read_contract(small.model)
-    rows = TrainingRows(DataConfig(simulate=str(stream)), contract, with_completion=True)
+    rows = TrainingRows(DataConfig(simulate=str(stream)), contract, target="official")
     assert isinstance(rows.source, Streamed) and len(rows) == 2 * len(
         {rows[i]["document_id"] for i in range(len(rows))}
     )
@@ -137,7 +137,7 @@ def test_a_stream_draws_its_rows_anew_in_every_epoch_and_no_worse_than_the_ceili
     assert all(a["id"] != b["id"] for a, b in zip(before, after, strict=True))
     rows.source.turn(0, {})
     assert [rows[index]["recipe"] for index in range(len(rows))] == [item["recipe"] for item in before]
-    assert len(TrainingRows(DataConfig(simulate=str(stream), limit=3), contract, with_completion=False)) == 3
+    assert len(TrainingRows(DataConfig(simulate=str(stream), limit=3), contract)) == 3
 
 
 def test_little_memory_changes_nothing_but_time(stream):
