@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -21,6 +21,9 @@ from kie_hvqa.shipped import recipe
 from rewards.plugins.sandbox import SandboxConfig
 from rewards.plugins.spec import RewardSpec
 from rl.rows.curriculum import Curriculum
+
+Stratum = Literal["whole", "faint", "mixed", "partial_only", "nothing", "absent"]
+Share = Annotated[float, Field(ge=0)]
 
 
 class DataConfig(Config):
@@ -34,6 +37,8 @@ class DataConfig(Config):
     limit: int | None = Field(default=None, ge=1)
     curriculum: Curriculum | None = None
     """Light damage first; None draws all severities from the beginning."""
+    strata: dict[Stratum, Share] | None = None
+    """How often fields of each stratum are drawn beside one another, from a dataset on the disk; None draws rows as they come."""
 
     @model_validator(mode="after")
     def _one(self) -> DataConfig:
@@ -41,6 +46,10 @@ class DataConfig(Config):
             raise ValueError(
                 "name either path (a dataset) or simulate (a recipe to damage by), and set the other to null"
             )
+        if self.strata is not None and (self.simulate is not None or self.curriculum is not None):
+            raise ValueError("strata are drawn from a dataset (path), and without a curriculum")
+        if self.strata is not None and not any(weight > 0 for weight in self.strata.values()):
+            raise ValueError("strata: one weight at least must be above 0")
         return self
 
     @property

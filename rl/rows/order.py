@@ -1,4 +1,4 @@
-"""In which order a run draws its rows: TRL's own, the same after a resume, and light damage first where it is asked for."""
+"""In which order a run draws its rows: TRL's own, the same after a resume, by stratum or light damage first where it is asked for."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from trl.trainer.utils import RepeatSampler
 from kie_hvqa.errors import InputError
 from rl.rows.curriculum import under_ceilings
 from rl.rows.sources import Streamed, Written
+from rl.rows.strata import by_strata, row_strata
 from rl.rows.training import TrainingRows
 
 
@@ -34,7 +35,10 @@ class EpochOrder(Sampler):
         self._per_step = per_step
         self._curriculum = None if rows is None else rows.curriculum
         source = None if rows is None else rows.source
-        self._severities = source.severities() if self._curriculum and isinstance(source, Written) else None
+        written = source if isinstance(source, Written) else None
+        self._severities = written.severities() if self._curriculum and written else None
+        self._weights = rows.strata if rows is not None and written else None
+        self._strata = row_strata(written.rows, self._weights, name=written.name) if self._weights and written else []
 
     def __iter__(self) -> Iterator[int]:
         epoch = self._epoch()
@@ -52,9 +56,11 @@ class EpochOrder(Sampler):
         return self._arranged(self._shuffled(epoch), epoch)
 
     def _arranged(self, drawn: list[int], epoch: int) -> list[int]:
+        seed = (self._sampler.seed or 0, epoch)
+        if self._weights:
+            return by_strata(sorted(drawn), self._strata, self._weights, len(drawn), seed=seed)
         if self._severities is None:
             return drawn
-        seed = (self._sampler.seed or 0, epoch)
         return under_ceilings(drawn, self._severities, self._ceilings(epoch), seed=seed, apart=self._sampler.batch_size)
 
     def ceilings(self, epoch: int) -> dict[int, int]:
@@ -65,6 +71,9 @@ class EpochOrder(Sampler):
         """``count`` further rows for ``step`` of the optimiser, under its ceiling; ``seed`` tells draws apart."""
         random = np.random.default_rng([self._sampler.seed or 0, step, seed])
         pool = list(range(self._sampler.num_samples))
+        if self._weights:
+            own = (self._sampler.seed or 0, step, seed)
+            return by_strata(pool, self._strata, self._weights, count, seed=own)
         if self._severities is not None and self._curriculum is not None:
             ceiling = self._curriculum.ceiling(step)
             pool = [row for row in pool if self._severities[row] <= ceiling]
@@ -94,7 +103,7 @@ def arranged(sampler: Any, rows: TrainingRows, args: Any, epoch: Callable[[], in
     a stream's turns. ``args`` are the trainer's arguments."""
     if isinstance(sampler, RepeatSampler):
         per_step = sampler.batch_size * args.gradient_accumulation_steps / sampler.repeat_count
-    elif not (rows.curriculum or isinstance(rows.source, Streamed)):
+    elif not (rows.curriculum or rows.strata or isinstance(rows.source, Streamed)):
         return sampler
     else:
         sampler = RepeatSampler(rows, mini_repeat_count=1, seed=args.seed)

@@ -32,6 +32,7 @@ class TrainingRows:
     def __init__(self, data: DataConfig, contract: ReadingContract, *, target: Style | None = None) -> None:
         self.source = open_source(data, split=data.split, limit=data.limit)
         self.curriculum: Curriculum | None = data.curriculum
+        self.strata = data.strata
         self._contract = contract
         self._target = target
 

@@ -11,20 +11,23 @@ from hypothesis import strategies as st
 
 from kie_hvqa.answers import answer, masks
 from kie_hvqa.answers.answer import (
+    EXPLICIT_MARK,
     KEYS,
     MAX_BODY,
     MAX_CHARS,
     MAX_NUMBER,
+    ORDER,
     REFUSAL,
     REPAIRS,
     Reading,
     parse,
+    perfect,
     render,
     truth,
 )
 from kie_hvqa.data.ledger import Slot
 from rewards.golden import answers, goldens
-from tests.kie_hvqa.pieces import slots
+from tests.kie_hvqa.pieces import ledgers, slots
 
 SMITH = Reading("Sm t ", "", "Smt", 3, 0)
 GOOD = render(SMITH)
@@ -359,14 +362,36 @@ exotic = st.text(st.sampled_from('ab <>[]"\\{}\t\n\u00e9e\u0301\u25a1'), max_siz
 def test_an_answer_as_agreed_is_read_as_the_long_way_reads_it(
     clear: str, not_clear: str, final: str, number: int | None, other: int | None, ascii_only: bool
 ) -> None:
-    fields = dict(zip(KEYS.values(), (clear, not_clear, number, other, final), strict=True))
-    text = f"<answer>{json.dumps(fields, ensure_ascii=ascii_only)}</answer>"
-    assert parse(text) == answer._parse(text)
+    fields = dict(zip(KEYS, (clear, not_clear, number, other, final), strict=True))
+    for order in ORDER.values():
+        said = {KEYS[part]: fields[part] for part in order}
+        text = f"<answer>{json.dumps(said, ensure_ascii=ascii_only)}</answer>"
+        assert parse(text) == answer._parse(text)
 
 
 def test_what_render_writes_takes_the_short_way() -> None:
     """Names and numbers of documents do; an accent or a quotation mark may take the long one."""
     for golden in goldens():
         for text in answers(golden.slots).values():
-            assert (answer._AS_AGREED.fullmatch(text) is not None) == text.startswith("<answer>")
+            assert (answer._AGREED["official"].fullmatch(text) is not None) == text.startswith("<answer>")
     assert parse(render(truth(slots("O'Neil-3/4 #7", "cccccccccc-cc")), tags=True)).repairs == ()
+
+
+@given(ledgers())
+def test_the_explicit_style_says_the_same_with_one_symbol_a_slot(ledger: tuple[Slot, ...]) -> None:
+    """Final OCR comes first and marks hidden slots, and them alone, with a symbol that no document prints."""
+    said = perfect(ledger, "explicit")
+    assert parse(said).reading == parse(perfect(ledger, "official")).reading
+    assert set(parse(said).repairs) <= {"explicit marks"} and parse(said) == answer._parse(said)
+    assert said.startswith('<answer>{"Final OCR": ')
+    final = json.loads(said.removeprefix("<answer>").removesuffix("</answer>"))[KEYS["final"]]
+    if final:
+        hidden = [slot.scored and slot.legibility == "hidden" for slot in ledger]
+        assert [symbol == EXPLICIT_MARK for symbol in final] == hidden
+
+
+def test_an_explicit_answer_takes_the_short_way() -> None:
+    ledger = slots("ONeil 7", "cchpp-h")
+    said = perfect(ledger, "explicit")
+    assert answer._AGREED["explicit"].fullmatch(said)
+    assert parse(said).reading == parse(render(truth(ledger))).reading
