@@ -15,6 +15,7 @@ ROW = Row("1", "x.png", "d", "id_card", "test", "ln", "answerable", "<image>What
 NAMES = {
     "question",
     "official",
+    "explicit",
     "prose",
     "certain",
     *(f"paraphrase_{number}" for number in range(1, 6)),
