@@ -29,9 +29,10 @@ pipeline_tag: image-text-to-text
 # The embedded reader
 
 A tiny Qwen2.5-VL ({parameters:.1f} M parameters, the classes of the 7B model) that reads the simulated identity cards
-and invoices of this project at their tiny scale. It was trained from random weights on undamaged pages under every capture
-(`configs/base/tiny_reader.yaml`, `make tiny-reader`; {trained}), so it answers every question and **invents whatever it
-cannot see**: it is where `make demo` starts, not where you should stop.
+and invoices of this project at their tiny scale. It was trained from random weights, on undamaged pages under every capture
+and then on damaged ones, always with the printed value as the answer (`configs/base/tiny_reader.yaml`, `make tiny-reader`;
+{trained}). So it answers every question and **invents whatever it cannot see**: it is where `make demo` starts, not
+where you should stop.
 
 - Data: pages drawn by `degradations` (values from Faker, half of the pages with random strings); no real
   document and no other model's output.
