@@ -81,7 +81,8 @@ class SimulateConfig(DamageConfig):
     was planned. ``questions_per_document`` samples come from each document; every ``questions_per_image`` of them
     share one damaged image. ``false_premises`` is the share of absent questions that take for granted what the page
     does not say (a second holder, a discount). ``hide_other_prints`` is the share of the fields planned to be unreadable
-    of which everything else on the page that gives their characters is covered too. ``twins`` makes pairs instead of single
+    of which everything else on the page that gives their characters is covered too. ``absent_beside``: split to how many absent
+    fields every image of a written dataset is asked for besides, at no further image. ``twins`` makes pairs instead of single
     questions: what is changed (``degradations/twins.py``) to its weight. ``nothing`` makes pages on which nothing that is asked for stands instead (``degradations/nothing.py``): which kind to its weight. ``captures`` weighs how documents are seen
     (``photo``, ``flatbed``, ``feeder``, ``fax``, ``screenshot``); left out, each as often as its material is.
     """
@@ -98,6 +99,7 @@ class SimulateConfig(DamageConfig):
     questions_per_image: Annotated[int, Field(ge=1)] = 1
     false_premises: Annotated[float, Field(ge=0, le=1)] = 0.0
     hide_other_prints: Annotated[float, Field(ge=0, le=1)] = 0.0
+    absent_beside: dict[Split, Annotated[int, Field(ge=0, le=20)]] = {}
     twins: dict[TwinChange, Weight] = {}
     captures: dict[Kind, Weight] = {}
     nothing: dict[Nothing, Weight] = {}

@@ -110,6 +110,13 @@ def plan_questions(
     return questions
 
 
+def absent_questions(document: Document, count: int, rng: Rng) -> list[Question]:
+    """``count`` questions for different fields that ``document`` does not have, or for as many as there are."""
+    offered = absent_concepts(document)
+    names = rng.permutation(sorted(offered))[:count]
+    return [Question("absent", str(name), offered[str(name)]) for name in names]
+
+
 def absent_concepts(document: Document) -> dict[str, str]:
     """Concept → question name, of everything that other templates of its scale print and this one does not.
 

@@ -23,7 +23,7 @@ from degradations.legibility import LegibilityModel
 from degradations.nothing import nothing_questions
 from degradations.operators import Image
 from degradations.pages import planned, split_of
-from degradations.questions import plan_questions
+from degradations.questions import absent_questions, plan_questions
 from degradations.storing.manifest import DatasetSummary
 from degradations.storing.shards import WHOLE, Shard
 from degradations.storing.writer import Piece, Sample, extension, write_pieces
@@ -94,30 +94,28 @@ def document_samples(
             capture=draw_capture(document, generator(config.seed, name, image_id, "capture"), config.captures or None),
             density=document.density,
         )
-        for offset, question in enumerate(asked):
-            if only not in (None, start + offset):
+        identity = {
+            "document_id": name,
+            "document_type": document.document_type,
+            "split": key.split,
+            "template": document.template,
+            "page": key.to_json(),
+        }
+        due = [(f"{draw}-q{start + offset}", question, damaged, offset) for offset, question in enumerate(asked)]
+        if only is None:
+            bare = replace(damaged, slots=((),))
+            beside = generator(config.seed, name, image_id, "absent beside")
+            extra = absent_questions(document, config.absent_beside.get(key.split, 0), beside)
+            due += [(f"{image_id}-a{number}", question, bare, 0) for number, question in enumerate(extra)]
+        for row_id, question, shown, at in due:
+            if only is not None and row_id != f"{draw}-q{only}":
                 continue
-            row_id, shown, at, window = f"{draw}-q{start + offset}", damaged, offset, None
-            file_name = f"{image_id}.{extension(damaged.file)}"
+            file_name, window = f"{image_id}.{extension(damaged.file)}", None
             if config.view == "field":
                 view = generator(config.seed, name, row_id, "view")
-                shown, window = view_field(
-                    document.image, question, damaged, offset, view, LegibilityModel(), elsewhere=other
-                )
+                shown, window = view_field(document.image, question, shown, at, view, LegibilityModel(), elsewhere=other)
                 at, file_name = 0, f"{row_id}.png"
-            row = make_row(
-                question,
-                shown,
-                at,
-                id=row_id,
-                file_name=f"images/{file_name}",
-                document_id=name,
-                document_type=document.document_type,
-                split=key.split,
-                template=document.template,
-                page=key.to_json(),
-                view=window,
-            )
+            row = make_row(question, shown, at, id=row_id, file_name=f"images/{file_name}", view=window, **identity)
             piece.append(Sample(row, shown.image, shown.file))
     return piece
 

@@ -83,6 +83,7 @@ def recipe_for(config: SimulateConfig, kind: str, split: str, *, damaged: bool) 
             "question_kinds": {"answerable": 0.9, "unreadable": 0.1} if damaged else {"answerable": 1.0},
             "questions_per_document": PER_DOCUMENT,
             "questions_per_image": 1,
+            "absent_beside": {},
         }
     )
 

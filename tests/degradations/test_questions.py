@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from degradations.documents import names as template_names
 from degradations.documents import question_names, render, template, templates
 from degradations.questions import NOWHERE, PREMISES, SAME, absent_concepts, find_copies, plan_questions
-from degradations.simulate import SimulateConfig, clean_document
+from degradations.simulate import SimulateConfig, clean_document, document_samples
+from degradations.simulate import sample as sample_alone
 
 KINDS = {"answerable": 0.7, "unreadable": 0.1, "absent": 0.2}
 DOCUMENT = clean_document(SimulateConfig(count=1, templates={"eu_card": 1.0}), 0)
@@ -82,3 +83,23 @@ def test_false_premises_come_at_their_share_and_have_no_answer():
 def test_no_premise_asks_by_a_name_that_a_page_prints():
     names = {name for questions in question_names().values() for name in questions.values()}
     assert not names & {name for premises in PREMISES.values() for name in premises.values()}
+
+
+def test_absent_fields_asked_besides_change_nothing_else_and_cost_no_image(tmp_path):
+    config = SimulateConfig(count=6, seed=4, splits={"train": 0.5, "test": 0.5}, templates={"us_licence": 1, "passport": 1})
+    asked = config.model_copy(update={"absent_beside": {"train": 2}})
+    before = [sample for index in range(6) for sample in document_samples(config, index)]
+    after = [sample for index in range(6) for sample in document_samples(asked, index)]
+    known = {sample.row.id: sample for sample in before}
+    besides = [sample.row for sample in after if sample.row.id not in known]
+    assert {sample.row.id for sample in after} >= known.keys()
+    for sample in after:
+        if sample.row.id in known:
+            assert sample.row == known[sample.row.id].row and (sample.image == known[sample.row.id].image).all()
+    trained = [sample for sample in before if sample.row.split == "train"]
+    assert len(besides) == 2 * len({sample.row.file_name for sample in trained}) > 0
+    for row in besides:
+        assert (row.split, row.question_kind, row.slots) == ("train", "absent", ())
+        assert row.file_name in {sample.row.file_name for sample in trained}
+    for index in range(config.rows):  # a question made alone is the question that is written
+        assert sample_alone(asked, index)[0] == sample_alone(config, index)[0]
