@@ -113,7 +113,9 @@ def document_samples(
             file_name, window = f"{image_id}.{extension(damaged.file)}", None
             if config.view == "field":
                 view = generator(config.seed, name, row_id, "view")
-                shown, window = view_field(document.image, question, shown, at, view, LegibilityModel(), elsewhere=other)
+                shown, window = view_field(
+                    document.image, question, shown, at, view, LegibilityModel(), elsewhere=other
+                )
                 at, file_name = 0, f"{row_id}.png"
             row = make_row(question, shown, at, id=row_id, file_name=f"images/{file_name}", view=window, **identity)
             piece.append(Sample(row, shown.image, shown.file))

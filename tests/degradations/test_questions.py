@@ -86,7 +86,9 @@ def test_no_premise_asks_by_a_name_that_a_page_prints():
 
 
 def test_absent_fields_asked_besides_change_nothing_else_and_cost_no_image(tmp_path):
-    config = SimulateConfig(count=6, seed=4, splits={"train": 0.5, "test": 0.5}, templates={"us_licence": 1, "passport": 1})
+    config = SimulateConfig(
+        count=6, seed=4, splits={"train": 0.5, "test": 0.5}, templates={"us_licence": 1, "passport": 1}
+    )
     asked = config.model_copy(update={"absent_beside": {"train": 2}})
     before = [sample for index in range(6) for sample in document_samples(config, index)]
     after = [sample for index in range(6) for sample in document_samples(asked, index)]
