@@ -55,10 +55,10 @@ def test_it_reads_clean_pages_and_invents_on_hidden_slots(tmp_path):
         write_dataset(config, tmp_path / name)
         metrics = evaluate(tmp_path / name, "embedded", tmp_path / f"{name}-run", progress=False, batch_size=32)
         scores[name] = {key: score["value"] for key, score in metrics["overall"].items()}
-    # 0.980 on 300 clean held-out documents, as its card says.
+    # 0.981 on 300 clean held-out documents, as its card says.
     assert scores["clean"]["reading_recall"] > 0.95
     assert scores["covered"]["over_refusal_rate"] < 0.1
-    assert scores["covered"]["invented_rate"] > 0.3
+    assert scores["covered"]["invented_rate"] > 0.7
 
 
 def test_the_package_data_lists_it():
