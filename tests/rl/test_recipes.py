@@ -65,7 +65,7 @@ def test_the_large_recipes_are_what_their_names_say(stage, path):
         warm_start = load(CONFIGS / "sft" / path.name, SftRecipe)
         assert recipe.model.startswith(warm_start.output_dir)
     else:
-        assert recipe.prompt == "official" and recipe.min_pixels and recipe.max_pixels
+        assert (recipe.prompt, recipe.answer) == ("explicit", "explicit") and recipe.min_pixels and recipe.max_pixels
 
 
 @pytest.mark.parametrize(("stage", "path"), LARGE, ids=lambda value: getattr(value, "name", value))
