@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import io
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
@@ -39,7 +39,7 @@ OUTCOME = {
 WORDS = {outcome.code: outcome.word for outcome in OUTCOMES}
 
 
-def mixed_fields(rows: list[Row], runs: list[Mapping[str, str]]) -> Iterator[tuple[Row, list[Verdicts]]]:
+def mixed_fields(rows: list[Row], runs: Sequence[Mapping[str, str]]) -> Iterator[tuple[Row, list[Verdicts]]]:
     """The rows that are mixed, with inventions in the first of ``runs`` (answer by row id) and none of any fault in the last."""
     for row in rows:
         if row.slots is None or stratum_of(verdicts(row.slots, None, row.question_kind).counts) != "mixed":
