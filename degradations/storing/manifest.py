@@ -3,6 +3,7 @@
     images/…         the images
     images.sha256    their hashes, as ``sha256sum --check images.sha256`` takes them
     metadata.jsonl   one row a sample
+    README.md        what it is, with the hub's head; croissant.json the same for catalogues
     dataset.json     recipe, versions, counts and a hash of either file; written last, so it vouches for a whole dataset
 
 Nothing in these files tells how many processes or machines made them, or how often they were interrupted.
@@ -21,6 +22,7 @@ from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from degradations.storing.card import CARD, CROISSANT, card, croissant
 from kie_hvqa import __version__
 from kie_hvqa.data.dataset import METADATA
 from kie_hvqa.data.files import read_json, replacing, sha256, sync, write_json
@@ -130,6 +132,10 @@ def finish(
         sha256(out / IMAGES),
         tuple(notes),
     )
+    said = card(stamp, tally.rows, count, tally.documents, summary.counts)
+    with replacing(out / CARD) as stream:
+        stream.write(said)
+    write_json(out / CROISSANT, croissant(stamp, summary.rows_sha256))
     details = {k: v for k, v in asdict(summary).items() if k not in ("path", "reused", "resumed")}
     write_json(out / DATASET, {**stamp, "seed": stamp["config"].get("seed"), **details})
     return summary

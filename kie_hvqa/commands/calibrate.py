@@ -12,16 +12,16 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         help="make an operating point: a threshold that keeps a promised risk",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="""RUN is one of `kie-hvqa eval` over labelled documents that are not the test's. With --confidence, the share of asserted
+        epilog="""RUN is one of kie-hvqa eval over labelled documents that are not the test's. With --confidence, the share of asserted
 characters (fields) that are wrong or invented stays at or below --risk, for documents of the same kind. How, and where the promise
-ends: docs/confidence.md. `eval`, `score` and `read` take the file with --operating-point. Exit status 1 where the risk is infeasible;
+ends: docs/confidence.md. eval, score and read take the file with --operating-point. Exit status 1 where the risk is infeasible;
 the file then asserts nothing.""",
     )
-    parser.add_argument("run_directory", type=Path, metavar="RUN", help="a finished run of `kie-hvqa eval`")
+    parser.add_argument("run_directory", type=Path, metavar="RUN", help="a finished run of kie-hvqa eval")
     parser.add_argument("--risk", required=True, type=float, metavar="R", help="share that may be wrong, 0.02 say")
     parser.add_argument("--unit", choices=("character", "field"), default="character", help="what is counted")
     parser.add_argument("--confidence", type=float, default=0.95, metavar="C", help="of the promise (default 0.95)")
-    parser.add_argument("--signal", metavar="NAME", help="one of the run's, or `combined` for all (the default)")
+    parser.add_argument("--signal", metavar="NAME", help="one of the run's, or combined for all (the default)")
     parser.add_argument(
         "--checks",
         action="store_true",
@@ -31,7 +31,7 @@ the file then asserts nothing.""",
         "--bound",
         choices=("betting", "hoeffding-bentkus", "effective"),
         default="betting",
-        help="the test (default betting); `effective` takes a third of the documents and is approximate",
+        help="the test (default betting); effective takes a third of the documents and is approximate",
     )
     parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="operating point to write")
     parser.set_defaults(run=run)

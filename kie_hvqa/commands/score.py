@@ -26,7 +26,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "--operating-point",
         type=Path,
         metavar="FILE",
-        help="take back what is below its threshold before scoring; FILE of --predictions is then one of `kie-hvqa eval`",
+        help="take back what is below its threshold before scoring; FILE of --predictions is then one of kie-hvqa eval",
     )
     parser.set_defaults(run=run)
 

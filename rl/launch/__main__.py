@@ -57,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
         prog="launch.sh", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     made.add_argument("stage", choices=("sft", "grpo", "rollouts"))
-    made.add_argument("config", metavar="CONFIG", help="a .yaml file, or a name from configs/STAGE/")
+    made.add_argument("config", type=_path, metavar="CONFIG", help="a .yaml file, or a name from configs/STAGE/")
     made.add_argument("overrides", nargs="*", metavar="key=value", help="single keys of the recipe")
     made.add_argument("--dry-run", action="store_true", help="the preflight only")
     made.add_argument("--hostfile", type=_path, metavar="FILE", help="machines to start by ssh")
@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if argv is None else argv)
     arguments = parser().parse_intermixed_args(given)
     try:
-        arguments.config = recipe("sft" if arguments.stage == "sft" else "grpo", arguments.config)
+        arguments.config = recipe("sft" if arguments.stage == "sft" else "grpo", str(arguments.config))
         place = placement(
             arguments.hostfile,
             os.environ,

@@ -46,7 +46,14 @@ def test_what_a_dataset_directory_holds(whole):
     out, summary = whole
     rows = load_rows(out)
     assert summary.rows == len(rows) == 24 and summary.images == summary.documents == 12
-    assert {path.name for path in out.iterdir()} == {"images", "images.sha256", "metadata.jsonl", "dataset.json"}
+    assert {path.name for path in out.iterdir()} == {
+        "images",
+        "images.sha256",
+        "metadata.jsonl",
+        "dataset.json",
+        "README.md",
+        "croissant.json",
+    }
     assert rows[3] == piece(1)[1][0] or rows[3].to_json() == piece(1)[1][0].to_json()
     details = json.loads((out / "dataset.json").read_text())
     assert details["rows_sha256"] == hashlib.sha256((out / "metadata.jsonl").read_bytes()).hexdigest()
@@ -189,7 +196,7 @@ def test_a_spoilt_dataset_is_not_taken_for_the_whole_one(whole, tmp_path, spoil,
 
 def test_a_kill_between_the_last_two_steps(whole, tmp_path):
     begin(tmp_path / "data")
-    for name in ("images.sha256", "metadata.jsonl", "dataset.json"):
+    for name in ("images.sha256", "metadata.jsonl", "README.md", "croissant.json", "dataset.json"):
         shutil.copy(whole[0] / name, tmp_path / "data" / name)
     shutil.copytree(whole[0] / "images", tmp_path / "data" / "images", dirs_exist_ok=True)
     assert write(piece, 12, tmp_path / "data").reused
