@@ -36,7 +36,7 @@ def run(out: Path) -> dict[str, Any]:
     data = out / "data"
     write_dataset(load(RECIPES / "simulate" / "tiny.yaml", SimulateConfig), data, workers=2, progress=True)
 
-    _title(2, "the base reader: reads clean pages well, and has never seen a character that it could not read")
+    _title(2, "the base reader: reads what it can, and writes a plausible character where it cannot")
     _copy_base(out / "base" / "model")
     _evaluate(data, out / "base")
 
