@@ -6,9 +6,11 @@ tokens share the difference. A good mark and a bad guess in one answer then shar
 *By slot*: all completions of a group answer about the same slots, so the pay of each slot has a baseline of its own, the
 group's mean for that slot. A token gets the sum over the slots that it decides (``rl.credit.deciding``), and a token that
 decides none, the whole answer's advantage. Expectations are those of the whole answer's: what other slots earned is noise for
-the token that decides this one. Answers that cannot be taken apart keep the whole answer's advantage.
+the token that decides this one. Answers that cannot be taken apart keep the whole answer's advantage. ``whole`` adds so much of
+the whole answer's advantage to the tokens that decide slots: what only an answer as a whole can earn (``outcome_weight``) is
+in no slot's pay.
 
-    advantages: {credit: slot}          in a recipe of configs/grpo
+    advantages: {credit: slot, whole: 0.5}          in a recipe of configs/grpo
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ class SlotCredit:
 
     rewards: Sequence[LoadedReward]
     scale: str = "group"
+    whole: float = 0.0
 
     def by_token(
         self,
@@ -49,7 +52,7 @@ class SlotCredit:
         """``token_advantages`` at ``step`` of the optimiser: prices may rise."""
         texts = [token_text(tokenizer, tokens) for tokens in ids]
         pays = self._pays(rows, [each.text for each in texts], step)
-        return token_advantages(whole, rows, texts, pays, group=group, scale=self.scale)
+        return token_advantages(whole, rows, texts, pays, group=group, scale=self.scale, share=self.whole)
 
     def _pays(self, rows: Sequence[dict[str, Any]], texts: list[str], step: int) -> list[list[float] | None]:
         """By completion, what each slot earned by all rewards together, weights applied; None where none applies."""
@@ -91,12 +94,13 @@ def token_advantages(
     *,
     group: int,
     scale: str = "group",
+    share: float = 0.0,
 ) -> torch.Tensor:
     """Advantages by token, float [B, T] with T the longest completion's tokens, 0 behind the end of each.
 
     ``whole`` [B] are the answers' own, ``rows`` the dataset's (neighbours ``group`` by ``group`` are completions of one),
     ``texts`` the completions by token, ``pays`` what each slot earned. An answer that no reward applied to (0 in ``whole`` and no
-    pay) keeps its 0.
+    pay) keeps its 0. ``share`` of ``whole`` is added to the tokens that decide slots.
     """
     lengths = [len(each.ranges) for each in texts]
     result = whole.new_zeros(len(texts), max(lengths, default=0))
@@ -120,5 +124,5 @@ def token_advantages(
             for token, (first, end) in enumerate(each.ranges):
                 chosen = sorted({slot for char in range(first, end) for slot in decided.get(char, ())})
                 if chosen:
-                    result[start + place, token] = shares[place, chosen].sum()
+                    result[start + place, token] = shares[place, chosen].sum() + share * whole[start + place]
     return result

@@ -169,7 +169,9 @@ def slot_credit(recipe: GrpoRecipe, rewards: Sequence[Any]) -> SlotCredit | None
     """Credit by slot for the rewards that give it; None where the whole answer shares its pay."""
     if recipe.advantages.credit == "answer":
         return None
-    return SlotCredit([reward for reward in rewards if reward.pays_slots], recipe.advantages.scale)
+    return SlotCredit(
+        [reward for reward in rewards if reward.pays_slots], recipe.advantages.scale, recipe.advantages.whole
+    )
 
 
 def tower_service(recipe: GrpoRecipe, checkpoint: Checkpoint) -> TowerService | None:

@@ -90,6 +90,8 @@ class AdvantageConfig(Config):
     scale: Literal["group", "slot", "none"] = "group"
     """Of slots: one scale for a group, so that the slots that vary have unit variance on the mean; one for each slot; or
     the pay as it is."""
+    whole: float = Field(default=0.0, ge=0)
+    """Of slots: how much of the whole answer's advantage the tokens that decide slots get besides."""
 
 
 class EvaluationConfig(Config):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -190,6 +191,18 @@ def test_tokens_get_the_sum_over_what_they_decide_and_the_rest_the_whole_answers
         assert not found[row, len(tokens) :].any()
     if tokenizer is MERGED:
         assert any(len(tokenizer.decode([token]).strip()) > 1 for token in ids[0])  # some hold several characters
+
+
+def test_a_share_of_the_whole_answers_advantage_comes_on_top():
+    slots = [{"char": c, "legibility": "clear", "evidence": None, "box": None} for c in "ab"]
+    rows = [{"slots": slots, "question_kind": "answerable"}] * 2
+    ids = [TINY(render(Reading(v, "", v, 2, 0), tags=True))["input_ids"] for v in ("ab", "ax")]
+    whole = torch.tensor([0.25, -0.25])
+    plain = _credit("none").by_token(whole, rows, ids, TINY, 2, 0)
+    shared = replace(_credit("none"), whole=0.5).by_token(whole, rows, ids, TINY, 2, 0)
+    decided = plain != whole[:, None]
+    assert decided.any() and not decided.all()
+    assert torch.equal(shared, plain + 0.5 * whole[:, None] * decided)
 
 
 def test_an_answer_that_cannot_be_read_keeps_the_whole_answers_advantage():
