@@ -250,7 +250,7 @@ def short(kind: str, out: Path) -> str:
 
 
 @pytest.mark.slow
-def test_the_study_runs_from_end_to_end_and_again_for_nothing(scans, tmp_path, capsys, monkeypatch):
+def test_the_study_runs_from_end_to_end_and_again_for_nothing(scans, tmp_path, capfd, monkeypatch):
     models = tuple(step for step in ORDER if step[0])
     monkeypatch.setattr("studies.receipts.__main__.ORDER", models)
     out = tmp_path / "out"
@@ -269,7 +269,7 @@ def test_the_study_runs_from_end_to_end_and_again_for_nothing(scans, tmp_path, c
         *small,
     ]
     assert main(arguments) == 0
-    printed = capsys.readouterr().out
+    printed = capfd.readouterr().out
     assert "held-out companies" in printed and "GRPO, real lines too" in printed
     found = read_json(out / "results.json")
     assert set(found["sets"]) == {"test_clean", "test_damaged", "test_held_out"}
