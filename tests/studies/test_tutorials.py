@@ -34,6 +34,7 @@ def terminal(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.tutorial
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_page_runs_as_it_stands(page, terminal, tmp_path):
     folder = tmp_path / "empty"
