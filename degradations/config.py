@@ -159,10 +159,6 @@ class SimulateConfig(DamageConfig):
                     )
         return self
 
-    def absent_besides(self, split: str) -> int:
-        """How many absent fields an image of ``split`` is asked for besides."""
-        return {str(name): count for name, count in self.absent_beside.items()}.get(split, 0)
-
     def operators_for(self, split: str, material: str | None = None) -> dict[str, float]:
         """Operator weights of a split, those held out from it left out, and those that cannot happen to a ``material``."""
         held = self.held_out_operators.get(split, [])  # type: ignore[call-overload]

@@ -105,7 +105,7 @@ def document_samples(
         if only is None:
             bare = replace(damaged, slots=((),))
             beside = generator(config.seed, name, image_id, "absent beside")
-            extra = absent_questions(document, config.absent_besides(key.split), beside)
+            extra = absent_questions(document, config.absent_beside.get(key.split, 0), beside)  # type: ignore[call-overload]
             due += [(f"{image_id}-a{number}", question, bare, 0) for number, question in enumerate(extra)]
         for row_id, question, shown, at in due:
             if only is not None and row_id != f"{draw}-q{only}":

@@ -21,9 +21,7 @@ from kie_hvqa.shipped import recipe
 from rewards.plugins.sandbox import SandboxConfig
 from rewards.plugins.spec import RewardSpec
 from rl.rows.curriculum import Curriculum
-
-Stratum = Literal["whole", "faint", "mixed", "partial_only", "nothing", "absent"]
-Share = Annotated[float, Field(ge=0)]
+from rl.rows.strata import DRAWN
 
 
 class DataConfig(Config):
@@ -37,7 +35,7 @@ class DataConfig(Config):
     limit: int | None = Field(default=None, ge=1)
     curriculum: Curriculum | None = None
     """Light damage first; None draws all severities from the beginning."""
-    strata: dict[Stratum, Share] | None = None
+    strata: dict[str, Annotated[float, Field(ge=0)]] | None = None
     """How often fields of each stratum are drawn beside one another, from a dataset on the disk; None draws rows as they come."""
 
     @model_validator(mode="after")
@@ -48,6 +46,9 @@ class DataConfig(Config):
             )
         if self.strata is not None and (self.simulate is not None or self.curriculum is not None):
             raise ValueError("strata are drawn from a dataset (path), and without a curriculum")
+        for name in self.strata or ():
+            if name not in DRAWN:
+                raise ValueError(f"strata: there is no stratum `{name}`. {nearest(name, DRAWN)}")
         if self.strata is not None and not any(weight > 0 for weight in self.strata.values()):
             raise ValueError("strata: one weight at least must be above 0")
         return self

@@ -114,9 +114,10 @@ def effective(asserted: Vector, wrong: Vector, risk: float, guess: Counts | None
     most = share * (1 - share)
     number = documents
     if 0 < share < 1 and len(asserted) > 1:
-        moved = (wrong - share * asserted) / np.maximum(total - asserted, 1e-12)
+        moved = (wrong - share * asserted) / np.maximum(total - asserted, 1e-6 * total)
+        moved[np.abs(moved) < 1e-9] = 0.0  # rounding, where every document has the same share or one asserts alone
         seen = float((moved**2).sum())
-        alone = seen**2 / float((moved**4).sum())
+        alone = seen**2 / float((moved**4).sum()) if seen else 0.0
         spread = (alone * seen * (1 - 1 / len(asserted)) + DOUBT * most / documents) / (alone + DOUBT)
         number = most / spread
     # Few documents: the spread is known the less (Korn and Graubard 1998).

@@ -10,7 +10,7 @@ place of a character may move what the alignment lays where.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,8 @@ from kie_hvqa.answers.verdicts import OUTCOME, Ledger, verdicts
 from kie_hvqa.confidence.marks import keep
 from kie_hvqa.confidence.signals import combination
 from kie_hvqa.confidence.symbols import Signals
+
+Symbols = tuple[float | None, ...]
 
 _WRONG = frozenset({"misread", "invented", "lucky", "inserted"})
 
@@ -59,20 +61,28 @@ class Judged:
     signals: Signals
 
 
-def columns_of(answers: Sequence[Judged], names: Sequence[str]) -> tuple[dict[str, list[float | None]], list[bool]]:
-    """(feature of ``names`` → its number, right) of every asserted symbol of ``answers``; None where the signal does not say."""
-    columns: dict[str, list[float | None]] = {}
-    right: list[bool] = []
+def asserted_of(
+    answers: Sequence[Judged], names: Sequence[str]
+) -> Iterator[tuple[Judged, dict[int, bool], dict[str, Symbols]]]:
+    """Of every answer that asserts anything: the place of each character in Final OCR → whether it is right, and what each signal of
+    ``names`` says of each symbol; None where it does not say."""
     for answer in answers:
         if answer.reading is None or answer.reading.refused:
             continue
         good = right_symbols(answer.about, answer.reading)
-        places = [place for place, value in enumerate(good) if value is not None]
         said = {name: answer.signals[name].symbols if name in answer.signals else () for name in names}
         whole = {name: own if len(own) == len(good) else (None,) * len(good) for name, own in said.items()}
-        for name, own in combination.features(whole).items():
+        yield answer, {place: value for place, value in enumerate(good) if value is not None}, whole
+
+
+def columns_of(answers: Sequence[Judged], names: Sequence[str]) -> tuple[dict[str, list[float | None]], list[bool]]:
+    """(feature of ``names`` → its number, right) of every asserted symbol of ``answers``; None where the signal does not say."""
+    columns: dict[str, list[float | None]] = {}
+    right: list[bool] = []
+    for _, places, said in asserted_of(answers, names):
+        for name, own in combination.features(said).items():
             columns.setdefault(name, []).extend(own[place] for place in places)
-        right += [bool(good[place]) for place in places]
+        right += places.values()
     return columns, right
 
 

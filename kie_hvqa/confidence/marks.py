@@ -11,9 +11,6 @@ from collections.abc import Sequence
 
 from kie_hvqa.answers.answer import MARK, REFUSAL, Reading
 
-PRINTED = "\u25af"
-"""A mark where a person reads it; the official format keeps its space."""
-
 
 def keep(reading: Reading, kept: Sequence[bool]) -> Reading:
     """``reading`` with a mark for every asserted character of Final OCR whose ``kept`` (one a symbol) is false. Pure.

@@ -12,7 +12,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterable
 
-from kie_hvqa.confidence.marks import PRINTED
+from kie_hvqa.answers.answer import EXPLICIT_MARK
 from kie_hvqa.confidence.signals.checks import Check
 
 _NUMERIC = re.compile(r"\s*([\d▯]{1,4})\s*([./\- ]|年)\s*([\d▯]{1,2})\s*([./\- ]|月)\s*([\d▯]{1,4})\s*[.日]?\s*")
@@ -42,7 +42,7 @@ def complaint(pattern: str | None, value: str) -> str | None:
         return None
     if pattern in _NAMED:
         return _NAMED[pattern](value)
-    if PRINTED in value:
+    if EXPLICIT_MARK in value:
         return None  # what stands in a gap is not known, and an expression cannot be asked whether it may fit
     return None if re.fullmatch(pattern, value) else f"does not have the form {pattern}"
 
@@ -66,13 +66,13 @@ def _date(value: str) -> str | None:
         # A month's name in any language is a month: which one it is cannot be said here.
         possible = named is None or any(1 <= number <= 31 for number in _numbers(named))
         return None if possible else "no such date"
-    return None if PRINTED in value else "does not have the form of a date"
+    return None if EXPLICIT_MARK in value else "does not have the form of a date"
 
 
 def _exists(day: str, month: str, year: str) -> bool:
     if len(day) > 2 or len(month) > 2 or len(year) not in (2, 4):
         return False
-    if PRINTED in year:
+    if EXPLICIT_MARK in year:
         years = [2000, 2001]  # a leap year and another one
     else:
         years = [int(year)] if len(year) == 4 else [1900 + int(year), 2000 + int(year)]
@@ -86,7 +86,7 @@ def _exists(day: str, month: str, year: str) -> bool:
 
 
 def _numbers(text: str) -> list[int]:
-    places = [range(10) if char == PRINTED else [int(char)] for char in text]
+    places = [range(10) if char == EXPLICIT_MARK else [int(char)] for char in text]
     return [int("".join(map(str, digits))) for digits in itertools.product(*places)]
 
 

@@ -21,8 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from kie_hvqa.answers.answer import MARK, Reading, parse
-from kie_hvqa.confidence.marks import PRINTED
+from kie_hvqa.answers.answer import EXPLICIT_MARK, MARK, Reading, parse
 from kie_hvqa.confidence.operating_point import OperatingPoint
 from kie_hvqa.confidence.signals.checks import CHECKS, Check, check_signal, checks_of
 from kie_hvqa.confidence.symbols import Signals
@@ -164,7 +163,7 @@ def field_result(
     if not left.final.strip(MARK):
         return _unread(field, kept, reading, parsed.repairs, page, reasons)
     value = _printed(reading.final, left.final, field.pattern)
-    marks = value.count(PRINTED)
+    marks = value.count(EXPLICIT_MARK)
     if marks:
         reasons.append(f"{marks} of {len(value.replace(MARK, ''))} characters cannot be read")
     if taken := sum(a != b for a, b in zip(reading.final, left.final, strict=True)):
@@ -217,7 +216,7 @@ def _printed(final: str, left: str, pattern: str | None) -> str:
 
     def shown(spaced: bool) -> str:
         return "".join(
-            char if char != MARK else MARK if spaced and words[place] and final[place] == MARK else PRINTED
+            char if char != MARK else MARK if spaced and words[place] and final[place] == MARK else EXPLICIT_MARK
             for place, char in enumerate(left)
         )
 
@@ -248,7 +247,7 @@ def _confidence(
 ) -> float | None:
     if point is not None:
         return round(point.field_calibrated(left, signals), 6)
-    asserted = [p for char, p in zip(value, probabilities, strict=True) if char not in (MARK, PRINTED)]
+    asserted = [p for char, p in zip(value, probabilities, strict=True) if char not in (MARK, EXPLICIT_MARK)]
     known = [p for p in asserted if p is not None]
     return round(math.prod(known), 6) if known and len(known) == len(asserted) else None
 

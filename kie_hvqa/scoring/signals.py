@@ -22,7 +22,7 @@ from typing import Any
 from kie_hvqa.answers.answer import MARK, Reading, parse
 from kie_hvqa.answers.verdicts import Ledger
 from kie_hvqa.confidence import monotone
-from kie_hvqa.confidence.losses import Judged, right_symbols
+from kie_hvqa.confidence.losses import Judged, asserted_of
 from kie_hvqa.confidence.operating_point import mapped
 from kie_hvqa.confidence.signals.checks import CHECKS
 from kie_hvqa.confidence.symbols import Signals, SymbolConfidence
@@ -62,14 +62,14 @@ def signal_metrics(
         for row in rows
     ]
     fitted, alphas = with_fitted(judged, names)
-    signals = {row.id: own for row, own in zip(rows, fitted, strict=True)}
+    judged = [replace(answer, signals=own) for answer, own in zip(judged, fitted, strict=True)]
     names = ordered({name for own in fitted for name in own})
-    characters = _characters(rows, readings, signals, names)
+    characters = _characters(judged, names)
     answers = {
         name: selective.asserted(
             [
-                replace(score, confidence=answer_confidence(readings.get(row.id), signals.get(row.id, {}).get(name)))
-                for row, score in zip(rows, scores, strict=True)
+                replace(score, confidence=answer_confidence(answer.reading, answer.signals.get(name)))
+                for answer, score in zip(judged, scores, strict=True)
             ]
         )
         for name in names
@@ -102,27 +102,15 @@ def answer_confidence(reading: Reading | None, said: SymbolConfidence | None) ->
     return None if any(value is None for value in kept) else math.prod(value for value in kept if value is not None)
 
 
-def _characters(
-    rows: Sequence[Row],
-    readings: Mapping[str, Reading | None],
-    signals: Mapping[str, Signals],
-    names: Sequence[str],
-) -> dict[str, Asserted]:
+def _characters(answers: Sequence[Judged], names: Sequence[str]) -> dict[str, Asserted]:
     loss: list[float] = []
     documents: list[str] = []
     confidence: dict[str, list[float | None]] = {name: [] for name in names}
-    for row in rows:
-        reading = readings.get(row.id)
-        if reading is None or reading.refused:
-            continue
-        right = right_symbols(Ledger.of(row.slots or (), row.question_kind), reading)
-        places = [place for place, value in enumerate(right) if value is not None]
-        loss += [float(not right[place]) for place in places]
-        documents += [row.document_id] * len(places)
-        own = signals.get(row.id, {})
+    for answer, right, said in asserted_of(answers, names):
+        loss += [float(not good) for good in right.values()]
+        documents += [answer.document] * len(right)
         for name in names:
-            said = own[name].symbols if name in own and len(own[name].symbols) == len(right) else (None,) * len(right)
-            confidence[name] += [said[place] for place in places]
+            confidence[name] += [said[name][place] for place in right]
     return {name: Asserted(tuple(loss), tuple(confidence[name]), tuple(documents)) for name in names}
 
 

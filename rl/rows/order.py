@@ -37,8 +37,7 @@ class EpochOrder(Sampler):
         source = None if rows is None else rows.source
         written = source if isinstance(source, Written) else None
         self._severities = written.severities() if self._curriculum and written else None
-        weights = rows.strata if rows is not None and written else None
-        self._weights = {str(name): weight for name, weight in (weights or {}).items()}
+        self._weights = rows.strata if rows is not None and written else None
         self._strata = row_strata(written.rows, self._weights, name=written.name) if self._weights and written else []
 
     def __iter__(self) -> Iterator[int]:

@@ -13,11 +13,18 @@ import numpy as np
 from kie_hvqa.answers.verdicts import verdicts
 from kie_hvqa.data.ledger import Row
 from kie_hvqa.errors import InputError
-from kie_hvqa.scoring.strata import strata_of
+from kie_hvqa.scoring.strata import STRATA, strata_of
+
+ABSENT = "absent"
+DRAWN = (*STRATA, ABSENT)
+"""What rows can be drawn by: the evaluator's strata, and questions about absent fields apart from the rest of ``nothing``."""
 
 
 def row_strata(rows: Sequence[Row], weights: Mapping[str, float], *, name: str) -> list[str]:
-    """The stratum of each row; ``absent`` for questions about absent fields, where they have a weight of their own. Raises InputError for a row without a ledger; ``name`` is what messages call the rows."""
+    """The stratum of each row; ``absent`` for questions about absent fields, where they have a weight of their own.
+
+    Raises InputError for a row without a ledger; ``name`` is what messages call the rows.
+    """
     counts = [None if row.slots is None else verdicts(row.slots, None, row.question_kind).counts for row in rows]
     found = strata_of(counts)
     bare = next((row.id for row, stratum in zip(rows, found, strict=True) if stratum is None), None)
@@ -28,9 +35,9 @@ def row_strata(rows: Sequence[Row], weights: Mapping[str, float], *, name: str) 
             field="data.strata",
             remedy="Leave strata out: they are told by the legibility of every character.",
         )
-    apart = "absent" in weights
+    apart = ABSENT in weights
     return [
-        "absent" if apart and row.question_kind == "absent" else str(stratum)
+        ABSENT if apart and row.question_kind == "absent" else str(stratum)
         for row, stratum in zip(rows, found, strict=True)
     ]
 

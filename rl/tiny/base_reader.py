@@ -80,30 +80,31 @@ class BaseTrainer:
     """Model, character head, optimisers and data of one base training."""
 
     def __init__(self, config: BaseReaderConfig, cache: Path) -> None:
-        self.config = config
-        self.processor = build_processor(config.architecture, all_questions())
-        self.model = build_model(build_config(config.architecture, self.processor), config.seed).train()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
-            self.head = torch.nn.Linear(config.architecture.text_hidden, SUB_CELLS * CHARACTER_CLASSES)
-        self.grids: dict[tuple[int, int], PageGrid] = {}
-        self.device = torch.get_default_device()
-        bfloat16 = use_bfloat16(config.dtype, self.device.type)
-        self.autocast = torch.autocast(self.device.type, torch.bfloat16) if bfloat16 else nullcontext()
-        self.encode = torch.compile(encode_pages, dynamic=False) if config.compile else encode_pages
-        self.read = torch.compile(language_forward, dynamic=True) if config.compile else language_forward
-        encode = self.processor.tokenizer.encode
-        self.prefix = encode("<|im_start|>user\n<|vision_start|>")
-        self.ids = {
-            text: encode(f"<|vision_end|>{text}<|im_end|>\n<|im_start|>assistant\n") for text in all_questions()
-        }
-
+        processor = build_processor(config.architecture, all_questions())
+        model = build_model(build_config(config.architecture, processor), config.seed).train()
+        self.take(config, processor, model, all_questions())
         self.cache = cache
         blocks, *rest = wanted_pools(config.pages)
         self.text_blocks, self.documents, validation = (
             load_pools(cache, self.recipe, wanted, config.workers) for wanted in ([blocks], *rest)
         )
         self.validation = {"": validation}
+
+    def take(self, config: BaseReaderConfig, processor: Any, model: Any, questions: Sequence[str]) -> None:
+        """What is trained, with a head that knows no character yet, and what ``questions`` are in tokens."""
+        self.config, self.processor, self.model = config, processor, model
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.head = torch.nn.Linear(model.config.text_config.hidden_size, SUB_CELLS * CHARACTER_CLASSES)
+        self.grids: dict[tuple[int, int], PageGrid] = {}
+        self.device = torch.get_default_device()
+        bfloat16 = use_bfloat16(config.dtype, self.device.type)
+        self.autocast = torch.autocast(self.device.type, torch.bfloat16) if bfloat16 else nullcontext()
+        self.encode = torch.compile(encode_pages, dynamic=False) if config.compile else encode_pages
+        self.read = torch.compile(language_forward, dynamic=True) if config.compile else language_forward
+        encode = processor.tokenizer.encode
+        self.prefix = encode("<|im_start|>user\n<|vision_start|>")
+        self.ids = {text: encode(f"<|vision_end|>{text}<|im_end|>\n<|im_start|>assistant\n") for text in questions}
 
     @property
     def recipe(self) -> SimulateConfig:

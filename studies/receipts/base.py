@@ -8,7 +8,6 @@ in bytes it would be thirty tokens that mean the characters of an answer.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +18,10 @@ from transformers import AddedToken, Qwen2_5_VLForConditionalGeneration, Qwen2_5
 from kie_hvqa.data.files import replacing
 from rl.tiny.base_batches import Sampler
 from rl.tiny.base_reader import (
-    CHARACTER_CLASSES,
-    SUB_CELLS,
     BaseTrainer,
     question,
     train_stage,
-    use_bfloat16,
 )  # fmt: skip
-from rl.tiny.batched import PageGrid, encode_pages, language_forward
 from rl.tiny.build import save_model
 from studies.receipts.config import LineBase
 from studies.receipts.lines import ASKED
@@ -41,25 +36,12 @@ class LineTrainer(BaseTrainer):
     def __init__(
         self, config: LineBase, start: Path, pools: Sequence[LinePool], validation: Mapping[str, Sequence[LinePool]]
     ) -> None:
-        self.config = config  # type: ignore[assignment]
-        self.processor = Qwen2_5_VLProcessor.from_pretrained(start)
-        self.model = Qwen2_5_VLForConditionalGeneration.from_pretrained(start, dtype=torch.float32).train()
-        learn_question(self.processor, self.model, question(ASKED))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
-            self.head = torch.nn.Linear(self.model.config.text_config.hidden_size, SUB_CELLS * CHARACTER_CLASSES)
+        processor = Qwen2_5_VLProcessor.from_pretrained(start)
+        model = Qwen2_5_VLForConditionalGeneration.from_pretrained(start, dtype=torch.float32).train()
+        learn_question(processor, model, question(ASKED))
+        self.take(config, processor, model, [question(ASKED)])  # type: ignore[arg-type]
         if (start.parent / HEAD).is_file():
             self.head.load_state_dict(torch.load(start.parent / HEAD, weights_only=True))
-        self.grids: dict[tuple[int, int], PageGrid] = {}
-        self.device = torch.get_default_device()
-        bfloat16 = use_bfloat16(config.dtype, self.device.type)
-        self.autocast = torch.autocast(self.device.type, torch.bfloat16) if bfloat16 else nullcontext()
-        self.encode = torch.compile(encode_pages, dynamic=False) if config.compile else encode_pages
-        self.read = torch.compile(language_forward, dynamic=True) if config.compile else language_forward
-        encode = self.processor.tokenizer.encode
-        self.prefix = encode("<|im_start|>user\n<|vision_start|>")
-        text = question(ASKED)
-        self.ids = {text: encode(f"<|vision_end|>{text}<|im_end|>\n<|im_start|>assistant\n")}
         self.pools = list(pools)
         self.lines = validation
 

@@ -37,7 +37,11 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
 
     home = tmp_path_factory.mktemp("small")
     overrides = ["count=6", "questions_per_document=4", "splits={train: 1.0}", "templates={us_licence: 1}"]
-    config = load(ROOT / "configs" / "simulate" / "tiny.yaml", SimulateConfig, [*overrides, "held_out_operators={}"])
+    config = load(
+        ROOT / "configs" / "simulate" / "tiny.yaml",
+        SimulateConfig,
+        [*overrides, "absent_beside={}", "held_out_operators={}"],
+    )
     write_dataset(config, home / "data")
 
     architecture = TinyArchitecture(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import binomtest
@@ -68,6 +68,8 @@ def test_a_score_that_tells_nothing_gets_no_promise():
 
 
 @given(arrays(np.int64, st.tuples(st.integers(1, 30), st.just(2)), elements=st.integers(0, 40)), st.floats(0.01, 0.99))
+@example(np.array([[0, 0], [1, 2]]), 0.5)  # one document asserts, and half of it is wrong
+@example(np.array([[1, 2], [1, 2]]), 0.5)  # no spread between documents
 def test_a_p_value_is_one_and_fewer_mistakes_lower_it(pairs, risk):
     asserted, wrong = pairs.max(axis=1) / 40, pairs.min(axis=1) / 40
     for name, test in BOUNDS.items():

@@ -59,9 +59,10 @@ def test_shared_work_changes_no_number(family, tmp_path):
 def test_from_the_warm_start_to_a_merged_model_that_reads(family, tmp_path):
     file = family.recipe(tmp_path / "sft.yaml", "", "per_device_train_batch_size: 4, report_to: []")
     warm = sft.run(file, [f"output_dir={tmp_path / 'warm'}"])
+    (tmp_path / "spread.py").write_text(SPREAD)  # a random model's answers all get the same pay from any reward of ours
     file = family.recipe(
         tmp_path / "grpo.yaml",
-        "rewards: [{function: faithful}]\nlora: {rank: 2, alpha: 4}\n"
+        "rewards: [{function: './spread.py:spread'}]\nlora: {rank: 2, alpha: 4}\n"
         "evaluation: {every: 2, split: train, limit: 2, batch_size: 2, max_new_tokens: 4}",
         f"{GRPO}, beta: 0.05",
     )
