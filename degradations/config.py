@@ -83,7 +83,7 @@ class SimulateConfig(DamageConfig):
     does not say (a second holder, a discount). ``hide_other_prints`` is the share of the fields planned to be unreadable
     of which everything else on the page that gives their characters is covered too. ``absent_beside``: split to how many absent
     fields every image of a written dataset is asked for besides, at no further image. ``twins`` makes pairs instead of single
-    questions: what is changed (``degradations/twins.py``) to its weight. ``nothing`` makes pages on which nothing that is asked for stands instead (``degradations/nothing.py``): which kind to its weight. ``captures`` weighs how documents are seen
+    questions: what is changed (``degradations/twins.py``) to its weight. ``nothing`` makes pages on which nothing that is asked for stands instead (``degradations/asked/nothing.py``): which kind to its weight. ``captures`` weighs how documents are seen
     (``photo``, ``flatbed``, ``feeder``, ``fax``, ``screenshot``); left out, each as often as its material is.
     """
 

@@ -12,39 +12,17 @@ from dataclasses import field as member
 from functools import partial
 from typing import Any
 
+from degradations.asked.question import Question
 from degradations.capture import Capture
 from degradations.documents.model import Derivation
-from degradations.legibility import LegibilityModel, Print, compared, ledger
+from degradations.legibility import LegibilityModel, compared, ledger
 from degradations.operators import OPERATORS, Context, Image, OpaqueOccluder, Rng
-from degradations.other_prints import OtherPrints
 from degradations.recipe import Recipe, draw_recipe, pick
 from kie_hvqa.answers.answer import render, truth
 from kie_hvqa.data.ledger import MAX_SEVERITY, Box, QuestionKind, Row, Slot
 
 # How often a field that is to be unreadable is covered; else it is blurred, drowned or bleached away, if that will do.
 _COVERED = 0.7
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """One question about a page. ``planned`` is the kind aimed at; an absent field has no value and no boxes.
-
-    ``copies`` are the boxes of further prints of ``value``; ``how`` it was printed, and which ``others`` say the same in part
-    or in other words, None on a real document: nobody knows what its unannotated print says.
-    """
-
-    planned: QuestionKind
-    field: str
-    name: str
-    value: str = ""
-    boxes: tuple[Box, ...] = ()
-    copies: tuple[tuple[Box, ...], ...] = ()
-    how: Print | None = member(default=None, compare=False, repr=False)
-    others: OtherPrints | None = member(default=None, compare=False, repr=False)
-
-    @property
-    def problem(self) -> str:
-        return f"<image>What is the {self.name} in the image?"
 
 
 @dataclass(frozen=True, slots=True)

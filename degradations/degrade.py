@@ -23,9 +23,10 @@ from degradations.annotated.formats import documents as documents_of
 from degradations.annotated.text import right_to_left
 from degradations.annotated.turned import as_seen, swaps_sides
 from degradations.annotated.values import Annotation, Found, Part, document_names, find_value
+from degradations.asked.question import Question
 from degradations.chance import generator
 from degradations.config import DegradeConfig
-from degradations.damage import Question, damage, draw_severity, make_row
+from degradations.damage import damage, draw_severity, make_row
 from degradations.field_view import view_field
 from degradations.legibility import LegibilityModel
 from degradations.operators import Image

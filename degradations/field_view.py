@@ -13,11 +13,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from degradations.damage import Damaged, Question, explained
+from degradations.asked.other_prints import OtherPrints
+from degradations.asked.question import Question
+from degradations.damage import Damaged, explained
 from degradations.legibility import LegibilityModel, ledger
 from degradations.legibility.judge import lies_in
 from degradations.operators import Image, Rng
-from degradations.other_prints import OtherPrints
 from degradations.recipe import Recipe
 from kie_hvqa.data.ledger import Box, Slot
 

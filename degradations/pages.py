@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from degradations import documents
+from degradations.asked.nothing import NOTHINGS, emptied
 from degradations.chance import generator
 from degradations.config import SPLITS, SimulateConfig
 from degradations.documents import Document, templates
 from degradations.documents.reprint import reprinted
-from degradations.nothing import NOTHINGS, emptied
 from degradations.recipe import pick
 from kie_hvqa.data.ledger import Row
 from kie_hvqa.errors import InputError

@@ -12,9 +12,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from degradations.asked.question import Question
 from degradations.capture.draw import draw_capture
 from degradations.config import SimulateConfig
-from degradations.damage import Question, damage
+from degradations.damage import damage
 from degradations.documents import render
 from degradations.legibility import LegibilityModel, Print
 from degradations.operators import OPERATORS

@@ -13,6 +13,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from degradations.asked.nothing import nothing_questions
+from degradations.asked.plan import absent_questions, plan_questions
 from degradations.capture.draw import draw_capture
 from degradations.chance import generator
 from degradations.config import SimulateConfig
@@ -20,10 +22,8 @@ from degradations.damage import damage, draw_severity, make_row
 from degradations.documents import Document
 from degradations.field_view import view_field
 from degradations.legibility import LegibilityModel
-from degradations.nothing import nothing_questions
 from degradations.operators import Image
 from degradations.pages import planned, split_of
-from degradations.questions import absent_questions, plan_questions
 from degradations.storing.manifest import DatasetSummary
 from degradations.storing.shards import WHOLE, Shard
 from degradations.storing.writer import Piece, Sample, extension, write_pieces

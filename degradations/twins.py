@@ -27,17 +27,18 @@ from pathlib import Path
 
 import numpy as np
 
+from degradations.asked.plan import other_prints
+from degradations.asked.question import Question
 from degradations.capture.draw import draw_capture
 from degradations.chance import generator
 from degradations.config import SimulateConfig
-from degradations.damage import Damaged, Question, damage, draw_severity, explained, make_row
+from degradations.damage import Damaged, damage, draw_severity, explained, make_row
 from degradations.documents import Derivation, Document, PrintedField
 from degradations.documents.reprint import reprinted, room
 from degradations.documents.subjects.names import frequent_surnames, surnames
 from degradations.documents.typeset import measure
 from degradations.legibility import LegibilityModel, Print, ledger
 from degradations.operators import Rng
-from degradations.questions import other_prints
 from degradations.recipe import pick
 from degradations.storing.writer import Sample, extension
 from kie_hvqa.data.dataset import load_rows

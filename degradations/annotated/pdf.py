@@ -26,8 +26,8 @@ from degradations.annotated.boxes import around, same_row
 from degradations.annotated.foreign import slug
 from degradations.annotated.text import clean
 from degradations.annotated.values import AnnotatedLine, Part, find_value
+from degradations.asked.question import Question
 from degradations.config import DegradeConfig
-from degradations.damage import Question
 from degradations.degrade import AnnotatedPage, write_pages
 from degradations.operators import Image
 from degradations.storing.manifest import DatasetSummary

@@ -20,6 +20,7 @@ from degradations.legibility.constants import LegibilityModel
 from degradations.legibility.frame import Frame, region_around, undamaged
 from degradations.legibility.rivals import Print, Setting, rivals
 from degradations.operators.base import COVER, LIGHT, OPTICS, SENSOR, Image, Operator, Origin
+from degradations.operators.floor import Floored
 from degradations.recipe import Recipe
 
 Floats = NDArray[np.float32]
@@ -238,7 +239,7 @@ def _window(page: Image, boxes: NDArray[np.float64], margin: float, recipe: Reci
 
 def _redrawn(operator: Operator, turn: int) -> Operator:
     """The operator with other noise. Seeds that are not of a noise shape things (a foil, a stain): those stay."""
-    noisy = operator.stage >= SENSOR or hasattr(operator, "grain_size")
+    noisy = operator.stage >= SENSOR or isinstance(operator, Floored)
     seed = getattr(operator, "seed", None)
     if not noisy or seed is None:
         return operator

@@ -156,6 +156,8 @@ class Operator(ABC):
 
     # What a document has to be made of for this to happen to it.
     applies_to: ClassVar[frozenset[str]] = ANYTHING
+    # Parameters that a row names after all others: those that a class has from one above it.
+    last: ClassVar[tuple[str, ...]] = ()
 
     severity: Severity
 
@@ -209,6 +211,7 @@ class Operator(ABC):
     def to_json(self) -> dict[str, str]:
         """``{"operator": name, "parameters": JSON text}``: one shape for all, so that rows load as a table."""
         parameters = dataclasses.asdict(self)
+        parameters |= {name: parameters.pop(name) for name in self.last}
         return {"operator": self.name, "parameters": json.dumps(parameters, separators=(",", ":"), allow_nan=False)}
 
 

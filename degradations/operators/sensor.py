@@ -31,9 +31,10 @@ from degradations.operators.base import (
     number,
     register,
 )
-from degradations.operators.light.lamps import ahead, draw_floor
+from degradations.operators.floor import Floored
+from degradations.operators.light.lamps import ahead
 from degradations.operators.pixels.blend import developed, scaled, to_linear
-from degradations.operators.pixels.grain import add_floor, added_tile, coloured_tile, grain_tile, pieces
+from degradations.operators.pixels.grain import added_tile, coloured_tile, grain_tile, pieces
 from degradations.operators.pixels.resample import enlarge, shrink
 
 Pitch = Annotated[float, Field(ge=1, le=200)]
@@ -175,7 +176,7 @@ class Demosaic(Operator):
 
 @register
 @dataclass(frozen=True, slots=True)
-class RollingBands(Operator):
+class RollingBands(Floored):
     """Dark bands of a lamp that flickers while the rows of the sensor are read one after the other.
 
     Bands come every ``period`` pixels towards ``angle`` (90: rows from top to bottom, 0: the phone was held upright),
@@ -192,15 +193,12 @@ class RollingBands(Operator):
     period: Positive
     duty: Share
     gain: Share
-    floor: NotNegative
-    grain_size: Positive
-    seed: Seed
 
     @classmethod
     def draw(cls, severity: int, rng: Rng, context: Context) -> Self:
         x0, y0, x1, y1 = context.bounds
         height = context.text_height
-        floor, grain_size, seed = draw_floor(rng, context, 13)
+        noise = cls.drawn(rng, context, 13)
         upright = rng.random() < 0.5
         # Bands across the line take some of its slots; bands along it have to fall on it.
         span = (x1 - x0) if upright else (y1 - y0)
@@ -214,9 +212,7 @@ class RollingBands(Operator):
             period=number(period),
             duty=number(min(0.85, cls.ladder(severity, 0.3, 0.85, rng))),
             gain=min(1.0, cls.ladder(severity, 0.5, 0.07, rng)),
-            floor=floor,
-            grain_size=grain_size,
-            seed=seed,
+            **noise,
         )
 
     def _apply(self, image: Image, origin: Origin) -> Image:
@@ -228,4 +224,4 @@ class RollingBands(Operator):
         inside = np.clip((np.cos(phase) - edge) / np.float32(0.35) + np.float32(0.5), 0, 1)
         inside = np.ascontiguousarray(np.broadcast_to(inside, image.shape[:2]))
         dark = scaled(image, 1 - np.float32(1 - self.gain) * inside)
-        return add_floor(dark, origin, self.seed, self.floor, self.grain_size, inside)
+        return self.noisy(dark, origin, inside)

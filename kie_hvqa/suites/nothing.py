@@ -1,7 +1,7 @@
 """``--suite nothing``: pages on which nothing that is asked for stands. Nothing may be asserted.
 
 Blank pages, black ones, torn ones, pages of another kind, and pages with a line that tells the reader to answer all the same
-(``degradations/nothing.py``; a row says which in ``page.nothing``). The right answer to every question is the refusal; an answer that cannot be parsed
+(``degradations/asked/nothing.py``; a row says which in ``page.nothing``). The right answer to every question is the refusal; an answer that cannot be parsed
 asserts nothing, and refuses nothing either, so it is counted apart. By kind and overall:
 
 * ``invented``: questions about which any character is asserted, in Final OCR or in the lists;

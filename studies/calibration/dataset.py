@@ -22,10 +22,10 @@ import yaml
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from degradations.asked.plan import find_copies
 from degradations.config import SimulateConfig
 from degradations.operators.base import split_lines
 from degradations.pages import PageKey
-from degradations.questions import find_copies
 from degradations.recipe import Recipe
 from degradations.simulate import document_samples
 from kie_hvqa.data.files import write_json

@@ -19,13 +19,13 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from degradations.asked.plan import find_copies
 from degradations.capture import Capture
 from degradations.capture.draw import draw_capture
 from degradations.chance import generator
 from degradations.config import SimulateConfig
 from degradations.legibility import LegibilityModel, Print, ledger
 from degradations.operators import OPERATORS, Context, Image, Operator, operator_class
-from degradations.questions import find_copies
 from degradations.recipe import Draw, Recipe, draw_in_order
 from degradations.simulate import clean_document
 from kie_hvqa.data.files import write_json

@@ -15,9 +15,9 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
+from degradations.asked.question import Question
 from degradations.capture.draw import draw_capture
 from degradations.chance import generator
-from degradations.damage import Question
 from degradations.degrade import AnnotatedPage
 from degradations.documents import Document, names, template
 from degradations.documents.model import PrintedLine, TextStyle

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
+from degradations.asked.plan import absent_concepts
 from degradations.documents import names as template_names
 from degradations.documents import template, templates
-from degradations.questions import absent_concepts
 from degradations.recipe import Recipe
 from degradations.simulate import SimulateConfig, clean_document, document_samples, sample, split_of, write_dataset
 from kie_hvqa.answers.answer import render, truth

@@ -12,15 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from degradations.asked.plan import find_copies, other_prints
+from degradations.asked.question import Question
 from degradations.chance import generator
 from degradations.config import DegradeConfig
-from degradations.damage import Damaged, Question
+from degradations.damage import Damaged
 from degradations.degrade import write_degraded
 from degradations.documents import render
 from degradations.field_view import draw_window, view_field
 from degradations.legibility import LegibilityModel, Print, ledger
 from degradations.operators import Context, OpaqueOccluder
-from degradations.questions import find_copies, other_prints
 from degradations.recipe import Recipe
 from degradations.replay import replay
 from degradations.simulate import SimulateConfig, write_dataset

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from degradations.asked.nothing import NOTHINGS, nothing_questions
 from degradations.config import SimulateConfig
-from degradations.nothing import NOTHINGS, nothing_questions
 from degradations.pages import PageKey, planned
 from degradations.replay import replay
 from degradations.simulate import document_samples

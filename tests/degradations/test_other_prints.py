@@ -7,12 +7,13 @@ from functools import cache
 import numpy as np
 import pytest
 
+from degradations.asked.plan import find_copies, other_prints
+from degradations.asked.question import Question
 from degradations.chance import generator
-from degradations.damage import Question, _hide_others, _Looked, damage, explained, make_row
+from degradations.damage import _hide_others, _Looked, damage, explained, make_row
 from degradations.documents import Document, render
 from degradations.legibility import LegibilityModel, Print, ledger
 from degradations.operators import Context, OpaqueOccluder
-from degradations.questions import find_copies, other_prints
 from degradations.recipe import Recipe
 from kie_hvqa.answers.verdicts import Ledger
 from kie_hvqa.data.dataset import parse_row

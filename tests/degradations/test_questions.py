@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from degradations.asked.plan import NOWHERE, PREMISES, SAME, absent_concepts, find_copies, plan_questions
 from degradations.documents import names as template_names
 from degradations.documents import question_names, render, template, templates
-from degradations.questions import NOWHERE, PREMISES, SAME, absent_concepts, find_copies, plan_questions
 from degradations.simulate import SimulateConfig, clean_document, document_samples
 from degradations.simulate import sample as sample_alone
 

@@ -31,9 +31,10 @@ from degradations.operators.base import (
     number,
     register,
 )
-from degradations.operators.light.lamps import ahead, draw_floor
+from degradations.operators.floor import Floored
+from degradations.operators.light.lamps import ahead
 from degradations.operators.pixels.blend import added, developed, to_linear
-from degradations.operators.pixels.grain import add_floor, clouds
+from degradations.operators.pixels.grain import clouds
 from degradations.operators.pixels.parts import change_part, in_strips, square
 from degradations.operators.pixels.resample import shrink
 
@@ -83,7 +84,7 @@ class Overexposure(Operator):
 
 @register
 @dataclass(frozen=True, slots=True)
-class Underexposure(Operator):
+class Underexposure(Floored):
     """``stops`` too little light, not lifted: all that is left sits in the darkest levels, above ``floor`` of noise.
 
     ``black`` is the share of white that the converter takes for black (its pedestal is cut off with what lies below).
@@ -95,20 +96,17 @@ class Underexposure(Operator):
     stage = LIGHT
     stops: Stops
     black: Share
-    floor: NotNegative
-    grain_size: Positive
-    seed: Seed
 
     @classmethod
     def draw(cls, severity: int, rng: Rng, context: Context) -> Self:
-        floor, grain_size, seed = draw_floor(rng, context, 5)
+        noise = cls.drawn(rng, context, 5)
         stops = cls.ladder(severity, -2.6, -6.4, rng)
-        return cls(severity, stops, number(rng.uniform(0.0005, 0.0015)), floor, grain_size, seed)
+        return cls(severity, stops, number(rng.uniform(0.0005, 0.0015)), **noise)
 
     def _apply(self, image: Image, origin: Origin) -> Image:
         light = np.clip(to_linear() * np.float32(2.0**self.stops) - np.float32(self.black), 0, 1)
         table = developed(np.repeat(light[:, None, None], 3, axis=2))[:, 0, 0]
-        return add_floor(cv2.LUT(image, table), origin, self.seed, self.floor, self.grain_size)
+        return self.noisy(np.asarray(cv2.LUT(image, table), np.uint8), origin)
 
 
 @register

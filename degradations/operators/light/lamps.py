@@ -30,23 +30,15 @@ from degradations.operators.base import (
     Origin,
     Positive,
     Rng,
-    Seed,
     Share,
     coordinates,
-    draw_seed,
     number,
     register,
     to_uint8,
 )
+from degradations.operators.floor import Floored
 from degradations.operators.pixels.blend import mixed, scaled, smooth_step
-from degradations.operators.pixels.grain import add_floor
 from degradations.operators.pixels.parts import change_part, in_strips, square
-
-
-def draw_floor(rng: Rng, context: Context, level: float) -> tuple[float, float, int]:
-    """The noise parameters ``floor`` (near ``level`` grey levels), ``grain_size`` (pixels) and ``seed``."""
-    size = number(max(1.0, context.text_height / rng.uniform(9, 13)))
-    return number(level * rng.uniform(0.8, 1.2)), size, draw_seed(rng)
 
 
 def ahead(shape: tuple[int, ...], origin: Origin, x: float, y: float, angle: float) -> NDArray[np.float32]:
@@ -125,7 +117,7 @@ class Glare(Operator):
 
 @register
 @dataclass(frozen=True, slots=True)
-class Shadow(Operator):
+class Shadow(Floored):
     """A straight shadow edge through (``x``, ``y``): the side towards ``angle`` keeps ``gain`` of its light; the
     penumbra is ``softness`` pixels wide. ``depth`` ends the shadow again (a hand, a phone); ``bulge`` bends its edge.
 
@@ -142,9 +134,6 @@ class Shadow(Operator):
     depth: Positive
     bulge: Finite
     gain: Share
-    floor: NotNegative
-    grain_size: Positive
-    seed: Seed
 
     @classmethod
     def draw(cls, severity: int, rng: Rng, context: Context) -> Self:
@@ -154,7 +143,7 @@ class Shadow(Operator):
         reach = 0.5 * abs((x1 - x0) * math.cos(math.radians(angle))) + height
         # Severity moves the edge over the field as well as darkening what lies behind it.
         offset = cls.ladder(severity, -0.44, -1.0, rng) * reach
-        floor, grain_size, seed = draw_floor(rng, context, 12)
+        noise = cls.drawn(rng, context, 12)
         return cls(
             severity,
             x=number((x0 + x1) / 2 + offset * math.cos(math.radians(angle))),
@@ -164,9 +153,7 @@ class Shadow(Operator):
             depth=number(2 * reach + context.size[1] * rng.uniform(0.1, 0.8)),
             bulge=number(rng.uniform(-0.2, 0.2)),
             gain=min(1.0, cls.ladder(severity, 0.6, 0.128, rng)),
-            floor=floor,
-            grain_size=grain_size,
-            seed=seed,
+            **noise,
         )
 
     def _apply(self, image: Image, origin: Origin) -> Image:
@@ -181,12 +168,12 @@ class Shadow(Operator):
         inside = smooth_step(along / soft) * smooth_step((self.depth - along) / (1.6 * soft))
         dark = scaled(image, 1 - (1 - self.gain) * inside)
         # The sensor is as noisy in the light; there is only less of it to be seen.
-        return add_floor(dark, origin, self.seed, self.floor, self.grain_size, 0.22 + 0.78 * inside)
+        return self.noisy(dark, origin, 0.22 + 0.78 * inside)
 
 
 @register
 @dataclass(frozen=True, slots=True)
-class UnevenLighting(Operator):
+class UnevenLighting(Floored):
     """One lamp: light falls from 1 to ``gain`` over ``span`` pixels towards ``angle``, starting at (``x``, ``y``).
 
     Source: Lambert's cosine and the inverse square of the distance, which at a grazing lamp is close to an exponential.
@@ -200,9 +187,6 @@ class UnevenLighting(Operator):
     angle: Finite
     span: Positive
     gain: Share
-    floor: NotNegative
-    grain_size: Positive
-    seed: Seed
 
     @classmethod
     def draw(cls, severity: int, rng: Rng, context: Context) -> Self:
@@ -212,7 +196,7 @@ class UnevenLighting(Operator):
         span = float(rng.uniform(0.5, 1.1)) * (abs(cos) * context.size[1] + abs(sin) * context.size[0])
         # The field lies in the darker part of the fall, so that the gain there follows the severity.
         where = float(rng.uniform(0.7, 0.95))
-        floor, grain_size, seed = draw_floor(rng, context, 14)
+        noise = cls.drawn(rng, context, 14)
         return cls(
             severity,
             x=number((x0 + x1) / 2 - where * span * cos),
@@ -220,9 +204,7 @@ class UnevenLighting(Operator):
             angle=number(angle),
             span=number(span),
             gain=min(1.0, cls.ladder(severity, 0.36, 0.09, rng)),
-            floor=floor,
-            grain_size=grain_size,
-            seed=seed,
+            **noise,
         )
 
     def _apply(self, image: Image, origin: Origin) -> Image:
@@ -233,12 +215,12 @@ class UnevenLighting(Operator):
         # Exponential fall: equal steps in log light, as lamps at grazing angles give.
         gain = np.exp(np.float32(math.log(max(self.gain, 1e-3))) * fall)
         dark = scaled(image, gain)
-        return add_floor(dark, origin, self.seed, self.floor, self.grain_size, 1 - gain)
+        return self.noisy(dark, origin, 1 - gain)
 
 
 @register
 @dataclass(frozen=True, slots=True)
-class LowContrast(Operator):
+class LowContrast(Floored):
     """Veiling light: every pixel keeps ``gain`` of its distance from the grey ``level``.
 
     Source: Koschmieder's law of contrast behind a veil (Beitraege zur Physik der freien Atmosphaere 12, 1924).
@@ -249,15 +231,12 @@ class LowContrast(Operator):
     stage = LIGHT
     level: Grey
     gain: Share
-    floor: NotNegative
-    grain_size: Positive
-    seed: Seed
 
     @classmethod
     def draw(cls, severity: int, rng: Rng, context: Context) -> Self:
         gain = min(1.0, cls.ladder(severity, 0.2, 0.046, rng))
-        return cls(severity, int(rng.integers(90, 235)), gain, *draw_floor(rng, context, 5))
+        return cls(severity, int(rng.integers(90, 235)), gain, **cls.drawn(rng, context, 5))
 
     def _apply(self, image: Image, origin: Origin) -> Image:
         table = to_uint8(self.level + self.gain * (np.arange(256, dtype=np.float32) - self.level))
-        return add_floor(cv2.LUT(image, table), origin, self.seed, self.floor, self.grain_size)
+        return self.noisy(np.asarray(cv2.LUT(image, table), np.uint8), origin)

@@ -16,7 +16,6 @@ from degradations.operators.base import (
     Context,
     Finite,
     Image,
-    NotNegative,
     Operator,
     Origin,
     Positive,
@@ -28,9 +27,9 @@ from degradations.operators.base import (
     register,
 )
 from degradations.operators.cover.patches import hashed
-from degradations.operators.light.lamps import draw_floor
+from degradations.operators.floor import Floored
 from degradations.operators.pixels.blend import blurred, mixed, scaled, smooth_step
-from degradations.operators.pixels.grain import add_floor, clouds, grain
+from degradations.operators.pixels.grain import clouds, grain
 from degradations.operators.pixels.parts import change_part
 from degradations.operators.wear.ink import paper_of, print_on
 from degradations.operators.wear.zone import Zone
@@ -151,7 +150,7 @@ class InkBleed(Operator):
 
 @register
 @dataclass(frozen=True, slots=True)
-class FadedThermal(Operator):
+class FadedThermal(Floored):
     """A thermal print that faded: ``left`` of the dye's density is still there, less where light and plasticisers reached.
 
     The dye is a leuco dye that loses its developer (Muthyala, ed., Chemistry and Applications of Leuco Dyes, 1997); what
@@ -168,14 +167,11 @@ class FadedThermal(Operator):
     tone: Colour
     paper: Colour
     text_height: Positive
-    floor: NotNegative
-    grain_size: Positive
-    seed: Seed
 
     @classmethod
     def draw(cls, severity: int, rng: Rng, context: Context) -> Self:
         height = context.text_height
-        floor, grain_size, seed = draw_floor(rng, context, 4)
+        noise = cls.drawn(rng, context, 4)
         return cls(
             severity,
             left=min(1.0, cls.ladder(severity, 0.3, 0.03, rng)),
@@ -184,9 +180,7 @@ class FadedThermal(Operator):
             tone=((118, 104, 116), (112, 112, 140), (130, 112, 92))[int(rng.integers(3))],
             paper=((250, 240, 210), (244, 240, 230), (246, 246, 244))[int(rng.integers(3))],
             text_height=number(height),
-            floor=floor,
-            grain_size=grain_size,
-            seed=seed,
+            **noise,
         )
 
     def _apply(self, image: Image, origin: Origin) -> Image:
@@ -199,7 +193,7 @@ class FadedThermal(Operator):
         aged = mixed(pale, self.tone, np.clip(print_on(pale, paper) * np.float32(0.5), 0, 1))
         table = np.asarray(self.paper, np.float32) / np.float32(255)
         aged = scaled(aged, np.broadcast_to(table * np.float32(1.0), image.shape))
-        return add_floor(aged, origin, self.seed, self.floor, self.grain_size)
+        return self.noisy(aged, origin)
 
 
 @register

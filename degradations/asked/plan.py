@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from degradations.damage import Question
+from degradations.asked.other_prints import OtherPrints
+from degradations.asked.question import Question
 from degradations.documents import Derivation, Document, PrintedField, question_names, template
 from degradations.legibility import Print
 from degradations.operators import Rng
-from degradations.other_prints import OtherPrints
 from degradations.recipe import pick
 from kie_hvqa.data.ledger import Box, QuestionKind
 

@@ -19,13 +19,13 @@ from typing import get_args
 
 import numpy as np
 
+from degradations.asked.plan import absent_concepts
+from degradations.asked.question import Question
 from degradations.config import Nothing
-from degradations.damage import Question
 from degradations.documents import Document, question_names, template
 from degradations.documents.model import TextStyle
 from degradations.documents.typeset import ink, measure, typeset
 from degradations.operators import Rng
-from degradations.questions import absent_concepts
 
 NOTHINGS: tuple[Nothing, ...] = get_args(Nothing)
 _BEHIND = (88, 84, 80)  # what lies under a page that is torn
