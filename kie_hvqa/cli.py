@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from kie_hvqa import __version__
+from kie_hvqa.console import quieted
 from kie_hvqa.errors import InputError, WorkError
 from kie_hvqa.extras import lacking
 
@@ -55,6 +56,9 @@ def build_parser() -> argparse.ArgumentParser:
     for name in COMMANDS:
         import_module(f"kie_hvqa.commands.{name}").add(subparsers)
         described = subparsers.choices[name]
+        described.add_argument(
+            "--quiet", action="store_true", help="no progress and no summary: warnings and errors alone"
+        )
         described.description = _plain(name, described.description or "")
     return parser
 
@@ -69,7 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand and return its exit status."""
     args = build_parser().parse_args(argv)
     try:
-        status: int | None = args.run(args)
+        with quieted(args.quiet):
+            status: int | None = args.run(args)
         return status or 0
     except (InputError, WorkError) as error:
         return _fail(args.command, str(error), error.exit_status)

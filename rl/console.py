@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
-import time
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tqdm import tqdm
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 from transformers.utils import logging as transformers_logging
+
+from kie_hvqa.console import Progress
 
 VERBOSE = "KIE_HVQA_VERBOSE"
 # What is logged → what it is called on the line, in this order.
@@ -75,47 +74,26 @@ def _number(value: float) -> str:
 
 
 class ProgressLine(TrainerCallback):
-    """``grpo: 33% 60/180, 2:24 left, loss 0.013, reward 0.41, …``, in place on a terminal, one line a log in a file."""
+    """``grpo: 33% 60/180, 02:24 left, loss 0.013, reward 0.41, …``, in place on a terminal, one line a log in a file."""
 
     def __init__(self, stage: str) -> None:
         self._stage = stage
-        self._bar: Any = None
+        self._line = Progress(stage, 1, shown=False)
         self._last: dict[str, Any] = {}
-        self._begun = (0.0, 0)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._begun = (time.monotonic(), state.global_step)
-        if state.is_world_process_zero and sys.stderr.isatty():
-            self._bar = tqdm(
-                total=state.max_steps,
-                initial=state.global_step,
-                desc=self._stage,
-                dynamic_ncols=True,
-                bar_format="{desc}: {percentage:.0f}% |{bar:20}| {n_fmt}/{total_fmt}, {remaining} left{postfix}",
-            )
+        first = state.is_world_process_zero
+        self._line = Progress(self._stage, state.max_steps, done=state.global_step, shown=first, every=float("inf"))
+        self._line.__enter__()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self._bar is not None:
-            self._bar.update(state.global_step - self._bar.n)
+        self._line.at(state.global_step)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
-        if not state.is_world_process_zero or not logs or not (news := {k: v for k, v in logs.items() if k in SHOWN}):
-            return
-        self._last |= news
-        if self._bar is not None:
-            self._bar.set_postfix_str(", ".join(described(self._last)))
-        else:
-            print(self._line(state), file=sys.stderr, flush=True)
+        if logs and (news := {key: value for key, value in logs.items() if key in SHOWN}):
+            self._last |= news
+            self._line.at(state.global_step)
+            self._line.note(", ".join(described(self._last)), now=True)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
-
-    def _line(self, state: Any) -> str:
-        since, first = self._begun
-        done, left = state.global_step - first, state.max_steps - state.global_step
-        seconds = left * (time.monotonic() - since) / done if done else float("nan")
-        remaining = tqdm.format_interval(seconds) if done else "?"
-        share = f"{state.global_step / max(1, state.max_steps):.0%} {state.global_step}/{state.max_steps}"
-        return ", ".join([f"{self._stage}: {share}", f"{remaining} left", *described(self._last)])
+        self._line.__exit__(None)

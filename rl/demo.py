@@ -15,6 +15,7 @@ from typing import Any
 from degradations.replay import picture
 from degradations.simulate import SimulateConfig, write_dataset
 from kie_hvqa.config import load
+from kie_hvqa.console import quiet, say
 from kie_hvqa.data.files import building, read_json
 from kie_hvqa.readers import embedded_directory
 from kie_hvqa.report import write_report
@@ -53,12 +54,12 @@ def run(out: Path) -> dict[str, Any]:
     runs = {name: out / name for name in STAGES}
     comparison = write_comparison(runs, out / "comparison.json")
     write_report(list(runs.values()), out / "report.html", replay=picture)
-    print(
+    say(
         f"\nHeld-out documents: other identities, other drawings, one operator never trained on.\n\n{table(comparison, runs)}"
     )
-    print(f"\n{(time.monotonic() - started) / 60:.1f} minutes. Written:")
+    say(f"\n{(time.monotonic() - started) / 60:.1f} minutes. Written:")
     for path in (data, *runs.values(), out / "comparison.json", out / "report.html"):
-        print(f"  {path}")
+        say(f"  {path}")
     return comparison
 
 
@@ -81,4 +82,5 @@ def _copy_base(model: Path) -> None:
 
 
 def _title(number: int, text: str) -> None:
-    print(f"\n[{number}/4] {text}", file=sys.stderr, flush=True)
+    if not quiet():
+        print(f"\n[{number}/4] {text}", file=sys.stderr, flush=True)

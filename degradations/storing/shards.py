@@ -17,10 +17,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from degradations.storing.journal import Journal, reuse
 from degradations.storing.manifest import DATASET, DatasetSummary, Stamp, difference, finish, finished, listed_images
+from kie_hvqa.console import Progress
 from kie_hvqa.data.dataset import METADATA
 from kie_hvqa.data.files import replacing, sha256
 from kie_hvqa.data.image_paths import Inside
@@ -74,12 +73,12 @@ def merge_shards(folders: Sequence[Path], out: Path, *, progress: bool = False) 
     with Journal(out, whole) as journal:
         here = Inside(out)
         total = sum(summary.images for _, summary in parts)
-        with tqdm(total=total, unit="image", desc=f"merge {out.name}", disable=not progress) as bar:
+        with Progress(f"merge {out.name}", total, "images", shown=progress) as bar:
             for folder, _ in parts:
                 for name, digest in listed_images(folder):
                     here.check(name)
                     _place(folder / name, out / name, digest)
-                    bar.update()
+                    bar.advance()
         images = (image for folder, _ in parts for image in listed_images(folder))
         summary = finish(out, whole, _lines(folder for folder, _ in parts), images)
         journal.done()

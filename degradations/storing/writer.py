@@ -22,13 +22,13 @@ from threading import Thread
 from typing import Any, NamedTuple
 
 import cv2
-from tqdm import tqdm
 
 from degradations.operators import Image
 from degradations.storing.journal import Journal, record, reuse
 from degradations.storing.manifest import DatasetSummary, finish, make_stamp
 from degradations.storing.png import encode_png
 from degradations.storing.shards import WHOLE, Shard
+from kie_hvqa.console import Progress
 from kie_hvqa.data.files import replacing
 from kie_hvqa.data.ledger import Row
 from kie_hvqa.errors import InputError, WorkError
@@ -74,14 +74,14 @@ def write_pieces(
     if (existing := reuse(out, stamp)) is not None:
         return existing
     with Journal(out, stamp) as journal:
-        with tqdm(total=len(documents), unit="document", desc=f"{kind} {out.name}", disable=not progress) as bar:
+        with Progress(f"{kind} {out.name}", len(documents), "documents", shown=progress) as bar:
             done = 0
             for _ in journal.verified(documents):
                 done += 1
-                bar.update()
+                bar.advance()
             for line in _made(make, out, documents[done:], workers):
                 journal.append(line)
-                bar.update()
+                bar.advance()
         summary = finish(out, stamp, journal.rows(), journal.images(), notes)
         journal.done()
     return dataclasses.replace(summary, resumed=done)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from kie_hvqa.commands import json_option
+
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
@@ -34,6 +36,7 @@ the file then asserts nothing.""",
         help="the test (default betting); effective takes a third of the documents and is approximate",
     )
     parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="operating point to write")
+    json_option(parser, "the operating point")
     parser.set_defaults(run=run)
 
 
@@ -41,6 +44,8 @@ def run(args: argparse.Namespace) -> int:
     from kie_hvqa.confidence.calibrating import calibrate
     from kie_hvqa.confidence.saying import sentence
     from kie_hvqa.confidence.signals.checks import CHECKS
+    from kie_hvqa.console import say, say_json
+    from kie_hvqa.data.files import read_json
     from kie_hvqa.errors import InputError
     from kie_hvqa.runs.run_directory import load_run
 
@@ -56,5 +61,8 @@ def run(args: argparse.Namespace) -> int:
         bound=args.bound,
     )
     point.save(args.out)
-    print(f"{sentence(point)}\n\nwrote {args.out}")
+    if args.json:
+        say_json(read_json(args.out))
+    else:
+        say(f"{sentence(point)}\n\nwrote {args.out}")
     return 1 if point.infeasible else 0

@@ -59,6 +59,7 @@ def run(args: argparse.Namespace) -> None:
     from degradations.config import DegradeConfig
     from degradations.degrade import write_degraded
     from kie_hvqa.config import load
+    from kie_hvqa.console import say
     from kie_hvqa.errors import InputError
 
     if args.overrides and args.config is None:
@@ -71,8 +72,8 @@ def run(args: argparse.Namespace) -> None:
     if args.pdf:
         from degradations.annotated.pdf import write_pdfs
 
-        print(describe(write_pdfs(config, args.pdf, args.fields, args.out, progress=True)))
+        say(describe(write_pdfs(config, args.pdf, args.fields, args.out, progress=True)))
         return
     if args.fields is not None:
         raise InputError("--fields goes with --pdf", field="--fields", remedy="Annotations hold their fields.")
-    print(describe(write_degraded(config, args.annotations, args.images, args.out, layout=args.format, progress=True)))
+    say(describe(write_degraded(config, args.annotations, args.images, args.out, layout=args.format, progress=True)))

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from kie_hvqa.commands import json_option
+
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
@@ -49,6 +51,7 @@ Rows that failed count as unparsed; the same command asks them again (exit statu
         help="take back what is below its threshold before scoring (kie-hvqa calibrate makes it)",
     )
     parser.add_argument("--dry-run", action="store_true", help="say what would be read, with how many tokens, and stop")
+    json_option(parser, "the scores (--dry-run: the plan)")
     asked = parser.add_argument_group("checkpoints and servers")
     asked.add_argument(
         "--prompt", metavar="NAME", help="official, question, prose … or a .yaml file (default: the checkpoint's own)"
@@ -91,6 +94,7 @@ Rows that failed count as unparsed; the same command asks them again (exit statu
 def run(args: argparse.Namespace) -> int:
     import sys
 
+    from kie_hvqa.console import say, say_json
     from kie_hvqa.data.data_issues import DATA_ISSUES, UNREADABLE_IMAGE, summary
     from kie_hvqa.errors import InputError
     from kie_hvqa.readers import MODEL_OPTIONS
@@ -100,10 +104,16 @@ def run(args: argparse.Namespace) -> int:
 
     options = {option: getattr(args, option) for option in MODEL_OPTIONS}
     if args.dry_run:
+        import dataclasses
+
         from kie_hvqa.runs.plan import plan
 
         wanted = {"split": args.split, "limit": args.limit, "suite": args.suite}
-        print(plan(args.data, args.reader, args.out, **wanted, **options).text())
+        planned = plan(args.data, args.reader, args.out, **wanted, **options)
+        if args.json:
+            say_json(dataclasses.asdict(planned))
+            return 0
+        print(planned.text())
         if args.suite == "wording":
             print("all of that once for each of its wordings, into DIR/wordings/NAME")
         return 0
@@ -115,10 +125,13 @@ def run(args: argparse.Namespace) -> int:
         return _run_suite(args, options)
     where = {"split": args.split, "limit": args.limit, "private": args.private}
     metrics = evaluate(args.data, args.reader, args.out, operating_point=args.operating_point, **where, **options)
-    print(metrics_table(metrics))
-    print(f"\nwrote {args.out / 'metrics.json'} and {args.out / 'predictions.jsonl'}")
-    if issues := summary(args.out / DATA_ISSUES):
-        print(f"data: {issues}; see {args.out / DATA_ISSUES}")
+    if args.json:
+        say_json(metrics)
+    else:
+        say(metrics_table(metrics))
+        say(f"\nwrote {args.out / 'metrics.json'} and {args.out / 'predictions.jsonl'}")
+        if issues := summary(args.out / DATA_ISSUES):
+            say(f"data: {issues}; see {args.out / DATA_ISSUES}")
     if metrics["cut_off"]:
         print(
             f"kie-hvqa eval: {metrics['cut_off']} of {metrics['samples']} answers were cut off at the token limit; "
@@ -140,6 +153,7 @@ def run(args: argparse.Namespace) -> int:
 def _run_suite(args: argparse.Namespace, options: dict[str, Any]) -> int:
     import sys
 
+    from kie_hvqa.console import say, say_json
     from kie_hvqa.suites import SUITE
     from kie_hvqa.suites.run import run_suite
     from kie_hvqa.suites.tables import text
@@ -154,7 +168,10 @@ def _run_suite(args: argparse.Namespace, options: dict[str, Any]) -> int:
         private=args.private,
         **options,
     )
-    print(f"{text(result)}\n\nwrote {args.out / SUITE}")
+    if args.json:
+        say_json(result)
+    else:
+        say(f"{text(result)}\n\nwrote {args.out / SUITE}")
     if result["failed"]:
         print(
             f"kie-hvqa eval: {result['failed']} answers failed and count as unparsed; run the same command again to ask "

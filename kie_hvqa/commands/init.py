@@ -17,6 +17,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 def run(args: argparse.Namespace) -> None:
     import shutil
 
+    from kie_hvqa.console import say
     from kie_hvqa.data.files import building
     from kie_hvqa.errors import InputError
     from kie_hvqa.shipped import CONFIGS
@@ -26,5 +27,5 @@ def run(args: argparse.Namespace) -> None:
     with building(args.out) as part:
         shutil.copytree(CONFIGS / "init", part, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     for path in sorted(args.out.iterdir()):
-        print(f"wrote {path}")
-    print(f"\n{args.out / 'README.md'} says what to run")
+        say(f"wrote {path}")
+    say(f"\n{args.out / 'README.md'} says what to run")

@@ -15,9 +15,10 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 
 def run(args: argparse.Namespace) -> None:
+    from kie_hvqa.console import say
     from kie_hvqa.torch_check import require_torch
 
     require_torch("train")
     from rl.checkpoints.merge import merge
 
-    print(f"wrote {merge(args.checkpoint, args.out, base=args.base)}")
+    say(f"wrote {merge(args.checkpoint, args.out, base=args.base)}")

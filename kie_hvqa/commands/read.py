@@ -94,6 +94,7 @@ def run(args: argparse.Namespace) -> int:
     from collections import Counter
 
     from kie_hvqa.confidence.operating_point import OperatingPoint
+    from kie_hvqa.console import say
     from kie_hvqa.errors import InputError
     from kie_hvqa.readers import MODEL_OPTIONS, open_reader
     from kie_hvqa.reading.by_label import for_fields
@@ -144,7 +145,7 @@ def run(args: argparse.Namespace) -> int:
     counted = ", ".join(
         f"{statuses[name]} {name}" for name in ("read", "partly", "unreadable", "absent", "failed") if statuses[name]
     )
-    print(f"{len(reading.documents)} documents: {counted}\nwrote {', '.join(map(str, [args.out / RESULTS, *more]))}")
+    say(f"{len(reading.documents)} documents: {counted}\nwrote {', '.join(map(str, [args.out / RESULTS, *more]))}")
     if not failed:
         return 0
     if all(document.error is not None for document in reading.documents):

@@ -40,6 +40,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 
 def run(args: argparse.Namespace) -> None:
+    from kie_hvqa.console import say
     from kie_hvqa.report import write_report
 
     if args.out.suffix.lower() == ".csv":
@@ -48,10 +49,10 @@ def run(args: argparse.Namespace) -> None:
         from kie_hvqa.runs.run_directory import load_runs
 
         write_text(args.out, answers_csv(load_runs(args.runs)))
-        print(f"wrote {args.out}")
+        say(f"wrote {args.out}")
         return
     write_report(args.runs, args.out, samples=args.samples, pictures=args.pictures, replay=_replay)
-    print(f"wrote {args.out} ({args.out.stat().st_size / 1e6:.1f} MB)")
+    say(f"wrote {args.out} ({args.out.stat().st_size / 1e6:.1f} MB)")
 
 
 def _replay(row: Row) -> Image | None:

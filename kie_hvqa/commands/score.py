@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from kie_hvqa.commands import json_option
+
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser(
@@ -28,12 +30,14 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         metavar="FILE",
         help="take back what is below its threshold before scoring; FILE of --predictions is then one of kie-hvqa eval",
     )
+    json_option(parser, "what metrics.json holds")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
     import sys
 
+    from kie_hvqa.console import say, say_json
     from kie_hvqa.errors import InputError
     from kie_hvqa.runs.evaluator import score_predictions
     from kie_hvqa.scoring.tables import metrics_table
@@ -49,10 +53,12 @@ def run(args: argparse.Namespace) -> None:
         private=args.private,
         operating_point=args.operating_point,
     )
-    print(metrics_table(metrics))
+    if args.json:
+        say_json(metrics)
+    else:
+        say(f"{metrics_table(metrics)}\n\nwrote {args.out / 'metrics.json'}")
     if metrics["missing"]:
         print(
             f"kie-hvqa score: {metrics['missing']} of {metrics['samples']} rows have no answer; they count as wrong",
             file=sys.stderr,
         )
-    print(f"\nwrote {args.out / 'metrics.json'}")

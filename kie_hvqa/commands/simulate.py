@@ -42,13 +42,14 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 
 def run(args: argparse.Namespace) -> None:
+    from kie_hvqa.console import say
     from kie_hvqa.errors import InputError
 
     if args.config is None:
         for name in ("count", "seed", "shard", "overrides"):
             if getattr(args, name) not in (None, []):
                 raise InputError("belongs to --config", field=name, remedy="Leave it out.")
-        print(_merge(args) if args.merge else _replay(args))
+        say(_merge(args) if args.merge else _replay(args))
         return
     from degradations.simulate import WHOLE, Shard, SimulateConfig, write_dataset
     from kie_hvqa.config import load
@@ -59,7 +60,7 @@ def run(args: argparse.Namespace) -> None:
     overrides = list(args.overrides)
     overrides += [f"{key}={getattr(args, key)}" for key in ("count", "seed") if getattr(args, key) is not None]
     config = load(args.config, SimulateConfig, overrides)
-    print(describe(write_dataset(config, args.out, workers=args.workers, progress=True, shard=shard)))
+    say(describe(write_dataset(config, args.out, workers=args.workers, progress=True, shard=shard)))
 
 
 def _merge(args: argparse.Namespace) -> str:

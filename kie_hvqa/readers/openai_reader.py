@@ -25,7 +25,6 @@ import json
 import math
 import os
 import re
-import sys
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from collections.abc import Set as AbstractSet
@@ -39,6 +38,7 @@ import httpx2
 from kie_hvqa.answers.prompt import messages, template
 from kie_hvqa.confidence.signals.agreement import AGREEMENT
 from kie_hvqa.confidence.signals.tokens import MARGINS, TOKEN_PROBABILITY, token_signals
+from kie_hvqa.console import tell
 from kie_hvqa.data.ledger import Row
 from kie_hvqa.data.pixels import bounded, bounded_size, image_size, open_image
 from kie_hvqa.errors import InputError, WorkError
@@ -170,8 +170,8 @@ class OpenAIReader:
     async def _answers(self, tasks: Sequence[Task]) -> AsyncIterator[Answer]:
         self._answered = False
         if self.endpoint.withheld:
-            _say(
-                f"{KEY} is not sent to {self.endpoint.url.host}: that is plain http (--key-over-http sends it all the same)"
+            tell(
+                f"kie-hvqa: {KEY} is not sent to {self.endpoint.url.host}: that is plain http (--key-over-http sends it all the same)"
             )
         async with self.endpoint.client(self.concurrency) as client:
             await self.endpoint.knock(client)
@@ -266,7 +266,7 @@ class OpenAIReader:
             if option == "max_tokens":  # OpenAI's newer models call it so
                 self._options["max_completion_tokens"] = value
             if option == "temperature":
-                _say(f"{self.name} takes no temperature: {value:g} was left out, and it draws as it likes")
+                tell(f"kie-hvqa: {self.name} takes no temperature: {value:g} was left out, and it draws as it likes")
 
     def _end(self, error: RequestError) -> InputError | WorkError | None:
         """What ends the run because every other row would fail likewise; None for what is this row's."""
@@ -292,13 +292,6 @@ def _unknown(options: dict[str, Any], body: str) -> str | None:
     if "max_tokens" in options and re.search(r"\bmax_completion_tokens\b", complaint):
         return "max_tokens"
     return next((key for key in _OPTIONAL if key in options and re.search(rf"\b{key}\b", complaint)), None)
-
-
-def _say(text: str) -> None:
-    """Once, above a progress bar if there is one."""
-    from tqdm import tqdm
-
-    tqdm.write(f"kie-hvqa: {text}", file=sys.stderr)
 
 
 def data_url(image: Path, max_pixels: int) -> str:

@@ -25,9 +25,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
 from kie_hvqa.confidence.operating_point import OperatingPoint
+from kie_hvqa.console import Progress
 from kie_hvqa.data.files import sweep, write_json
 from kie_hvqa.data.json_lines import objects
 from kie_hvqa.data.ledger import Row
@@ -168,10 +167,7 @@ class Run:
         """Read every page; gives each document with its last one."""
         chunks = _batched((page for document in self.documents for page in self._pages_of(document)), CHUNK)
         total = sum(map(self.pages, self.documents)) * len(self.fields)
-        hidden = None if self._progress else True  # None: no bar where stderr is a file or a pipe
-        with tqdm(
-            total=total, desc=self.reader.name[-40:], unit="field", disable=hidden, dynamic_ncols=True, smoothing=0.05
-        ) as bar:
+        with Progress(self.reader.name[-40:], total, "fields", shown=self._progress) as bar:
             coming = self._begin(next(chunks, []), log, looks, pool)
             while coming:
                 prepared = [(page, None if future is None else future.result()) for page, future in coming]
@@ -207,7 +203,7 @@ class Run:
             return _Prepared(page, None, None, error.what)
 
     def _read(
-        self, prepared: Sequence[tuple[Page, _Prepared | None]], log: PredictionLog, looks: _LooksLog, bar: Any
+        self, prepared: Sequence[tuple[Page, _Prepared | None]], log: PredictionLog, looks: _LooksLog, bar: Progress
     ) -> None:
         tasks: list[Task] = []
         keys: dict[str, str] = {}
@@ -221,7 +217,7 @@ class Run:
                     tasks += [Task(self.row(page, field), ready.file) for field in self.fields]
                     keys |= {row.id: self._key(page, row) for row in self._unanswered(page, log)}
                     waiting = sum(name in keys for name in (task.row.id for task in tasks[-len(self.fields) :]))
-            bar.update(len(self.fields) - waiting)
+            bar.advance(len(self.fields) - waiting)
         done = {task.row.id for task in tasks} - keys.keys()
         left = set(keys)
         for answer in self.reader.read(tasks, done) if left else ():
@@ -229,7 +225,7 @@ class Run:
                 raise WorkError(f"the reader {self.reader.name} answered {answer.id!r}, which was not asked")
             left.discard(answer.id)
             log.append(Prediction.of(answer, keys[answer.id]))
-            bar.update()
+            bar.advance()
         if left:
             raise WorkError(f"the reader {self.reader.name} left out {len(left)} fields; run it again")
 

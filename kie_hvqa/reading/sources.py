@@ -16,8 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
+from kie_hvqa.console import Progress
 from kie_hvqa.data.files import sha256
 from kie_hvqa.data.pixels import open_image
 from kie_hvqa.errors import InputError
@@ -58,8 +57,8 @@ def documents(sources: Sequence[str | Path], *, progress: bool = False) -> list[
         if not files:
             raise InputError("no image and no PDF file is here", file=str(source), remedy="Check the path.")
         found |= {name: path for name, path in files.items() if name not in found}
-    hidden = None if progress else True  # None: no bar where stderr is a file or a pipe
-    return [_document(path) for path in tqdm(found.values(), desc="files", unit="file", disable=hidden, delay=2)]
+    bar = Progress("looking at", len(found), "files", shown=progress, delay=2)
+    return [_document(path) for path in bar.over(found.values())]
 
 
 def _files(source: str | Path) -> Iterator[Path]:

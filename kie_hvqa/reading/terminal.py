@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import unicodedata
 
+from kie_hvqa.console import coloured
 from kie_hvqa.reading.results import DocumentResult, FieldResult
 
 _COLOURS = {"read": "32", "partly": "33", "unreadable": "31", "absent": "2", "failed": "31;1"}
@@ -12,7 +13,7 @@ _COLOURS = {"read": "32", "partly": "33", "unreadable": "31", "absent": "2", "fa
 
 def shown(result: DocumentResult, *, colour: bool | None = None) -> str:
     """Lines for a terminal: a field each, with what it is worth and why it is not more. ``colour`` None: where it is one."""
-    coloured = sys.stdout.isatty() if colour is None else colour
+    painted = coloured(sys.stdout) if colour is None else colour
     pages = "" if result.pages == 1 else f", {result.pages} pages"
     lines = [f"{_plain(result.document)}{pages}"]
     if result.error is not None:
@@ -22,7 +23,7 @@ def shown(result: DocumentResult, *, colour: bool | None = None) -> str:
     for field in result.fields:
         value = _plain(field.value) or "–"
         status = field.status.ljust(10)
-        if coloured:
+        if painted:
             status = f"\x1b[{_COLOURS[field.status]}m{status}\x1b[0m"
         sure = "     " if field.confidence is None else f"{_percent(field):>5}"
         page = "" if result.pages == 1 or field.page is None else f"p. {field.page}"

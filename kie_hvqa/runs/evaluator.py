@@ -20,8 +20,8 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
 
+from kie_hvqa.console import Progress
 from kie_hvqa.data.data_issues import DATA_ISSUES, UNREADABLE_IMAGE, Issue, unreadable_truths, write_issues
 from kie_hvqa.data.dataset import Dataset, image_path, load_image, read_dataset
 from kie_hvqa.confidence.operating_point import OperatingPoint
@@ -219,11 +219,7 @@ def _read(
     progress: bool,
 ) -> None:
     waiting = {task.row.id for task in tasks} - done
-    # disable=None: no bar where stderr is a file or a pipe.
-    hide = None if progress else True
-    with tqdm(
-        total=len(tasks), initial=len(done), desc=reader.name[-40:], unit="row", disable=hide, dynamic_ncols=True
-    ) as bar:
+    with Progress(reader.name[-40:], len(tasks), "rows", done=len(done), shown=progress) as bar:
         for answer in reader.read(tasks, frozenset(done)):
             if answer.id not in waiting:
                 raise WorkError(
@@ -231,7 +227,7 @@ def _read(
                 )
             waiting.discard(answer.id)
             log.append(Prediction.of(answer, keys[answer.id]))
-            bar.update()
+            bar.advance()
     if waiting:
         raise WorkError(
             f"the reader {reader.name} left out {len(waiting)} rows, {sorted(waiting)[0]!r} for one; run it again"

@@ -9,6 +9,7 @@
     ./launch.sh grpo CONFIG --rollouts HOST     a vLLM server generates there, not the training GPUs
     ./launch.sh rollouts CONFIG                 that server, started by hand
     ./launch.sh grpo CONFIG --dry-run           the preflight only: what would run, what is wrong, memory and time
+                                                (--json: for a script, bytes and seconds)
 
 The preflight comes first, so that wrong input is told once and before anything is held; on several machines each
 checks itself, and they begin together or not at all. Whatever follows CONFIG as key=value changes single keys of the
@@ -26,11 +27,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from kie_hvqa.console import say_json
 from kie_hvqa.errors import InputError, WorkError
 from kie_hvqa.extras import remedy
 from kie_hvqa.shipped import recipe
@@ -42,6 +46,9 @@ from rl.launch.meeting import checked, meet, say_error
 from rl.launch.messages import SECRET, new_secret, secret_from, secret_of
 from rl.launch.placement import HANDED, Placement, placement
 from rl.launch.watch import ENDED_BY, Child, run_watched
+
+if TYPE_CHECKING:
+    from rl.preflight import Finding
 
 INTERRUPTED = 130  # what a shell makes of SIGINT
 PATIENCE = 600.0  # seconds that machines wait for one another to come
@@ -60,6 +67,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("config", type=_path, metavar="CONFIG", help="a .yaml file, or a name from configs/STAGE/")
     made.add_argument("overrides", nargs="*", metavar="key=value", help="single keys of the recipe")
     made.add_argument("--dry-run", action="store_true", help="the preflight only")
+    made.add_argument(
+        "--json", action="store_true", help="with --dry-run: print it as one JSON object, and nothing else"
+    )
     made.add_argument("--hostfile", type=_path, metavar="FILE", help="machines to start by ssh")
     made.add_argument(
         "--no_ssh", action="store_true", help="the hostfile only names the machines: this line runs on each"
@@ -77,6 +87,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if argv is None else argv)
     arguments = parser().parse_intermixed_args(given)
     try:
+        if arguments.json and not (arguments.dry_run and arguments.stage != "rollouts"):
+            raise InputError("is a preflight's", field="--json", remedy="Add --dry-run, to sft or grpo.")
         arguments.config = recipe("sft" if arguments.stage == "sft" else "grpo", str(arguments.config))
         place = placement(
             arguments.hostfile,
@@ -116,7 +128,11 @@ def _alone(place: Placement, arguments: argparse.Namespace) -> int:
         line = commands.training(
             place, arguments.stage, arguments.config, arguments.overrides, engine=_engine(arguments)
         )
-    _preflight(place, arguments, quiet=False)
+    findings = _preflight(place, arguments, quiet=arguments.json)
+    if arguments.json:
+        shown = {"findings": [asdict(one) for one in findings], "commands": list(_commands(place, arguments, line))}
+        say_json({"stage": arguments.stage, "config": str(arguments.config), "processes": place.world_size, **shown})
+        return 0
     if arguments.dry_run:
         _say_commands(place, arguments, line)
         return 0
@@ -127,6 +143,10 @@ def _alone(place: Placement, arguments: argparse.Namespace) -> int:
 def _together(place: Placement, arguments: argparse.Namespace, secret: str) -> int:
     """This machine's part of several."""
     assert place.rank is not None
+    if arguments.json:
+        raise InputError(
+            "plans from one machine", field="--json", remedy="Leave out MASTER_ADDR, or name a --hostfile."
+        )
     with Connections(place.members, place.rank, place.servers or ()) as machines:
         own = checked(lambda: _check(place, arguments, quiet=not machines.first), Description(machines.name))
         if machines.first:
@@ -164,7 +184,7 @@ def _check(place: Placement, arguments: argparse.Namespace, *, quiet: bool) -> D
     return describe(arguments.stage, arguments.config, said, Path(_recipe(arguments).data.name), place.layout)
 
 
-def _preflight(place: Placement, arguments: argparse.Namespace, *, quiet: bool) -> None:
+def _preflight(place: Placement, arguments: argparse.Namespace, *, quiet: bool) -> list[Finding]:
     if find_spec("pydantic") is None or find_spec("trl") is None:
         raise InputError(f"{sys.executable} has not got the packages", remedy=remedy("train"))
     from kie_hvqa.torch_check import require_torch
@@ -172,7 +192,7 @@ def _preflight(place: Placement, arguments: argparse.Namespace, *, quiet: bool) 
     require_torch("train")
     from rl import preflight
 
-    preflight.run(
+    return preflight.run(
         arguments.stage,
         arguments.config,
         commands.served(place, arguments.overrides),
@@ -242,19 +262,21 @@ def _serve(place: Placement, arguments: argparse.Namespace) -> int:
         ) from None
 
 
-def _say_commands(place: Placement, arguments: argparse.Namespace, line: list[str]) -> None:
+def _commands(place: Placement, arguments: argparse.Namespace, line: list[str]) -> Iterator[tuple[str, str]]:
     """What would be started, machine by machine."""
-    from dataclasses import replace
-
     if line:
-        _say(f"{'command':<12}{shlex.join(line)}")
+        yield "command", shlex.join(line)
     for index, name in enumerate(place.servers or {}):
         there = replace(place, rank=len(place.nodes) + index)
-        _say(f"{'rollouts':<12}on {name}: {shlex.join(_server_line(there, arguments))}")
+        yield "rollouts", f"on {name}: {shlex.join(_server_line(there, arguments))}"
     if place.rollouts is not None and not place.servers:
-        _say(
-            f"{'rollouts':<12}on {place.rollouts}, by hand: ./launch.sh rollouts {arguments.config} --rollouts {place.rollouts}"
-        )
+        by_hand = f"./launch.sh rollouts {arguments.config} --rollouts {place.rollouts}"
+        yield "rollouts", f"on {place.rollouts}, by hand: {by_hand}"
+
+
+def _say_commands(place: Placement, arguments: argparse.Namespace, line: list[str]) -> None:
+    for what, text in _commands(place, arguments, line):
+        _say(f"{what:<12}{text}")
 
 
 def _start_all(place: Placement, given: list[str]) -> int:

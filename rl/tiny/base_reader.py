@@ -25,12 +25,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
 
 from degradations.config import SimulateConfig
 from degradations.documents import question_names
 from kie_hvqa.answers.answer import Reading, render
 from kie_hvqa.config import load
+from kie_hvqa.console import Progress
 from kie_hvqa.data.files import replacing
 from rl.tiny.base_batches import PageBatch, Sampler
 from rl.tiny.base_config import BaseReaderConfig, PoolSizes, Stage
@@ -263,8 +263,8 @@ def train_stage(
         return
     batches = trainer.batches(stage, first)
     started = time.monotonic()
-    bar = tqdm(range(first, settings.steps), desc=stage, initial=first, total=settings.steps, mininterval=5)
-    for step in bar:
+    bar = Progress(stage, settings.steps, "steps", done=first)
+    for step in bar.over(range(first, settings.steps)):
         _set_rate(optimisers, settings, step)
         character_loss, answer_loss, seen = trainer.losses(*next(batches))
         loss = character_loss if answer_loss is None else answer_loss + trainer.config.character_weight * character_loss
@@ -275,7 +275,7 @@ def train_stage(
             optimiser.zero_grad(set_to_none=True)
         if step % 25 == 0:
             shown = {name: float(value) for name, value in seen.items()}
-            bar.set_postfix({name: f"{value:.3f}" for name, value in shown.items()})
+            bar.note(", ".join(f"{name} {value:.3f}" for name, value in shown.items()))
             _log(out, stage=stage, step=step, loss=float(loss.detach()), seconds=time.monotonic() - started, **shown)
         done = step + 1
         if done % trainer.config.evaluate_every == 0 or done == settings.steps:

@@ -20,7 +20,6 @@ import cv2
 import numpy as np
 import yaml
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from degradations.asked.plan import find_copies
 from degradations.config import SimulateConfig
@@ -28,6 +27,7 @@ from degradations.operators.base import split_lines
 from degradations.pages import PageKey
 from degradations.recipe import Recipe
 from degradations.simulate import document_samples
+from kie_hvqa.console import Progress
 from kie_hvqa.data.files import write_json
 from kie_hvqa.data.ledger import Box, Row
 from studies.calibration.lines import Line
@@ -122,7 +122,9 @@ def main() -> None:
     config = SimulateConfig.model_validate({**recipe, "count": args.documents, "seed": args.seed})
     read = open_readers(["rapidocr"], args.memory)["rapidocr"]
     rows = (
-        sample.row for index in tqdm(range(config.count), unit="document") for sample in document_samples(config, index)
+        sample.row
+        for index in Progress("read", config.count, "documents").over(range(config.count))
+        for sample in document_samples(config, index)
     )
     result = summary([found for row in rows if (found := shown(row, read)) is not None])
     for name, value in result.items():

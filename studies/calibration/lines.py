@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tqdm import tqdm
-
 from degradations.annotated.values import read_annotations
 from degradations.capture import Capture
 from degradations.capture.draw import draw_capture
@@ -23,6 +21,7 @@ from degradations.legibility import Print
 from degradations.operators import Image
 from degradations.operators.base import split_lines
 from degradations.simulate import clean_document
+from kie_hvqa.console import Progress
 from kie_hvqa.data.ledger import Box
 
 
@@ -53,7 +52,7 @@ def printed_lines(scale: str, documents: int, fields: int, seed: int, *, capture
     config = SimulateConfig.model_validate(
         {"seed": seed, "count": documents, "scale": scale, "values": {"natural": 0.5, "random": 0.5}}
     )
-    for index in tqdm(range(documents), unit="document"):
+    for index in Progress("draw", documents, "documents").over(range(documents)):
         document = clean_document(config, index)
         rng = generator(seed, str(index), "calibration")
         taken = 0

@@ -20,12 +20,12 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from degradations.chance import generator
 from degradations.legibility import LegibilityModel
 from degradations.operators import OPERATORS, Operator, operator_class
 from degradations.operators.base import HIDDEN_AT_TOP, OUT_OF_CLEAR, draw_at
+from kie_hvqa.console import Progress, tell
 from kie_hvqa.data.ledger import MAX_SEVERITY
 from studies.ladders.table import Field, fields, suiting
 
@@ -113,10 +113,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     classes = [operator_class(name, field="--operators") for name in args.operators]
     model = LegibilityModel()
     samples = [fields(scale, args.fields, args.seed) for scale in args.scale]
-    for cls in tqdm(classes, unit="operator", leave=False):
+    for cls in Progress("measure", len(classes), "operators").over(classes):
         found = find_rungs(*measured(model, cls, samples, args.seed))
         out, hidden = ([round(getattr(share, what), 2) for _, share in found] for what in ("out", "hidden"))
-        tqdm.write(f"{cls.name}: rungs = {tuple(rung for rung, _ in found)}  # out of clear {out}, hidden {hidden}")
+        tell(f"{cls.name}: rungs = {tuple(rung for rung, _ in found)}  # out of clear {out}, hidden {hidden}")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from degradations.asked.plan import find_copies
 from degradations.capture import Capture
@@ -28,6 +27,7 @@ from degradations.legibility import LegibilityModel, Print, ledger
 from degradations.operators import OPERATORS, Context, Image, Operator, operator_class
 from degradations.recipe import Draw, Recipe, draw_in_order
 from degradations.simulate import clean_document
+from kie_hvqa.console import Progress
 from kie_hvqa.data.files import write_json
 from kie_hvqa.data.ledger import MAX_SEVERITY, Box, Slot
 
@@ -139,7 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     names = [operator_class(name, field="--operators").name for name in args.operators]
     model, sample = LegibilityModel(), fields(args.scale, args.fields, args.seed)
     rungs: dict[str, list[Rung]] = {}
-    for name in tqdm(names, unit="operator", leave=False):
+    for name in Progress("measure", len(names), "operators").over(names):
         rungs[name] = [rung(model, name, severity, sample, args.seed) for severity in range(1, MAX_SEVERITY + 1)]
     print(table(rungs))
     if args.json:

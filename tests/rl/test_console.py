@@ -51,7 +51,7 @@ def test_on_a_terminal_the_line_moves_in_place(monkeypatch):
     line.on_log(None, state(91), None, logs=LOG)
     line.on_train_end(None, state(180), None)
     assert file.getvalue().count("\n") == 1  # the end
-    assert "50% " in file.getvalue() and "reward 0.400" in file.getvalue() and "time/data" not in file.getvalue()
+    assert "51% " in file.getvalue() and "reward 0.400" in file.getvalue() and "time/data" not in file.getvalue()
 
 
 def trainer(*, disable_tqdm: bool = False) -> SimpleNamespace:

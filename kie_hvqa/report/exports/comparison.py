@@ -1,11 +1,12 @@
 """A comparison of runs for a text and for a spreadsheet: ``kie-hvqa compare``.
 
 Markdown has a table by stratum and one of all scores, as the terminal shows them. CSV has one line a score and run, and one a
-score and pair of runs, in full precision.
+score and pair of runs, in full precision. JSON has the same numbers, nested.
 """
 
 from __future__ import annotations
 
+import json as standard
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -50,6 +51,11 @@ def csv(runs: Sequence[Run]) -> str:
             ends = (found[key] for key in ("mean", "low", "high", "n", "detectable"))
             lines.append((name, later.name, earlier.name, *ends, scale))
     return spreadsheet(lines)
+
+
+def json(runs: Sequence[Run]) -> str:
+    """Score → values by run and paired differences by ``later-earlier``: what ``comparison.json`` of the demo holds."""
+    return standard.dumps(compare_runs(list(runs)), ensure_ascii=False, indent=2) + "\n"
 
 
 def _table(lines: Sequence[Sequence[str]]) -> str:

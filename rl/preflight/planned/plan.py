@@ -123,6 +123,13 @@ class Plan:
             "memory",
             f"{where}: {gib(plan.peak)} of {gib(device.usable)} a process ({parts}; {load.rows} rows of {load.length} "
             f"tokens); host {gib(self.states.host)} a machine; up to {rows} rows fit",
+            {
+                "peak": plan.peak,
+                "usable": device.usable,
+                "host": self.states.host,
+                "rows": load.rows,
+                "fitting_rows": rows,
+            },
         )
         took = self.duration()
         if took is None:
@@ -133,6 +140,7 @@ class Plan:
             "time",
             f"about {spoken(took.step)} a step{f' ({each})' if each else ''}, {spoken(took.step * self._made.steps)} for "
             f"{self._made.steps} steps; {assumed()}",
+            {"step": took.step, "steps": self._made.steps, "total": took.step * self._made.steps},
         )
 
     @property

@@ -74,6 +74,8 @@ def test_another_reader_or_question_is_refused(run, data, tmp_path):
 
 def test_a_risk_that_cannot_be_had_is_infeasible_and_says_why(run, tmp_path, capsys):
     file = tmp_path / "point.json"
+    assert main(["calibrate", str(run), "--risk", "0.01", "--out", str(file), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out) == json.loads(file.read_text())
     assert main(["calibrate", str(run), "--risk", "0.01", "--out", str(file)]) == 1
     said = capsys.readouterr().out
     assert "infeasible" in said and "fewer than 299" in said and re.search(r"at least 1\d % must be refused", said)

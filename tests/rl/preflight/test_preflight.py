@@ -14,6 +14,7 @@ import pytest
 from kie_hvqa.data.files import read_json, write_json
 from kie_hvqa.errors import InputError
 from rl import preflight
+from rl.launch import __main__ as launch
 from rl.preflight import checks
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -184,6 +185,16 @@ def test_a_dry_run_as_a_user_starts_it(sft):
     )
     assert wrong.returncode == 2
     assert wrong.stderr.splitlines()[-1].startswith("launch.sh sft: ") and "learning_rate" in wrong.stderr
+
+
+def test_a_plan_for_a_script(sft, capsys, monkeypatch):
+    monkeypatch.setenv("NPROC", "2")
+    assert launch.main(["sft", str(sft), "--dry-run", "--json", "training.max_steps=3"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    found = {one["check"]: one["numbers"] for one in said["findings"]}
+    assert said["processes"] == 2 and found["memory"]["peak"] < found["memory"]["usable"]
+    assert " kie_hvqa sft " in dict(said["commands"])["command"]
+    assert launch.main(["sft", str(sft), "--json"]) == 2
 
 
 def test_a_reward_that_applies_to_no_row_is_no_reward(small, tmp_path):
