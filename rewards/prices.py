@@ -30,7 +30,7 @@ than it will stand in, asserting is best exactly when
 on a clear one; a hidden slot, where P = 0, is never asserted. Silence costs w - c or more beyond a mark over the
 same slot. Where c is near w, a reader that cannot read a clear slot may gain by silence all the same: the alignment then
 sometimes excuses the misread character beside it.
-``tests/rewards/test_faithful_policy.py`` finds these policies by enumeration; ``docs/rewards.md`` says how to choose t.
+``tests/rewards/test_faithful_policy.py`` finds these policies by enumeration; ``docs/choosing-a-reward.md`` says how to choose t.
 """
 
 from __future__ import annotations

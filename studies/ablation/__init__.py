@@ -6,5 +6,5 @@
 
 ``config`` reads the plan, ``cells`` trains and evaluates it (a cell is one reward with one seed, a directory of its
 own), ``results`` turns the cells into ``ablation.json``, ``matching`` compares two readers at equal over-refusal,
-``page`` and ``curves`` write the results section of ``docs/rewards.md`` from ``ablation.json`` and from nothing else.
+``page`` and ``curves`` write the results section of ``docs/rewards-measured.md`` from ``ablation.json`` and from nothing else.
 """

@@ -14,7 +14,7 @@ from studies.ablation.config import load_plan
 from studies.ablation.page import write_page
 from studies.ablation.results import results
 
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "rewards.md"
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "rewards-measured.md"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         type=Path,
         const=DOCS,
         metavar="MD",
-        help="write the results of a finished run into this page (default: docs/rewards.md), and do nothing else",
+        help="write the results of a finished run into this page (default: docs/rewards-measured.md), and do nothing else",
     )
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="single keys of the plan, e.g. seeds=[0]")
     arguments = parser.parse_args(argv)

@@ -31,7 +31,7 @@ class AblationConfig(Config):
 
     title: str
     section: str = Field(pattern=r"^[a-z_]+$")
-    """Names the part of docs/rewards.md, and the files beside it, that hold the results."""
+    """Names the part of docs/rewards-measured.md, and the files beside it, that hold the results."""
     simulate: str | None = None
     data: str | None = None
     """A dataset that is there already, instead of ``simulate``."""

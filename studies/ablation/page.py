@@ -1,4 +1,4 @@
-"""The results section of docs/rewards.md, written from ``ablation.json`` and from nothing else.
+"""The results section of docs/rewards-measured.md, written from ``ablation.json`` and from nothing else.
 
 The page holds, for each plan, a pair of comments between which this writes; the results themselves are kept beside the page,
 so that a test can hold the two together (``tests/rl/test_ablation.py``).
@@ -191,8 +191,7 @@ def _attack(results: Mapping[str, Any]) -> str:
 
 
 def _points(change: float | None) -> str:
-    none = {"mean": change, "low": None, "high": None}
-    return difference(none, LABELS["hallucination_free_accuracy"])
+    return "–" if change is None else f"{100 * change:+.1f}".replace("-", "−")
 
 
 def _table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
