@@ -27,7 +27,7 @@ from rl.gpu_check.setting import Shape
 from rl.recipes import StageRecipe
 from rl.tiny.tokenizer import build_tokenizer
 
-_PROMPT = "official"
+_PROMPT = "explicit"  # of the large recipes' warm start
 _GEOMETRY = ("patch_size", "temporal_patch_size")
 
 

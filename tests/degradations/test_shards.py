@@ -154,7 +154,7 @@ def test_on_the_command_line(tmp_path):
         command = [sys.executable, "-m", "kie_hvqa", "simulate", *arguments]
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
-    recipe = ["--config", "configs/simulate/tiny.yaml", "--count", "2", "questions_per_document=1"]
+    recipe = ["--config", "configs/simulate/tiny.yaml", "--count", "2", "questions_per_document=1", "absent_beside={}"]
     for index in ("1/2", "2/2"):
         done = simulate(*recipe, "--shard", index, "--out", str(tmp_path / index[0]))
         assert done.returncode == 0, done.stderr

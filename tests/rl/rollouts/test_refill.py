@@ -66,9 +66,9 @@ def test_drawing_ends_when_all_groups_teach_or_at_the_cap(most, asked, left):
     assert len(flat_groups(batch, 2)) == left and replaced == 2 - left
 
 
-RARELY = (
-    "def rarely(prompts, completions, completion_ids, **columns):\n"
-    "    return [float(sum(ids) % 5 == 0) for ids in completion_ids]\n"
+AT_TIMES = (
+    "def at_times(prompts, completions, completion_ids, **columns):\n"
+    "    return [float(sum(ids) % 2 == 0) for ids in completion_ids]\n"
 )
 TRAINING = (
     "per_device_train_batch_size: 8, num_generations: 2, max_completion_length: 6, report_to: [], seed: 3, beta: 0.1"
@@ -77,8 +77,8 @@ TRAINING = (
 
 @pytest.mark.parametrize("sharing", ["{}", "{features: false, prompts: false, generation: false}"])
 def test_a_run_draws_again_and_learns_from_more_groups(small, tmp_path, sharing):
-    (tmp_path / "rarely.py").write_text(RARELY)
-    text = f"rewards: [{{function: './rarely.py:rarely'}}]\nsharing: {sharing}\nrefill: 2"
+    (tmp_path / "at_times.py").write_text(AT_TIMES)
+    text = f"rewards: [{{function: './at_times.py:at_times'}}]\nsharing: {sharing}\nrefill: 2"
     grpo.run(small.recipe(tmp_path / "grpo.yaml", text, TRAINING))
     log = [entry for entry in read_json(tmp_path / "out" / "history.json")["log"] if "loss" in entry]
     assert all(0 <= entry["refilled"] <= 1 for entry in log) and any(entry["refilled"] > 0 for entry in log)
