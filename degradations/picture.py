@@ -1,6 +1,6 @@
 """Draws a damaged document with its ledger over it, for people: slots framed by legibility, evidence as a bar below.
 
-Run: python -m degradations.picture --template us_licence --severity 3 --seed 1 --out docs/ledger.jpg
+Run: python -m degradations.picture --template us_licence --severity 4 --seed 3 --out docs/ledger.jpg
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ def _towards(page: str, link: re.Match[str]) -> str:
 def source_page(source: str) -> str:
     path = ROOT / source
     text = path.read_text(encoding="utf-8")[:_MOST]
-    return f"# {source}\n\n{_fenced(text, path)}"
+    return f"---\nsearch: {{exclude: true}}\n---\n\n# {source}\n\n{_fenced(text, path)}"
 
 
 def _fenced(text: str, path: Path) -> str:
@@ -118,7 +118,7 @@ def commands_page() -> str:
 
 
 def _help(parser: Any) -> str:
-    columns, os.environ["COLUMNS"] = os.environ.get("COLUMNS"), "100"
+    columns, os.environ["COLUMNS"] = os.environ.get("COLUMNS"), "88"  # as wide as a page
     try:
         return str(parser.format_help()).rstrip()
     finally:

@@ -11,6 +11,7 @@ import yaml
 
 import kie_hvqa
 from studies.site import hooks
+from studies.site.docstring_tables import as_markdown
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "hashes" / "README.md"])
@@ -77,6 +78,14 @@ def test_sources_that_pages_link_to_become_pages():
     page = type("Page", (), {"file": type("F", (), {"src_uri": "tutorials/x.md"})})
     moved = hooks.on_page_markdown("[a](../../kie_hvqa/cli.py) [b](../tour.md)", page, None, None)
     assert moved == "[a](../source/kie_hvqa/cli.py.md) [b](../tour.md)"
+
+
+def test_a_docstrings_table_is_a_table_on_the_page():
+    text = (
+        "Costs.\n\n=====  ====\nwhat   cost\n=====  ====\na      1|2\nb      a longer\n       cell\n=====  ====\n\nEnd."
+    )
+    assert as_markdown(text) == "Costs.\n\n\n| what | cost |\n|---|---|\n| a | 1\\|2 |\n| b | a longer cell |\n\n\nEnd."
+    assert as_markdown("A = B\n====\nno table") == "A = B\n====\nno table"
 
 
 def test_the_page_of_commands_has_every_command_and_verb():
