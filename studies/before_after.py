@@ -80,12 +80,13 @@ def draw(row: Row, image: Image.Image, found: Mapping[str, Verdicts]) -> str:
         ("marked", "#57606a"),
         ("invented or hidden", "#cf222e"),
         ("partly legible, misread or over-refused", "#bc6c00"),
+        ("· left out", OUTCOME["dropped"]),
     ]
     x = 20
     for text, colour in key:
         parts.append(f'<circle cx="{x + 6}" cy="{height - 21}" r="6" fill="{colour}"/>')
         parts.append(f'<text x="{x + 18}" y="{height - 16}" font-size="14" fill="#57606a">{text}</text>')
-        x += 40 + 8 * len(text)
+        x += 39 + 7 * len(text)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="system-ui,sans-serif">'
         f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>{"".join(parts)}</svg>\n'
