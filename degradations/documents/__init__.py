@@ -22,13 +22,11 @@ from degradations.documents.model import (
     Source,
     TextStyle,
 )
-from degradations.documents.renderer import render_template
 from degradations.documents.template import Template, names, template
-from degradations.documents.text_block import render_text_block
 
 __all__ = [
     "Derivation", "Document", "PrintedChar", "PrintedField", "PrintedLine", "Source", "Template", "TextStyle", "names",
-    "question_names", "render", "render_text_block", "template", "templates",
+    "question_names", "render", "template", "templates",
 ]  # fmt: skip
 
 
@@ -50,6 +48,10 @@ def render(
 
     Raises InputError for an unknown template, split, scale, kind of values or order of rows.
     """
+    from degradations.documents.renderer import (
+        render_template,
+    )  # faces, which nobody needs who only asks what templates say
+
     return render_template(template(name), rng, split=split, scale=scale, values=values, rows=rows, called=name)
 
 

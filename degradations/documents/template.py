@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
-from degradations.documents.art.backgrounds import KINDS, Palette
+from degradations.documents.art.palette import GROUNDS, Palette
 from degradations.documents.elements import Element, Role, Type
 from degradations.documents.model import Material
 from degradations.documents.subjects.values import pick
@@ -91,8 +91,8 @@ class Looks(Config):
     @classmethod
     def _backgrounds(cls, value: list[str]) -> list[str]:
         for name in value:
-            if name not in KINDS:
-                raise ValueError(f"unknown background {name!r}: {nearest(name, KINDS)}")
+            if name not in GROUNDS:
+                raise ValueError(f"unknown background {name!r}: {nearest(name, GROUNDS)}")
         return value
 
     @field_validator("palettes")

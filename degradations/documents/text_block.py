@@ -10,7 +10,8 @@ import string
 
 import numpy as np
 
-from degradations.documents.art.backgrounds import Palette, ground
+from degradations.documents.art.backgrounds import ground
+from degradations.documents.art.palette import Palette
 from degradations.documents.model import Document, TextStyle
 from degradations.documents.page import Page
 from degradations.documents.subjects.values import LETTERS as NUMBER_LETTERS

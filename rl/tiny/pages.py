@@ -19,7 +19,8 @@ import numpy as np
 
 from degradations.chance import generator
 from degradations.config import SimulateConfig
-from degradations.documents import Document, render_text_block
+from degradations.documents import Document
+from degradations.documents.text_block import render_text_block
 from degradations.recipe import Recipe
 from degradations.simulate import clean_document, document_samples
 from kie_hvqa.data.files import replacing

@@ -15,17 +15,23 @@ from degradations.documents import (
     Document,
     question_names,
     render,
-    render_text_block,
     templates,
     typeset,
 )
 from degradations.documents import names as template_names
 from degradations.documents import template as read
+from degradations.documents.art.backgrounds import KINDS
+from degradations.documents.art.palette import GROUNDS
 from degradations.documents.subjects import mrz, names, scripts
+from degradations.documents.text_block import render_text_block
 from kie_hvqa.errors import InputError
 
 TEMPLATES = template_names()
 TINY = templates("tiny")
+
+
+def test_every_ground_that_a_template_may_name_is_drawn():
+    assert list(KINDS) == list(GROUNDS)
 
 
 def draw(name: str, seed: int, **choices: str) -> Document:

@@ -7,38 +7,13 @@ reader as on a real card, not hide the text.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 import cv2
 import numpy as np
 
-from degradations.documents.model import Colour
+from degradations.documents.art.palette import Palette
 from kie_hvqa.errors import InputError
-
-
-def _rgb(text: str) -> Colour:
-    red, green, blue = bytes.fromhex(text)
-    return red, green, blue
-
-
-@dataclass(frozen=True, slots=True)
-class Palette:
-    """``light`` and ``second`` end the ground's gradient; ``line`` is its pattern, ``accent`` the bands, ``ink`` the values."""
-
-    name: str
-    light: Colour
-    second: Colour
-    line: Colour
-    accent: Colour
-    ink: Colour
-    label: Colour
-
-    @classmethod
-    def of(cls, name: str, colours: str) -> Palette:
-        """From six colours as RRGGBB, separated by spaces, in the order of the attributes."""
-        return cls(name, *(_rgb(text) for text in colours.split()))
-
 
 _SHIFT = 4  # fractional bits of the coordinates given to OpenCV
 _RICH = 400  # pages at least this high get dense patterns, several colours and an emblem

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from degradations.documents import elements
-from degradations.documents.art.backgrounds import Palette
+from degradations.documents.art.palette import Palette
 from degradations.documents.elements import Type
 from degradations.documents.model import Colour, TextStyle
 from degradations.documents.page import Misfit, Page

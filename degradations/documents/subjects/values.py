@@ -12,13 +12,15 @@ import string
 from collections.abc import Sequence
 from datetime import date, timedelta
 from functools import cache
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-from faker import Faker
 
 from degradations.documents.subjects import names
 from kie_hvqa.errors import InputError
+
+if TYPE_CHECKING:
+    from faker import Faker
 
 T = TypeVar("T")
 VALUES = ("natural", "random")
@@ -90,6 +92,8 @@ def faker(locale: str) -> Faker:
 
     The order of a set hangs on the process's hash seed, and a page must not.
     """
+    from faker import Faker  # here: what a template says can be read without it
+
     fake = Faker(locale, use_weighting=False)
     for provider in fake.factories[0].get_providers():
         for name, value in inspect.getmembers_static(type(provider)):
