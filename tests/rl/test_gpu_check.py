@@ -85,7 +85,7 @@ def test_both_trainers_take_the_same_steps(name, out):
         assert found["ours"]["same_tokens"] == 1.0  # in float32; what is compared would be the same in any case
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_demos_recipes_train_and_are_scored(out):
     from rl.gpu_check.work import run
 

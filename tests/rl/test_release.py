@@ -94,6 +94,7 @@ def test_sdist_and_wheel_hold_everything_that_is_read_at_run_time(built):
         assert (unpacked / name).is_file()
 
 
+@pytest.mark.long
 def test_what_is_installed_simulates_evaluates_and_scores(installed):
     home, run = installed
     assert run("--version").split() == ["kie-hvqa", kie_hvqa.__version__]

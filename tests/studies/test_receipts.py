@@ -249,7 +249,7 @@ def short(kind: str, out: Path) -> str:
     return f"{kind}={out / f'{kind}.yaml'}"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_study_runs_from_end_to_end_and_again_for_nothing(scans, tmp_path, capfd, monkeypatch):
     models = tuple(step for step in ORDER if step[0])
     monkeypatch.setattr("studies.receipts.__main__.ORDER", models)

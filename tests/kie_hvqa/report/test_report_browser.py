@@ -125,7 +125,7 @@ def dom(file: Path, profile: Path, *, quiet: bool = True) -> str:
         ],
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=120,
         check=True,
     )
     assert not (quiet and "CONSOLE" in done.stderr), done.stderr

@@ -70,8 +70,15 @@ def _recipe(small, folder: Path, stage: str, damaging: bool) -> Path:
     return small.recipe(folder / f"{stage}.yaml", text, training)
 
 
-@pytest.mark.parametrize("damaging", [False, True], ids=["dataset", "stream"])
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize(
+    ("stage", "damaging"),
+    [
+        pytest.param("sft", False, id="sft-dataset", marks=pytest.mark.long),
+        pytest.param("sft", True, id="sft-stream"),
+        pytest.param("grpo", False, id="grpo-dataset"),
+        pytest.param("grpo", True, id="grpo-stream", marks=pytest.mark.long),
+    ],
+)
 def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(small, tmp_path, stage, damaging):
     whole = _recipe(small, tmp_path / "whole", stage, damaging)
     _finish(stage, whole)

@@ -113,7 +113,12 @@ def test_the_preflight_plans_a_family(family, tmp_path):
     assert "rows fit" in findings["memory"] and "a step" in findings["time"]
 
 
-@pytest.mark.slow
+# One family of each kind is enough for every day; Qwen2.5-VL is what tests/rl/rollouts starts on two processes anyway.
+@pytest.mark.parametrize(
+    "family",
+    ["qwen3_vl", *(pytest.param(name, marks=pytest.mark.long) for name in ("qwen2_vl", "qwen2_5_vl", "qwen3_5"))],
+    indirect=True,
+)
 def test_a_family_trains_on_two_processes(family, tmp_path):
     """Under ZeRO-3, where the tower is a copy beside the engine's, and a reference model stands beside the policy."""
     (tmp_path / "spread.py").write_text(SPREAD)

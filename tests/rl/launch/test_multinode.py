@@ -166,6 +166,7 @@ def test_a_run_across_two_machines_outlives_the_loss_of_one_and_equals_one_machi
     assert_equal(found, expected, small.model)
 
 
+@pytest.mark.long
 def test_zero_3_across_two_machines_equals_one_machines(cable, small, tmp_path):
     path = recipe(small, tmp_path / "two", 3)
     with on_one_machine(small, tmp_path / "one", 3) as weights:

@@ -120,7 +120,7 @@ def enough(tmp_path_factory) -> Any:
 
 @pytest.mark.parametrize("stage", ["sft", "grpo"])
 @pytest.mark.parametrize(
-    "name", ["qwen2_vl_2b", "qwen2_5_vl_3b", "qwen3_vl_4b", pytest.param("qwen3_5_4b", marks=pytest.mark.slow)]
+    "name", ["qwen2_vl_2b", "qwen2_5_vl_3b", "qwen3_vl_4b", pytest.param("qwen3_5_4b", marks=pytest.mark.long)]
 )
 def test_a_recipe_for_one_gpu_fits_24_gb_as_it_stands(enough, tmp_path, monkeypatch, stage, name):
     """At its own batch and generation, with every page as large as its pixel budget allows."""

@@ -73,7 +73,7 @@ def alone(small, tmp_path_factory) -> tuple[dict[str, Any], Path]:
     return launch("sft", recipe), recipe.parent / "out" / "model"
 
 
-@pytest.mark.parametrize("zero", [2, 3])
+@pytest.mark.parametrize("zero", [2, pytest.param(3, marks=pytest.mark.long)])
 def test_two_processes_take_the_step_that_one_takes(small, alone, tmp_path, zero):
     recipe = small.recipe(tmp_path / "sft.yaml", f"deepspeed: {ZERO[zero]}", SFT)
     together = launch("sft", recipe, "training.per_device_train_batch_size=2", processes=2)
@@ -93,7 +93,7 @@ def test_two_processes_take_the_step_that_one_takes(small, alone, tmp_path, zero
         assert (parameter - expected[name]).abs().mean() <= 1e-5, name
 
 
-@pytest.mark.parametrize("zero", [2, 3])
+@pytest.mark.parametrize("zero", [pytest.param(2, marks=pytest.mark.long), 3])
 def test_grpo_runs_on_two_processes(small, tmp_path, zero):
     (tmp_path / "spread.py").write_text(SPREAD)
     rewards = "rewards: [{function: './spread.py:spread'}, {function: faithful, weight: 0.1}]"
@@ -114,8 +114,14 @@ SAVED = "save_strategy: steps, save_steps: 1"
 @pytest.mark.parametrize(
     ("stage", "zero", "text", "training"),
     [
-        ("sft", 2, "", "per_device_train_batch_size: 2"),
-        ("grpo", 3, "rewards: [{function: faithful}]", GRPO.replace("beta: 0.0", "beta: 0.1, report_to: []")),
+        pytest.param("sft", 2, "", "per_device_train_batch_size: 2", marks=pytest.mark.long),
+        pytest.param(
+            "grpo",
+            3,
+            "rewards: [{function: faithful}]",
+            GRPO.replace("beta: 0.0", "beta: 0.1, report_to: []"),
+            marks=pytest.mark.long,
+        ),
         (
             "grpo",
             2,
@@ -151,7 +157,9 @@ PATHS = {
 }
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    "path", [next(iter(PATHS)), *(pytest.param(path, marks=pytest.mark.long) for path in [*PATHS][1:])]
+)
 def test_two_processes_share_work_and_change_no_number(small, tmp_path, path):
     """Beside TRL's own path in the same two processes, which draw the same completions from the same seeds."""
     zero, text, training = PATHS[path]
