@@ -15,6 +15,7 @@ from trl import GRPOConfig, GRPOTrainer
 from kie_hvqa.config import load
 from kie_hvqa.errors import InputError
 from kie_hvqa.readers import embedded_directory
+from kie_hvqa.readers.model_directory import coordinates_of
 from rewards.plugins.sandbox import Sandbox
 from rewards.plugins.spec import load_rewards
 from rl.advantages import SlotCredit
@@ -122,7 +123,7 @@ def build_plain(
 
 
 def training_rows(recipe: GrpoRecipe, checkpoint: Checkpoint) -> TrainingRows:
-    return TrainingRows(recipe.data, checkpoint.contract)
+    return TrainingRows(recipe.data, checkpoint.contract, coordinates=coordinates_of(checkpoint.directory))
 
 
 def _common(

@@ -15,6 +15,7 @@ from typing import Any
 from trl import SFTConfig, SFTTrainer
 
 from kie_hvqa.config import load
+from kie_hvqa.readers.model_directory import coordinates_of
 from rl.callbacks.evaluation import Evaluation
 from rl.checkpoints.models import Checkpoint, adapter, open_checkpoint
 from rl.console import quiet_libraries
@@ -71,7 +72,8 @@ def build_plain(
 
 
 def training_rows(recipe: SftRecipe, checkpoint: Checkpoint) -> TrainingRows:
-    return TrainingRows(recipe.data, checkpoint.contract, target=recipe.answer)
+    where = coordinates_of(checkpoint.directory)
+    return TrainingRows(recipe.data, checkpoint.contract, target=recipe.answer, coordinates=where)
 
 
 def _common(recipe: SftRecipe, arguments: SFTConfig, checkpoint: Checkpoint, rows: TrainingRows) -> dict[str, Any]:

@@ -41,13 +41,14 @@ from typing import Any
 from typing import Literal as OneOf
 
 from kie_hvqa.answers.answer_json import Literal, pairs
-from kie_hvqa.data.ledger import Slot
+from kie_hvqa.answers.boxes import BOX_KEY
+from kie_hvqa.data.ledger import Box, Slot
 
 ANSWER_FORMAT = "kie-hvqa-1"
 MARK = " "
 EXPLICIT_MARK = "\u25af"
 BOXES = "\u25a1\u25af\u2588\ufffd"  # single characters that are marks wherever they stand
-Style = OneOf["official", "explicit"]
+Style = OneOf["official", "explicit", "with_box"]
 MAX_CHARS = 1 << 20
 MAX_BODY = 1 << 15
 MAX_TAGS = 1000
@@ -67,10 +68,12 @@ KEYS: dict[str, str] = {
 ORDER: dict[Style, tuple[str, ...]] = {
     "official": tuple(KEYS),
     "explicit": ("final", "clear", "not_clear", "clear_number", "not_clear_number"),
+    "with_box": ("final", "clear", "not_clear", "clear_number", "not_clear_number"),
 }
 """The parts in the order in which they are written. ``explicit`` is what is easier to learn: Final OCR first, one symbol a slot with
 a mark of its own (``EXPLICIT_MARK``: one token in Qwen's vocabulary, and printed on no document); the lists follow from it. A
-reader that writes so is read as any other."""
+reader that writes so is read as any other. ``with_box`` is the same with ``boxes.BOX_KEY`` at the end, where anything is asserted:
+what is read does not hang on what is written after it."""
 
 REPAIRS: dict[str, str] = {
     "no answer": "nothing is written outside <think>",
@@ -103,6 +106,7 @@ REPAIRS: dict[str, str] = {
     "null": "a null where a value belongs",
     "nested value": "an object where a plain value belongs was ignored",
     "number as text": "a number where text belongs, or text where a number belongs",
+    "bad box": "a box that is not four numbers with the smaller ones first was ignored",
     "bad number": "a count that is not a whole number from 0 to 1,000,000 was ignored",
     "odd space": "tabs, line breaks or other white space were taken as spaces",
     "invisible": "characters that nobody can see (NUL, zero-width, directional) were left out: nothing is printed so",
@@ -142,11 +146,13 @@ REFUSAL = Reading("", clear_number=0, not_clear_number=0)
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """The reading (None: there is none), the names of the repairs in the order made, and the thinking if any."""
+    """The reading (None: there is none), the names of the repairs in the order made, the thinking if any, and the box if the reader
+    says where it read, in the numbers that it wrote (``kie_hvqa.answers.boxes``)."""
 
     reading: Reading | None
     repairs: tuple[str, ...] = ()
     think: str | None = None
+    box: Box | None = None
 
 
 def truth(slots: Sequence[Slot], *, mark: str = MARK) -> Reading:
@@ -164,8 +170,9 @@ def truth(slots: Sequence[Slot], *, mark: str = MARK) -> Reading:
     return Reading(final, partial, clear, len(clear), len(partial))
 
 
-def render(reading: Reading, *, tags: bool = False, style: Style = "official") -> str:
-    """The official JSON of a reading, its keys in the order of ``style``; ``tags`` wraps it in ``<answer>…</answer>``.
+def render(reading: Reading, *, tags: bool = False, style: Style = "official", box: Box | None = None) -> str:
+    """The official JSON of a reading, its keys in the order of ``style``; ``tags`` wraps it in ``<answer>…</answer>``. A ``box`` of whole
+    numbers comes last.
 
     ``parse(render(reading)).reading == reading`` for every reading whose text is composed (NFC) and holds no white
     space but spaces, nothing invisible, no spaces in the lists and none of the explicit marks.
@@ -177,14 +184,15 @@ def render(reading: Reading, *, tags: bool = False, style: Style = "official") -
         "not_clear_number": reading.not_clear_number,
         "final": reading.final,
     }
-    text = json.dumps({KEYS[part]: said[part] for part in ORDER[style]}, ensure_ascii=False)
+    where = {} if box is None else {BOX_KEY: list(map(int, box))}
+    text = json.dumps({KEYS[part]: said[part] for part in ORDER[style]} | where, ensure_ascii=False)
     return f"<answer>{text}</answer>" if tags else text
 
 
-def perfect(slots: Sequence[Slot], style: Style) -> str:
-    """The perfect answer about a ledger, in tags, as a reader of ``style`` writes it."""
-    mark = EXPLICIT_MARK if style == "explicit" else MARK
-    return render(truth(slots, mark=mark), tags=True, style=style)
+def perfect(slots: Sequence[Slot], style: Style, box: Box | None = None) -> str:
+    """The perfect answer about a ledger, in tags, as a reader of ``style`` writes it; ``box`` is the field's, as that reader writes it."""
+    due = truth(slots, mark=MARK if style == "official" else EXPLICIT_MARK)
+    return render(due, tags=True, style=style, box=box if style == "with_box" and not due.refused else None)
 
 
 # An answer exactly as ``render`` writes it, in plain ASCII: nothing to mend, and read in a third of the time. What an
@@ -196,10 +204,12 @@ def _as_agreed(style: Style) -> re.Pattern[str]:
     mark = EXPLICIT_MARK if style == "explicit" else ""
     values = {part: (_COUNT if part.endswith("number") else _PLAIN) for part in KEYS}
     parts = [f'"{KEYS[part]}": {values[part].format(part, mark if part == "final" else "")}' for part in ORDER[style]]
-    return re.compile("<answer>{" + ", ".join(parts) + "}</answer>")
+    where = rf'(?:, "{BOX_KEY}": \[(?P<box>[0-9]{{1,5}}(?:, [0-9]{{1,5}}){{3}})\])?' if style == "explicit" else ""
+    return re.compile("<answer>{" + ", ".join(parts) + where + "}</answer>")
 
 
-_AGREED = {style: _as_agreed(style) for style in ORDER}
+_STYLES: tuple[Style, ...] = ("official", "explicit")
+_AGREED = {style: _as_agreed(style) for style in _STYLES}
 
 
 def parse(text: str) -> Parsed:
@@ -208,11 +218,13 @@ def parse(text: str) -> Parsed:
     if len(text) <= MAX_BODY and (agreed := _AGREED[style].fullmatch(text)) is not None:
         final, clear_number, not_clear_number = agreed["final"], agreed["clear_number"], agreed["not_clear_number"]
         lists = agreed["not_clear"].replace(MARK, ""), agreed["clear"].replace(MARK, "")
-        if final and clear_number == not_clear_number == "0":
+        said = agreed.groupdict().get("box")
+        box = None if said is None else _corners(said.split(", "))
+        if (final and clear_number == not_clear_number == "0") or (said is not None and box is None):
             return _parse(text)
         repairs = ("explicit marks",) if EXPLICIT_MARK in final else ()
         reading = Reading(final.replace(EXPLICIT_MARK, MARK), *lists, int(clear_number), int(not_clear_number))
-        return Parsed(reading, repairs)
+        return Parsed(reading, repairs, box=box)
     return _parse(text)
 
 
@@ -224,8 +236,8 @@ def _parse(text: str) -> Parsed:
     if body is not None and len(body) > MAX_BODY:
         repairs["too long"] = None
         body = None
-    reading = None if body is None else _reading(body, repairs)
-    return Parsed(reading, tuple(repairs), think)
+    reading, box = (None, None) if body is None else _reading(body, repairs)
+    return Parsed(reading, tuple(repairs), think, box)
 
 
 # --- where the answer stands ---------------------------------------------------------------------------------
@@ -311,9 +323,16 @@ _LOOSE = {re.sub("[^a-z]", "", key.lower()): part for part, key in KEYS.items()}
 _NOT_LETTERS = re.compile("[^a-z]+")
 
 
-def _reading(body: str, repairs: dict[str, None]) -> Reading | None:
+def _reading(body: str, repairs: dict[str, None]) -> tuple[Reading | None, Box | None]:
+    """The reading, and the box beside it."""
     found: dict[str, Any] = {}
+    box = None
     for key, value in pairs(body, repairs):
+        if key == BOX_KEY:
+            if box is not None:
+                repairs["repeated key"] = None
+            box = _box(value, repairs)
+            continue
         part = _EXACT.get(key)
         if part is None:
             part = _LOOSE.get(_NOT_LETTERS.sub("", key.lower())) if len(key) < 100 else None
@@ -329,24 +348,22 @@ def _reading(body: str, repairs: dict[str, None]) -> Reading | None:
     if not found:
         if _refuses(body):
             repairs["refusal in words"] = None
-            return Reading("")
+            return Reading(""), None
         repairs["no JSON"] = None
-        return None
+        return None, None
     if "final" not in found:
         repairs["no final"] = None
-        return None
+        return None, None
     if len(found) < len(KEYS):
         repairs["missing key"] = None
-    return _in_words(
-        Reading(
-            _text(found["final"], MARK, repairs),
-            _listed(found.get("not_clear", ""), repairs),
-            _listed(found.get("clear", ""), repairs),
-            _number(found["clear_number"], repairs) if "clear_number" in found else None,
-            _number(found["not_clear_number"], repairs) if "not_clear_number" in found else None,
-        ),
-        repairs,
+    reading = Reading(
+        _text(found["final"], MARK, repairs),
+        _listed(found.get("not_clear", ""), repairs),
+        _listed(found.get("clear", ""), repairs),
+        _number(found["clear_number"], repairs) if "clear_number" in found else None,
+        _number(found["not_clear_number"], repairs) if "not_clear_number" in found else None,
     )
+    return _in_words(reading, repairs), box
 
 
 _REFUSALS = {"n/a", "null", "not legible", "not present", "illegible", "unreadable"}
@@ -445,6 +462,27 @@ def _number(value: Any, repairs: dict[str, None]) -> int | None:
             return int(digits)
     repairs["bad number"] = None
     return None
+
+
+def _box(value: Any, repairs: dict[str, None]) -> Box | None:
+    """``value`` as a box; an empty list and null are none, and said on purpose."""
+    if value is None or value == []:
+        return None
+    box = _corners(value) if isinstance(value, list) else None
+    if box is None:
+        repairs["bad box"] = None
+    return box
+
+
+def _corners(sides: Sequence[Any]) -> Box | None:
+    """Four numbers as (x0, y0, x1, y1), each at most ``MAX_NUMBER``; None where they are no box."""
+    if len(sides) != 4 or not all(isinstance(side, str) and _SIDE.fullmatch(side) for side in sides):
+        return None
+    x0, y0, x1, y1 = map(float, sides)
+    return (x0, y0, x1, y1) if x0 < x1 <= MAX_NUMBER and y0 < y1 <= MAX_NUMBER else None
+
+
+_SIDE = re.compile(r"[0-9]{1,7}(?:\.[0-9]{1,20})?")
 
 
 if __name__ == "__main__":

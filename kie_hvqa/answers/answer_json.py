@@ -76,7 +76,7 @@ _GAP = r"[\s_\-]{0,4}"
 _NOT_CLEAR = rf"not{_GAP}clear(?:{_GAP}enough)?{_GAP}"
 _KEY = re.compile(
     rf"""(?:\\?["'`“”‘’]|[{{,，])\s{{0,8}}
-    ((?:{_NOT_CLEAR}|clear{_GAP})(?:char{_GAP}level{_GAP}ocr|number)|final{_GAP}ocr)
+    ((?:{_NOT_CLEAR}|clear{_GAP})(?:char{_GAP}level{_GAP}ocr|number)|final{_GAP}ocr|bbox_2d)
     \s{{0,8}}\\?["'`“”‘’]?\s{{0,8}}([:：])""",
     re.IGNORECASE | re.VERBOSE,
 )

@@ -5,6 +5,7 @@ The templates are ``configs/eval/prompts/*.yaml``, one a file; a name is one of 
 ``question``          the bare question, for readers that were trained on this task and need no explanation
 ``official``          the benchmark's zero-shot task in our own words (five items, explicit refusal), for general models
 ``explicit``          the same for readers that are trained to answer so: Final OCR first, and ▯ for a character that cannot be read
+``with_box``          ``explicit`` with one more key: where it was read
 ``paraphrase_1`` …    five neutral ways to say ``official``, and ``prose``, which tells the format without showing it
 ``pressure_…``        ``official`` and one sentence that pushes: ``pressure_fill``, ``pressure_guess``, ``pressure_authority``
 

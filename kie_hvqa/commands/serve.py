@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -26,6 +27,12 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "--device", metavar="NAME", help="cpu, cuda, cuda:1 … (default: the accelerator if there is one)"
     )
     parser.add_argument("--dtype", metavar="NAME", help="float32, bfloat16 or float16 (default: as eval chooses)")
+    parser.add_argument(
+        "--operating-point",
+        type=Path,
+        metavar="FILE",
+        help="what kie-hvqa calibrate made for this model: /v1/read asserts nothing below it",
+    )
     parser.set_defaults(run=run)
 
 
@@ -39,4 +46,4 @@ def run(args: argparse.Namespace) -> None:
     reader = open_reader(args.model, device=args.device, dtype=args.dtype)
     if not isinstance(reader, TransformersReader):
         raise InputError("this is no model that could be served", field=args.model, remedy="Name a checkpoint.")
-    serve(reader, args.model, host=args.host, port=args.port, sets=template_fields)
+    serve(reader, args.model, host=args.host, port=args.port, sets=template_fields, point=args.operating_point)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from kie_hvqa.answers.boxes import FAMILIES, Coordinates
 from kie_hvqa.answers.prompt import PROMPTS
 from kie_hvqa.data.files import read_json
 from kie_hvqa.errors import InputError
@@ -64,6 +65,12 @@ def takes_any_size(source: ModelSource) -> bool:
     Other families resize every image to a size of their own.
     """
     return "merge_size" in image_processor_settings(source) or read_contract(source.contract) is not None
+
+
+def coordinates_of(directory: Path) -> Coordinates | None:
+    """What the four numbers of a box mean to the model in ``directory``; None for a family of which nobody here knows."""
+    config = read_json(directory / "config.json")
+    return FAMILIES.get(str(config.get("model_type"))) if isinstance(config, dict) else None
 
 
 def image_processor_settings(source: ModelSource) -> dict[str, Any]:

@@ -29,11 +29,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from kie_hvqa.answers import boxes
+from kie_hvqa.answers.answer import parse
 from kie_hvqa.answers.prompt import messages, prompt_hash, question
 from kie_hvqa.confidence.signals.agreement import AGREEMENT
 from kie_hvqa.confidence.signals.contrast import CONTRAST, MARGIN, blacked, field_box
 from kie_hvqa.confidence.signals.tokens import MARGINS, TOKEN_PROBABILITY
-from kie_hvqa.data.ledger import Row
+from kie_hvqa.data.ledger import Box, Row
 from kie_hvqa.data.pixels import (
     PixelBudget,
     bounded,
@@ -46,7 +48,7 @@ from kie_hvqa.data.pixels import (
 )
 from kie_hvqa.errors import InputError, WorkError
 from kie_hvqa.readers.base import Answer, Task, agreed, identity_of, not_shown
-from kie_hvqa.readers.model_directory import agreed_contract, takes_any_size
+from kie_hvqa.readers.model_directory import agreed_contract, coordinates_of, takes_any_size
 from kie_hvqa.readers.model_loading import check_placement, load_model
 from kie_hvqa.readers.model_source import ModelSource
 from kie_hvqa.torch_check import require_torch
@@ -121,6 +123,7 @@ class TransformersReader:
         self.prompt = self.contract.prompt
         self._budget = self.contract.budget if takes_any_size(self.source) else None
         self._bound = max_pixels
+        self._coordinates = coordinates_of(self.source.model)
         if self._budget is None and min_pixels is not None:
             raise InputError(
                 "this model resizes every image to a size of its own", field="min_pixels", remedy="Leave it out."
@@ -196,7 +199,8 @@ class TransformersReader:
                     del drawn[answer.id]
                     samples = [responses[index] for index in range(self.samples)]
                     one = agreed(answer.id, [sample.response for sample in samples])
-                    yield replace(one, cut=any(sample.cut for sample in samples))
+                    where = self.where(one.response, image_size(item.task.image))
+                    yield replace(one, cut=any(sample.cut for sample in samples), box=where)
 
     def batches(self, tasks: Sequence[Task]) -> Iterator[list[Item]]:
         """What is read together, in order: images of one size, the largest first, questions about one page side by side.
@@ -236,6 +240,15 @@ class TransformersReader:
     def shown(self, image: Image) -> Image:
         """``image`` as the model sees it. InputError where it does not fit the budget."""
         return bounded(image, self._bound) if self._budget is None else budgeted(image, self._budget)
+
+    def where(self, response: str, page: tuple[int, int]) -> Box | None:
+        """Where ``response`` says that it read, in pixels of a ``page`` (width, height); None where it does not say, or reads nothing."""
+        if boxes.BOX_KEY not in response or self._coordinates is None or self._budget is None:
+            return None
+        parsed = parse(response)
+        if parsed.box is None or parsed.reading is None or parsed.reading.refused:
+            return None
+        return boxes.on_page(parsed.box, page, budgeted_size(*page, self._budget), self._coordinates)
 
     def page(self, path: Path) -> Image:
         """The image at ``path`` as the model sees it. InputError (file and remedy)."""
@@ -333,9 +346,12 @@ class TransformersReader:
                 signals_of_tokens(processor.tokenizer, text, tokens, of_tokens, None if blind is None else blind[row])
                 for row, (text, tokens, of_tokens) in enumerate(zip(responses, generated.tolist(), said, strict=True))
             ]
+        places = [self.where(text, image_size(item.task.image)) for item, text in zip(batch, responses, strict=True)]
         return [
-            Answer(item.task.row.id, text, confidence, cut=is_cut, signals=own)
-            for item, text, confidence, is_cut, own in zip(batch, responses, confidences, cut, signals, strict=True)
+            Answer(item.task.row.id, text, confidence, cut=is_cut, signals=own, box=box)
+            for item, text, confidence, is_cut, own, box in zip(
+                batch, responses, confidences, cut, signals, places, strict=True
+            )
         ]
 
     def _blind(self, loaded: Loaded, batch: Sequence[Item], texts: Sequence[str], generated: Any) -> list[list[float]]:

@@ -121,7 +121,7 @@ def _write_metrics(
         kept = applied(point, rows, kept)
     responses = {name: prediction.response for name, prediction in kept.items()}
     confidences = {name: prediction.confidence for name, prediction in kept.items()}
-    scores = score_rows(rows, responses, confidences)
+    scores = score_rows(rows, responses, confidences, {name: prediction.box for name, prediction in kept.items()})
     metrics = summarise(scores)
     # What a point took back has no confidence of its own: signals are of answers as they were read.
     metrics["signals"] = signal_metrics(rows, responses, signals_of(rows, kept), scores) if point is None else None

@@ -144,7 +144,8 @@ class Run:
     def scores(self, rows: Sequence[Row]) -> list[SampleScore]:
         """The answers about ``rows``, scored."""
         responses = {row.id: self.response(row) for row in rows}
-        return score_rows(rows, responses, {row.id: self.confidence(row) for row in rows})
+        boxes = {row.id: self.predictions[row.id].box for row in self.rows if row.id in self.predictions}
+        return score_rows(rows, responses, {row.id: self.confidence(row) for row in rows}, boxes)
 
     def image(self, row: Row) -> Path:
         """Where the damaged image of ``row`` lies. InputError if it is not there."""

@@ -27,10 +27,11 @@ missing_precision            the same                                     fields
 missing_f1                   harmonic mean of the two
 false_answer_rate            absent fields about which it asserts         questions about absent fields
 parse_failure_rate           answers unparsable or missing                samples
+box_overlap                  boxes over their field (IoU >= 0.5)          answered fields that are on the page
 ===========================  ===========================================  ==========================================
 
 Unparsable answers assert nothing and mark nothing, so they lower ``coverage`` and raise ``dropped_rate``; read the slot
-rates beside ``parse_failure_rate``. Absent fields have no slots and enter only the scores that count questions. ``n`` is
+rates beside ``parse_failure_rate``. Boxes are due from readers that give any. Absent fields have no slots and enter only the scores that count questions. ``n`` is
 the denominator. Where it is 0 (no ledger, or no such slot) the score is null, never 0; an interval is null ("too few") where
 fewer than five documents have a say in it (``kie_hvqa.scoring.intervals``). What becomes of slots: ``kie_hvqa.answers.verdicts``.
 
@@ -51,7 +52,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
-from kie_hvqa.data.ledger import QUESTION_KINDS, Row
+from kie_hvqa.data.ledger import QUESTION_KINDS, Box, Row
 from kie_hvqa.errors import InputError
 from kie_hvqa.scoring import selective
 from kie_hvqa.scoring.intervals import Intervals, combine, difference_intervals, of_sums
@@ -86,10 +87,12 @@ def score_rows(
     rows: Iterable[Row],
     responses: Mapping[str, str | None],
     confidences: Mapping[str, float | None] | None = None,
+    boxes: Mapping[str, Box | None] | None = None,
 ) -> list[SampleScore]:
-    """One score a row, in order; a row without a response is scored as missing."""
-    sure = confidences or {}
-    return [score(row, responses.get(row.id), sure.get(row.id)) for row in rows]
+    """One score a row, in order; a row without a response is scored as missing. Boxes are due where any row has one."""
+    sure, where = confidences or {}, boxes or {}
+    due = any(box is not None for box in where.values())
+    return [score(row, responses.get(row.id), sure.get(row.id), where.get(row.id), boxes=due) for row in rows]
 
 
 def parts(sample: SampleScore) -> dict[str, tuple[float, float]]:

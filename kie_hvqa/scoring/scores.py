@@ -19,8 +19,9 @@ from rapidfuzz.distance import Levenshtein
 
 from kie_hvqa.answers import masks
 from kie_hvqa.answers.answer import Parsed, Reading, parse
+from kie_hvqa.answers.boxes import of_field, overlap
 from kie_hvqa.answers.verdicts import Counts, verdicts
-from kie_hvqa.data.ledger import QuestionKind, Row
+from kie_hvqa.data.ledger import Box, QuestionKind, Row
 
 
 class Official(NamedTuple):
@@ -45,7 +46,8 @@ class SampleScore:
     ``repairs`` are those of the response; ``missing`` says that there was no response, which also counts as
     ``unparsable``. ``filled`` says of the official answer's clear list, not-clear list and Final OCR whether anything
     stands in them. ``confidence`` is the reader's own (higher is surer), None where it gives none. ``operators`` names
-    the damage of the row's recipe, each operator once.
+    the damage of the row's recipe, each operator once. ``box``: whether the reader's box is over the field (``OVER``) that it
+    answered; None where it did not answer, or is a reader that gives no boxes.
     """
 
     id: str
@@ -61,6 +63,11 @@ class SampleScore:
     confidence: float | None = None
     operators: tuple[str, ...] = ()
     filled: tuple[bool, bool, bool] = (False, False, False)
+    box: bool | None = None
+
+
+OVER = 0.5
+"""Intersection over union from which a box is over a field."""
 
 
 def similarity(truth: str, read: str) -> float:
@@ -115,8 +122,16 @@ def _truth(answer: str) -> Reading | None:
     return parse(answer if "<" in answer else f"<answer>{answer}</answer>").reading
 
 
-def score(row: Row, response: str | None, confidence: float | None = None) -> SampleScore:
-    """Score one response (None: there is none), given with ``confidence``, against its row."""
+def score(
+    row: Row,
+    response: str | None,
+    confidence: float | None = None,
+    box: Box | None = None,
+    *,
+    boxes: bool = False,
+) -> SampleScore:
+    """Score one response (None: there is none), given with ``confidence`` and ``box`` (pixels of the image), against its row.
+    ``boxes``: its reader gives some, so that one that is missing counts."""
     parsed = Parsed(None) if response is None else parse(response)
     truth = _truth(row.answer)
     found = None if row.slots is None else verdicts(row.slots, parsed.reading, row.question_kind)
@@ -136,4 +151,12 @@ def score(row: Row, response: str | None, confidence: float | None = None) -> Sa
         (False, False, False)
         if truth is None
         else (bool(truth.clear), bool(truth.not_clear), bool(truth.final.strip())),
+        _over(row, parsed.reading, box) if boxes else None,
     )
+
+
+def _over(row: Row, reading: Reading | None, box: Box | None) -> bool | None:
+    field = of_field(row.slots)
+    if field is None or reading is None or reading.refused:
+        return None
+    return box is not None and overlap(box, field) >= OVER

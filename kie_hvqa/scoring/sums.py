@@ -30,7 +30,7 @@ COMPOSED: dict[str, tuple[dict[str, float], float]] = {
 }
 """Score → the weights of the ratios that it is made of, and a constant."""
 LEDGER_SCORES: tuple[str, ...] = (*COMPOSED, *RATES)
-PLAIN_RATIOS: tuple[str, ...] = (*RATES, *OFFICIAL_SCORES, *FILLED_SCORES, "parse_failure_rate")
+PLAIN_RATIOS: tuple[str, ...] = (*RATES, *OFFICIAL_SCORES, *FILLED_SCORES, "parse_failure_rate", "box_overlap")
 """The scores that are one ratio: (numerator, denominator) can be added up elsewhere."""
 SCORES: tuple[str, ...] = (*COMPOSED, *PLAIN_RATIOS)
 """What every part of ``metrics.json`` holds."""
@@ -48,6 +48,8 @@ _SUMS: tuple[str, ...] = (
     *(f"{what} {name}" for what in ("free", "asked") for name in BALANCED),
     "failed",
     "samples",
+    "boxes right",
+    "boxes due",
 )
 _PLACE = {name: index for index, name in enumerate(_SUMS)}
 _OFFICIAL = slice(0, _PLACE[COLUMNS[0]])
@@ -76,6 +78,8 @@ def _weights() -> tuple[Matrix, Matrix]:
         bottom[_PLACE[f"asked {name}"], place[f"free {name}"]] = 1
     top[_PLACE["failed"], place["parse_failure_rate"]] = 1
     bottom[_PLACE["samples"], place["parse_failure_rate"]] = 1
+    top[_PLACE["boxes right"], place["box_overlap"]] = 1
+    bottom[_PLACE["boxes due"], place["box_overlap"]] = 1
     return top, bottom
 
 
@@ -113,6 +117,8 @@ def sample_sums(scores: Sequence[SampleScore]) -> Matrix:
     sums[:, 2 * number + 1 : _OFFICIAL.stop] = has
     sums[:, _PLACE["failed"]] = [sample.unparsable for sample in scores]
     sums[:, _PLACE["samples"]] = 1
+    sums[:, _PLACE["boxes right"]] = [bool(sample.box) for sample in scores]
+    sums[:, _PLACE["boxes due"]] = [sample.box is not None for sample in scores]
     _stratify(sums)
     return sums
 
@@ -131,7 +137,7 @@ def reference_sums(sums: Matrix) -> dict[str, Callable[[], Matrix]]:
 def _instead(sums: Matrix, name: str, made: Callable[[Matrix], Matrix]) -> Matrix:
     other = sums.copy()
     other[:, _COUNTED] = made(sums[:, _COUNTED])
-    other[:, _PLACE["failed"]] = 0
+    other[:, [_PLACE["failed"], _PLACE["boxes right"], _PLACE["boxes due"]]] = 0
     number = len(Official._fields)
     other[:, :number] = other[:, number + 1 : 2 * number + 1] = 0
     if name == "refuses_all":  # two empty strings are alike; an empty one agrees in no position

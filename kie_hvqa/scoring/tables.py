@@ -62,6 +62,9 @@ LEDGER: dict[str, ScoreLabel] = {
         "absent field answered", "questions about absent fields that got an answer", "lower"
     ),
     "parse_failure_rate": ScoreLabel("unparsable", "answers that hold no reading, or are missing", "lower"),
+    "box_overlap": ScoreLabel(
+        "boxes over their field", "answered fields whose box overlaps them by half or more (IoU)", "higher"
+    ),
     "aurc": ScoreLabel("risk over coverage", "mean risk over all coverages, surest answers first (AURC)", "lower"),
     "augrc": ScoreLabel(
         "silent failures over coverage", "mean share of answers kept and wrong, over all coverages (AUGRC)", "lower"
@@ -96,7 +99,7 @@ _BRIEF = (
     *("balanced", "hallucination_free_accuracy", "informedness", "reading_recall", "refusal_recall"),
     *("refusal_precision", "invented_rate", "dropped_rate", "misread_rate", "over_refusal_rate", "inserted"),
     *("surplus_marks", "flag_rate", "missing_f1", "coverage", "false_answer_rate", "parse_failure_rate"),
-    *("aurc", "augrc", "failure_auroc"),
+    *("box_overlap", "aurc", "augrc", "failure_auroc"),
     *(name for name in OFFICIAL if not name.endswith("_filled") or "not_clear" in name),
 )
 _FREE = LABELS["hallucination_free_accuracy"]
@@ -109,6 +112,8 @@ def metrics_table(metrics: Mapping[str, Any]) -> str:
     lines = [("score (%)", "value", "95 % interval", "n", *beside)]
     for name in _BRIEF:
         if name not in overall:  # scored by an earlier version
+            continue
+        if name == "box_overlap" and overall[name]["value"] is None:  # few readers give boxes
             continue
         score, label = overall[name], LABELS[name]
         others = (number(part["overall"].get(name), label) for part in beside.values())

@@ -39,6 +39,7 @@ from kie_hvqa.serving.turns import Busy
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from kie_hvqa.confidence.operating_point import OperatingPoint
     from kie_hvqa.reading.fields import Field
 
 
@@ -50,11 +51,13 @@ def build_app(
     key: str | None,
     loopback: bool,
     sets: Callable[[str], tuple[Field, ...]] | None = None,
+    point: OperatingPoint | None = None,
 ) -> Starlette:
     """The application (ASGI): chat completions, documents' fields, the list of the one model, and health.
 
     ``shown`` makes of an image what the model sees, ``key`` is asked for where there is one, ``loopback`` says whether the
-    server listens there alone. ``sets`` gives the fields of a named set.
+    server listens there alone. ``sets`` gives the fields of a named set, ``point`` decides what documents' fields assert; chat
+    completions are what the model wrote.
     """
     desk = Desk(generation, name, shown)
 
@@ -70,7 +73,7 @@ def build_app(
             Route("/health", health),
             Route("/v1/models", Guarded(Models(name), key, loopback), methods=["GET"]),
             Route("/v1/chat/completions", Guarded(Chat(desk), key, loopback), methods=["POST"]),
-            Route("/v1/read", Guarded(Read(desk, sets), key, loopback), methods=["POST"]),
+            Route("/v1/read", Guarded(Read(desk, sets, point), key, loopback), methods=["POST"]),
         ],
         exception_handlers={HTTPException: not_found},
     )

@@ -22,6 +22,8 @@ from kie_hvqa.serving.turns import Turns
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from kie_hvqa.confidence.symbols import SymbolConfidence
+    from kie_hvqa.data.ledger import Box
     from kie_hvqa.serving.writing import Token, Writing
 
 COLDEST = 1e-4  # a lower temperature is greedy decoding to the last bit, and would overflow
@@ -125,6 +127,17 @@ class Generation:
         """What a token says on its own."""
         return str(self._loaded.processor.tokenizer.decode([token]))
 
+    def where(self, text: str, page: tuple[int, int]) -> Box | None:
+        """Where the answer ``text`` says that it read, in pixels of a ``page`` (width, height)."""
+        return self._reader.where(text, page)
+
+    def signals(self, text: str, tokens: Sequence[Token]) -> dict[str, SymbolConfidence] | None:
+        """What ``tokens``, which wrote ``text``, say of its symbols: the reader's own signals. None where it cannot be parsed."""
+        from kie_hvqa.readers.decoding import signals_of_tokens
+
+        said = [(token.logprob, token.marks, token.rival) for token in tokens]
+        return signals_of_tokens(self._loaded.processor.tokenizer, text, [token.id for token in tokens], said)
+
     def _run(self) -> None:
         while True:
             job = self._turns.take()
@@ -226,6 +239,7 @@ class Generation:
             temperature=temperature,
             top_p=request.top_p,
             sampler=sampler,
+            marks=self._loaded.marks,
         )
 
 

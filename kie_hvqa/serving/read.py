@@ -3,7 +3,9 @@
     {"image": "data:image/png;base64,…", "fields": ["date of birth", {"name": "total", "title": "total", "pattern": "amount"}]}
 
 or ``"template": "us_licence"`` instead of ``fields``. A pattern is one of the named ones here: an expression of a stranger's could keep
-the server busy for ever. The fields are asked one after the other, each a turn in the model's queue; nothing is kept.
+the server busy for ever. The fields are asked one after the other, each a turn in the model's queue; nothing is kept. With an operating point (``kie-hvqa serve
+--operating-point``) what is below it is a mark or a refusal, as in ``kie-hvqa read``, and a request may say which ``"risk"`` it needs: a
+server that promises no such thing refuses it.
 """
 
 from __future__ import annotations
@@ -19,14 +21,12 @@ from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
 from kie_hvqa.answers.prompt import fill
-from kie_hvqa.confidence.signals.tokens import token_signals
+from kie_hvqa.confidence.operating_point import OperatingPoint
 from kie_hvqa.errors import InputError
-from kie_hvqa.readers.server.completion import completion
 from kie_hvqa.reading.fields import Field, checked
 from kie_hvqa.reading.looks import Looks, hint, looks_of
 from kie_hvqa.reading.results import DocumentResult, FieldResult, of_empty_page, page_results
 from kie_hvqa.runs.predictions import Prediction
-from kie_hvqa.serving.answer import ChatAnswer
 from kie_hvqa.serving.chat_request import BadRequest, ChatRequest, ImagePart, Part, TextPart, Turn, said, small_enough
 from kie_hvqa.serving.exchange import Desk, Exchange, busy
 from kie_hvqa.serving.generation import Piece
@@ -56,6 +56,7 @@ class ReadRequest(Part):
     template: Annotated[str, Bounded(max_length=100)] | None = None
     model: Annotated[str, Bounded(max_length=1000)] | None = None
     document: Annotated[str, Bounded(max_length=1000)] = "image"
+    risk: Annotated[float, Bounded(gt=0, lt=1)] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -75,14 +76,17 @@ class _Asked(NamedTuple):
     document: str
     fields: tuple[Field, ...]
     image: Image
+    size: tuple[int, int]
     looks: Looks
 
 
 class Read:
-    """The endpoint. ``sets`` gives the fields of a named set; None: there are none."""
+    """The endpoint. ``sets`` gives the fields of a named set; None: there are none. ``point`` was checked against the model."""
 
-    def __init__(self, desk: Desk, sets: Callable[[str], tuple[Field, ...]] | None) -> None:
-        self._desk, self._sets = desk, sets
+    def __init__(
+        self, desk: Desk, sets: Callable[[str], tuple[Field, ...]] | None, point: OperatingPoint | None = None
+    ) -> None:
+        self._desk, self._sets, self._point = desk, sets, point
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -95,7 +99,8 @@ class Read:
             raise busy() from None
         unread = [(0, one.box) for one in found if one.status in ("partly", "unreadable")]
         advice = hint([asked.looks], unread)
-        result = DocumentResult(asked.document, 1, tuple(found), self._desk.name, hint=advice)
+        told = None if self._point is None else self._point.named()
+        result = DocumentResult(asked.document, 1, tuple(found), self._desk.name, told, advice)
         await JSONResponse(result.to_json())(scope, receive, send)
 
     def _prepared(self, body: bytes) -> _Asked:
@@ -106,12 +111,15 @@ class Read:
             raise BadRequest(said(error)) from None
         if asked.model is not None:
             self._desk.check_model(asked.model)
+        if asked.risk is not None and (self._point is None or self._point.risk > asked.risk):
+            promised = "nothing" if self._point is None else f"a risk of {self._point.risk:g}"
+            raise BadRequest(f"risk: this server promises {promised}, not {asked.risk:g}")
         try:
             fields = self._fields(asked)
         except InputError as error:
             raise BadRequest(f"{'template' if asked.template else 'fields'}: {error.what}") from None
         (image,) = ChatRequest(model="", messages=[Turn(role="user", content=[asked.image])]).images()
-        return _Asked(asked.document, fields, self._desk.shown(image), looks_of(image))
+        return _Asked(asked.document, fields, self._desk.shown(image), image.size, looks_of(image))
 
     def _fields(self, asked: ReadRequest) -> tuple[Field, ...]:
         if asked.template is not None:
@@ -131,7 +139,8 @@ class Read:
     async def _read(self, asked: _Asked, request: Request, client: str) -> list[FieldResult]:
         if asked.looks.empty:
             return [of_empty_page(field, asked.looks.empty, 1) for field in asked.fields]
-        return page_results([(field, await self._answer(asked, field, request, client)) for field in asked.fields], 1)
+        answers = [(field, await self._answer(asked, field, request, client)) for field in asked.fields]
+        return page_results(answers, 1, self._point)
 
     async def _answer(self, asked: _Asked, field: Field, request: Request, client: str) -> Prediction:
         generation = self._desk.generation
@@ -140,15 +149,15 @@ class Read:
             model=self._desk.name,
             messages=[Turn(role="user", content=[_PLACE, text])],
             max_tokens=generation.most_tokens,
-            logprobs=True,
         )
         pieces: list[Piece] = []
         async with Exchange(generation, client, chat, [asked.image]) as exchange:
             while isinstance(event := await exchange.next(request), Piece):
                 pieces.append(event)
-        written = completion(ChatAnswer(self._desk.name, generation, chat).completion(pieces, event))
-        signals = token_signals(written.text, written.pieces) if written.pieces else None
-        return Prediction(field.name, written.text, written.confidence, cut=written.cut, signals=signals)
+        text = "".join(piece.text for piece in pieces)
+        signals = generation.signals(text, [token for piece in pieces for token in piece.tokens])
+        box = generation.where(text, asked.size)
+        return Prediction(field.name, text, cut=event.reason == "length", signals=signals, box=box)
 
 
 _PLACE = ImagePart(type="image_url", image_url="data:image/png;base64,")

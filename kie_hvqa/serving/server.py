@@ -6,10 +6,15 @@ import importlib.util
 import os
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 
+from kie_hvqa.confidence.operating_point import OperatingPoint
+from kie_hvqa.confidence.signals.checks import CHECKS
 from kie_hvqa.errors import InputError, WorkError
 from kie_hvqa.extras import remedy
+from kie_hvqa.readers import told
+from kie_hvqa.readers.asked import settings
 from kie_hvqa.readers.transformers_reader import TransformersReader
 from kie_hvqa.reading.fields import Field
 
@@ -26,10 +31,12 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8000,
     sets: Callable[[str], tuple[Field, ...]] | None = None,
+    point: Path | None = None,
 ) -> None:
     """Serve ``reader``'s model as ``name`` until interrupted. ``port`` 0 takes a free one; the URL is printed once it is
-    open. ``sets`` gives the fields of a named set. InputError where packages or the model are missing, and for an interface other than loopback without a key in
-    ``KIE_HVQA_SERVE_KEY``; WorkError for a port that cannot be had.
+    open. ``sets`` gives the fields of a named set, ``point`` is the file of an operating point for ``/v1/read``. InputError where packages or
+    the model are missing, for a point of another reader or of signals that do not come with an answer, and for an interface other than
+    loopback without a key in ``KIE_HVQA_SERVE_KEY``; WorkError for a port that cannot be had.
     """
     missing = [package for package in _NEEDED if importlib.util.find_spec(package) is None]
     if missing:
@@ -41,6 +48,7 @@ def serve(
 
     loopback = is_loopback(host)
     key = _key(host, needed=not loopback)
+    decides = None if point is None else point_for(point, reader)
 
     with _bound(host, port) as listener:
         _quiet()
@@ -52,7 +60,7 @@ def serve(
                 super().handle_exit(sig, frame)
 
         config = uvicorn.Config(
-            build_app(generation, name, reader.shown, key=key, loopback=loopback, sets=sets),
+            build_app(generation, name, reader.shown, key=key, loopback=loopback, sets=sets, point=decides),
             log_level="warning",
             lifespan="off",
             http="h11",
@@ -67,6 +75,21 @@ def serve(
         place = f"[{host}]" if ":" in host else host
         print(f"serving {name} at http://{place}:{port}/v1", flush=True)
         Server(config).run(sockets=[listener])
+
+
+def point_for(file: Path, reader: TransformersReader) -> OperatingPoint:
+    """The operating point in ``file``. InputError where it is not for ``reader`` as it answers here."""
+    point = OperatingPoint.load(file)
+    given = settings(reader)
+    if further := sorted(set(point.needs) - {CHECKS} - given.keys()):
+        raise InputError(
+            f"it needs {', '.join(further)}, and a server answers a field once",
+            file=file,
+            field="signal",
+            remedy=f"Calibrate with what comes with an answer: {', '.join(given)}, or all of them together.",
+        )
+    point.check(reader.identity, told(reader), given, file=file)
+    return point
 
 
 def _key(host: str, *, needed: bool) -> str | None:

@@ -55,11 +55,14 @@ class Cutter:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token of an answer, the log-probability that the model itself gave it, and where in the text it begins."""
+    """A token of an answer, the log-probability that the model itself gave it, where in the text it begins, and the probabilities of
+    all marks and of the likeliest other token in its place."""
 
     id: int
     logprob: float
     start: int
+    marks: float = 0.0
+    rival: float = 0.0
 
 
 class Writing(LogitsProcessor):
@@ -67,7 +70,8 @@ class Writing(LogitsProcessor):
 
     ``show`` gets every piece of text that may be shown, with the tokens that begin in it. ``biases``, ``temperature`` and
     ``top_p`` shape the distribution that ``sampler`` (of temperature 1) draws from; without one the likeliest token is taken.
-    The log-probabilities are those before all of it. ``ends`` are the tokens that end an answer.
+    The log-probabilities are those before all of it. ``ends`` are the tokens that end an answer, ``marks`` those that are nothing but
+    a mark.
     """
 
     def __init__(
@@ -81,9 +85,11 @@ class Writing(LogitsProcessor):
         temperature: float = 1.0,
         top_p: float | None = None,
         sampler: Sampler | None = None,
+        marks: Sequence[int] = (),
     ) -> None:
         self._tokenizer = tokenizer
         self._ends = ends
+        self._marks = list(marks)
         self._show = show
         self._biases = biases or {}
         self._temperature = temperature
@@ -110,8 +116,11 @@ class Writing(LogitsProcessor):
                 shaped = self._top_p(input_ids, shaped)
             shaped = self._sampler(input_ids, shaped)
         token = int(shaped.argmax(-1))
-        logprob = float(wide[0, token] - wide[0].logsumexp(-1))
-        self._take(token, logprob if math.isfinite(logprob) else _NEVER)
+        logs = wide[0] - wide[0].logsumexp(-1)
+        logprob, (first, second) = float(logs[token]), logs.topk(2).values.exp().tolist()
+        marks = float(logs[self._marks].exp().sum())
+        rival = second if int(logs.argmax()) == token else first
+        self._take(token, logprob if math.isfinite(logprob) else _NEVER, marks, rival)
         return shaped
 
     @property
@@ -133,12 +142,12 @@ class Writing(LogitsProcessor):
         piece = self._cutter.add(whole[self._length :]) + self._cutter.rest()
         self._pass_on(piece, all_of_them=True)
 
-    def _take(self, token: int, logprob: float) -> None:
+    def _take(self, token: int, logprob: float, marks: float, rival: float) -> None:
         self.count += 1
         if token in self._ends:
             self.ended = True
             return
-        self._tokens.append(Token(token, logprob, self._length))
+        self._tokens.append(Token(token, logprob, self._length, marks, rival))
         backend = getattr(
             self._tokenizer, "backend_tokenizer", None
         )  # without one the text comes in one piece, at the end

@@ -27,6 +27,7 @@ SHIPPED: dict[str, str] = {
     "length": "rewards.length:length",
     "draft_leak": "rewards.draft_leak:draft_leak",
     "absent": "rewards.absent:absent",
+    "box": "rewards.box:box",
 }
 
 

@@ -14,7 +14,7 @@ from kie_hvqa.config import load
 from kie_hvqa.data.files import read_json
 from kie_hvqa.errors import InputError
 from kie_hvqa.readers.checkpoint import ReadingContract
-from kie_hvqa.readers.model_directory import agreed_contract
+from kie_hvqa.readers.model_directory import agreed_contract, coordinates_of
 from rewards.plugins.spec import LoadedReward, load_rewards
 from rl import grpo, sft
 from rl.callbacks.evaluation import decided_by
@@ -85,7 +85,7 @@ def _checks(
         yield Finding("checkpoint", f"{directory} holds config.json alone: planned, not checked; {looks(contract)}")
     else:
         yield Finding("checkpoint", whole_weights(directory, contract))
-    rows = TrainingRows(recipe.data, contract, target=getattr(recipe, "answer", None))
+    rows = _rows(recipe, contract, directory)
     yield Finding("dataset", said_of(rows))
     made = batches(stage, arguments, len(rows), world_size, file)
     if rows.curriculum is not None and isinstance(rows.source, Written):
@@ -117,6 +117,11 @@ def _checks(
     yield from plan.findings(file)
 
 
+def _rows(recipe: StageRecipe, contract: ReadingContract, directory: Path) -> TrainingRows:
+    style = getattr(recipe, "answer", None)
+    return TrainingRows(recipe.data, contract, target=style, coordinates=coordinates_of(directory))
+
+
 def said_of(rows: TrainingRows) -> str:
     """What the run will read. A dataset is counted; of a stream some rows are drawn, as the other checks need them."""
     looked_at = [rows.source.row(index) for index in rows.source.examples()]
@@ -137,7 +142,7 @@ def plan_of(stage: str, file: Path, overrides: Sequence[str] = (), *, world_size
     recipe, arguments, _ = _recipe(stage, file, overrides, world_size)
     directory = model_directory(recipe.model)
     contract = _contract(recipe, directory)
-    rows = TrainingRows(recipe.data, contract, target=getattr(recipe, "answer", None))
+    rows = _rows(recipe, contract, directory)
     found = lengths(rows, contract, open_processor(directory, contract))
     made = batches(stage, arguments, len(rows), world_size, file)
     world = World(1, world_size, device(None, world_size))

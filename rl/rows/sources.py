@@ -37,6 +37,10 @@ class Source(Protocol):
         """The row's image, RGB, resized under ``budget``."""
         ...
 
+    def size(self, index: int) -> tuple[int, int]:
+        """(width, height) of the row's image as it is, pixels."""
+        ...
+
     def tokens(self, index: int, budget: PixelBudget) -> int:
         """How many image tokens that makes."""
         ...
@@ -90,6 +94,10 @@ class Written:
     def image(self, index: int, budget: PixelBudget) -> Image:
         file = self.file(index)
         return self._kept.get((file, budget), lambda: load_budgeted(file, budget))
+
+    def size(self, index: int) -> tuple[int, int]:
+        """From the file's header alone."""
+        return image_size(self.file(index))
 
     def tokens(self, index: int, budget: PixelBudget) -> int:
         """From the file's header alone."""
@@ -152,9 +160,12 @@ class Streamed:
 
         return budgeted(Image.fromarray(self._sample(index)[1]), budget)
 
-    def tokens(self, index: int, budget: PixelBudget) -> int:
+    def size(self, index: int) -> tuple[int, int]:
         height, width = self._sample(index)[1].shape[:2]
-        return image_tokens(width, height, budget)
+        return width, height
+
+    def tokens(self, index: int, budget: PixelBudget) -> int:
+        return image_tokens(*self.size(index), budget)
 
     def file(self, index: int) -> str:
         return f"{self.name}, row {self._sample(index)[0].id}"

@@ -6,30 +6,48 @@ from typing import Any
 
 from datasets import Dataset
 
-from kie_hvqa.answers.answer import Style, perfect
+from kie_hvqa.answers.answer import Style, perfect, truth
+from kie_hvqa.answers.boxes import Coordinates, of_field, written
 from kie_hvqa.answers.prompt import messages
-from kie_hvqa.data.ledger import Row
+from kie_hvqa.data.ledger import Box, Row
+from kie_hvqa.data.pixels import budgeted_size
+from kie_hvqa.errors import InputError
 from kie_hvqa.readers.checkpoint import ReadingContract
 from rl.recipes import DataConfig
 from rl.rows.curriculum import Curriculum
 from rl.rows.sources import open_source
 
 
-def target(row: Row, style: Style) -> str:
+def target(row: Row, style: Style, box: Box | None = None) -> str:
     """The perfect answer about ``row`` in ``style``; the official one where there is no ledger, which cannot tell a mark from
-    the space between two words."""
-    return f"<answer>{row.answer}</answer>" if style == "official" or row.slots is None else perfect(row.slots, style)
+    the space between two words. ``box`` is the field's, as the model writes it."""
+    if style == "official" or row.slots is None:
+        return f"<answer>{row.answer}</answer>"
+    return perfect(row.slots, style, box)
 
 
 class TrainingRows:
     """The rows that a recipe names, each as a dict that TRL's trainers and rewards understand.
 
     An item holds ``prompt`` (one user turn with the image's place), ``image`` (PIL RGB under the checkpoint's pixel
-    budget), every column of the dataset row but the image's file name, and, where a ``target`` style is given, ``completion``
-    (the row's truth in that style, inside answer tags).
+    budget), every column of the dataset row but the image's file name, ``box`` (where the field stands, in the numbers that the
+    model would write: ``coordinates``; None where it is not known or nothing is due), and, where a ``target`` style is given,
+    ``completion`` (the row's truth in that style, inside answer tags). InputError for boxes of a family that has no coordinates.
     """
 
-    def __init__(self, data: DataConfig, contract: ReadingContract, *, target: Style | None = None) -> None:
+    def __init__(
+        self,
+        data: DataConfig,
+        contract: ReadingContract,
+        *,
+        target: Style | None = None,
+        coordinates: Coordinates | None = None,
+    ) -> None:
+        if target == "with_box" and coordinates is None:
+            raise InputError(
+                "nobody here knows how this family of models writes a box", field="answer", remedy="Set it to explicit."
+            )
+        self._coordinates = coordinates
         self.source = open_source(data, split=data.split, limit=data.limit)
         self.curriculum: Curriculum | None = data.curriculum
         self.strata = data.strata
@@ -48,11 +66,19 @@ class TrainingRows:
         item: dict[str, Any] = row.to_json()
         del item["file_name"]
         item["prompt"] = messages(row, self._contract.prompt)
+        box = item["box"] = self._box(index, row)
         if image:
             item["image"] = self.source.image(index, self._contract.budget)
         if self._target is not None:
-            item["completion"] = [{"role": "assistant", "content": target(row, self._target)}]
+            item["completion"] = [{"role": "assistant", "content": target(row, self._target, box)}]
         return item
+
+    def _box(self, index: int, row: Row) -> Box | None:
+        where = of_field(row.slots)
+        if where is None or self._coordinates is None or truth(row.slots or ()).refused:
+            return None
+        page = self.source.size(index)
+        return written(where, page, budgeted_size(*page, self._contract.budget), self._coordinates)
 
     def as_dataset(self) -> Dataset:
         """The same rows as TRL's trainers insist on them: row numbers, turned into items when they are asked for."""

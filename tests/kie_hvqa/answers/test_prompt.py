@@ -16,6 +16,7 @@ NAMES = {
     "question",
     "official",
     "explicit",
+    "with_box",
     "prose",
     "certain",
     *(f"paraphrase_{number}" for number in range(1, 6)),

@@ -9,6 +9,7 @@ import shutil
 import pytest
 from PIL import Image
 
+from kie_hvqa.answers import boxes
 from kie_hvqa.answers.answer import Reading, render
 from kie_hvqa.answers.prompt import messages
 from kie_hvqa.data.dataset import dataset_root, image_path, load_rows
@@ -447,3 +448,18 @@ def test_contrast_is_taken_on_a_black_page_and_changes_no_answer(tiny_model, tas
     with torch.inference_mode():
         blind = asked._blind(loaded, batch, texts, generated)
     assert len(blind) == 1 and len(blind[0]) == 3 and all(value < 0 for value in blind[0])
+
+
+def test_a_box_is_in_pixels_of_the_page_whatever_the_family_writes(copy, reader, tasks):
+    page, box = (640, 320), (64.0, 32.0, 320.0, 64.0)
+    shown = reader.shown(Image.new("RGB", page)).size
+    assert shown != page
+    smith = Reading("Smith", "", "Smith", 5, 0)
+    for family, coordinates in (("qwen2_5_vl", "pixels"), ("qwen3_vl", "thousandths"), ("other", None)):
+        config = json.loads((copy / "config.json").read_text()) | {"model_type": family}
+        (copy / "config.json").write_text(json.dumps(config))
+        written = boxes.written(box, page, shown, coordinates or "pixels")
+        found = TransformersReader(copy).where(render(smith, tags=True, box=written), page)
+        assert found == (None if coordinates is None else pytest.approx(box, abs=page[0] / min(shown)))
+    assert reader.where(render(smith, tags=True), page) is None
+    assert reader.where(render(Reading(""), tags=True, box=box), page) is None, "nothing was read"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import json
@@ -14,7 +15,13 @@ import pytest
 from PIL import Image
 
 import kie_hvqa
+from kie_hvqa.confidence.signals.combination import COMBINED
 from kie_hvqa.errors import InputError
+from kie_hvqa.readers import open_reader, told
+from kie_hvqa.serving.app import build_app
+from kie_hvqa.serving.generation import Generation
+from kie_hvqa.serving.server import point_for
+from tests.kie_hvqa.confidence.pieces import point
 from tests.kie_hvqa.reading.pieces import TableReader, page, said
 
 CLIENT = httpx2.Client(timeout=300, trust_env=False)
@@ -94,6 +101,41 @@ def test_a_folder_is_read_by_a_server_and_no_log_holds_a_value(served, cards, tm
         *("--field", "name", "--out", tmp_path / "gone"),
     )
     assert gone.returncode == 2 and "Start it" in gone.stderr  # it was never there: an address to mend
+
+
+def test_a_server_with_an_operating_point_asserts_what_the_command_does(cards, tmp_path):
+    reader = open_reader("embedded", device="cpu")
+    mine = {"reader": "embedded", "reader_identity": reader.identity, "asks": told(reader)}
+    weights = {"": 0.0} | dict.fromkeys(("token_probability", "mark_margin", "rival_margin"), 1.0)
+    files = {name: tmp_path / f"{name}.json" for name in ("own", "other", "dear")}
+    own = point(**mine, signal=COMBINED, weights=weights, settings=dict.fromkeys(reader.signals, ""), threshold=0.9)
+    own.save(files["own"])
+    point(**(mine | {"reader_identity": "another"})).save(files["other"])
+    point(**mine, signal="agreement").save(files["dear"])
+    for name, key in (("other", "reader_identity"), ("dear", "signal")):
+        with pytest.raises(InputError) as error:
+            point_for(files[name], reader)
+        assert error.value.field == key
+    generation = Generation(reader, reader.loaded())
+    generation.start()
+    decides = point_for(files["own"], reader)
+    app = build_app(generation, "embedded", reader.shown, key=None, loopback=True, point=decides)
+    image = Image.open(cards / "images" / "card_0.png").convert("RGB")
+    body = {"image": data_url(image), "fields": ["name", "number"]}
+
+    async def asked(**more):
+        transport = httpx2.ASGITransport(app)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost", timeout=60) as client:
+            return await client.post("/v1/read", json=body | more)
+
+    found = asyncio.run(asked(risk=0.02)).json()
+    (here,) = kie_hvqa.read(image, reader, fields=["name", "number"], operating_point=files["own"])
+    assert found["operating_point"] == here.to_json()["operating_point"]
+    for theirs, ours in zip(found["fields"].values(), here.fields, strict=True):
+        assert (theirs["value"], theirs["status"], theirs["calibrated"]) == (ours.value, ours.status, ours.calibrated)
+        assert theirs["confidence"] == pytest.approx(ours.confidence, abs=1e-3)
+    refused = asyncio.run(asked(risk=0.01))
+    assert refused.status_code == 400 and "promises a risk of 0.02" in refused.json()["error"]["message"]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ from trl.trainer.utils import RepeatSampler
 from degradations.config import SimulateConfig
 from degradations.replay import replay_file
 from degradations.streaming import Stream
+from kie_hvqa.answers.answer import parse
+from kie_hvqa.answers.boxes import of_field, on_page, overlap
 from kie_hvqa.config import load
 from kie_hvqa.data.dataset import load_image
 from kie_hvqa.data.files import read_json
@@ -138,6 +140,23 @@ def test_a_stream_draws_its_rows_anew_in_every_epoch_and_no_worse_than_the_ceili
     rows.source.turn(0, {})
     assert [rows[index]["recipe"] for index in range(len(rows))] == [item["recipe"] for item in before]
     assert len(TrainingRows(DataConfig(simulate=str(stream), limit=3), contract)) == 3
+
+
+def test_a_row_has_its_box_as_the_model_writes_it(stream, small):
+    contract = read_contract(small.model)
+    for data in (DataConfig(simulate=str(stream)), DataConfig(path=str(small.data))):
+        rows = TrainingRows(data, contract, target="with_box", coordinates="thousandths")
+        items = [(rows.source.row(index), rows.source.size(index), rows[index]) for index in range(len(rows))]
+        for row, page, item in items:
+            said = parse(item["completion"][0]["content"])
+            assert said.reading == parse(row.answer).reading and said.box == item["box"]
+            assert (item["box"] is None) == said.reading.refused
+            if item["box"] is not None:
+                back = on_page(item["box"], page, (1, 1), "thousandths")
+                assert overlap(back, of_field(row.slots)) > 0.8
+    assert all(TrainingRows(data, contract)[index]["box"] is None for index in range(2))
+    with pytest.raises(InputError, match="writes a box"):
+        TrainingRows(data, contract, target="with_box")
 
 
 def test_little_memory_changes_nothing_but_time(stream):
