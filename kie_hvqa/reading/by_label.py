@@ -5,6 +5,10 @@ An engine cannot be asked a question, and on a page of one's own no ledger says 
 line, up to another label (of a field, or among ``Field.stops``) or a wide gap, or else the line to the right of it, or the one below. That is what forms
 and cards look like; a value without a printed label, or in a table, is not found, and is refused. Letters lost in a
 label are forgiven where it is long enough.
+
+An engine's line ends where the visible print does, so what it lost at the end of a value is in nothing that it says. Where something lies over
+the page right behind the value (``reading.covers``), the value goes on to the end of that, and to the print behind it: the places between
+become marks.
 """
 
 from __future__ import annotations
@@ -13,24 +17,26 @@ import itertools
 import json
 import statistics
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from rapidfuzz import fuzz
 
 from kie_hvqa.answers.answer import render
 from kie_hvqa.data.ledger import Box, Row
-from kie_hvqa.data.pixels import image_size
+from kie_hvqa.data.pixels import image_size, open_image
 from kie_hvqa.errors import InputError, WorkError
 from kie_hvqa.readers import Answer, Reader, Task, identity_of
 from kie_hvqa.readers.base import not_shown
 from kie_hvqa.readers.ocr import FoundLine, Glyph, OCRReader, reading_over
+from kie_hvqa.reading.covers import covered_to
 from kie_hvqa.reading.fields import Field
 
-_VERSION = 1  # of the code below: raise it when an answer could change
+_VERSION = 2  # of the code below: raise it when an answer could change
 _ALIKE = 80.0  # per cent of a label's letters, from _FORGIVEN letters on
 _FORGIVEN = 5
 _APART = 2.2  # heights of a line: a wider gap parts two columns
@@ -45,8 +51,8 @@ STOPS = ""
 class Place:
     """Where a field stands, in pixels of the page: its label, what was found of its value, and the ``box`` of all of it.
 
-    The box is wider than what was found where the value begins behind the column in which the others begin: its first characters
-    are missing then, and their place is known.
+    The box is wider than what was found where the value begins behind the column in which the others begin, and where something
+    lies over the page behind it: characters are missing then, or may be, and their place is known.
     """
 
     label: Box
@@ -87,7 +93,9 @@ class ByLabel:
 
     def places(self, image: Path) -> dict[str, Place]:
         """Where each of the fields that are found stands on the page at ``image``. InputError for the image, WorkError for the engine."""
-        return places(self._lines(image), self._labels)
+        lines = self._lines(image)
+        page = np.asarray(open_image(image))
+        return places(lines, self._labels, lambda box: covered_to(page, box))
 
     def boxes(self, image: Path) -> list[Box]:
         """Where there is print on the page at ``image``, column by column of each line."""
@@ -134,8 +142,11 @@ def words_of(field: Field) -> list[str]:
     return [word for word in dict.fromkeys(map(_plain, words)) if word]
 
 
-def places(lines: Sequence[FoundLine], labels: Mapping[str, Sequence[str]]) -> dict[str, Place]:
-    """Where each field of ``labels`` (name → labels, compared as ``words_of`` gives them) stands among ``lines``."""
+def places(
+    lines: Sequence[FoundLine], labels: Mapping[str, Sequence[str]], covered: Callable[[Box], float] = lambda box: box[2]
+) -> dict[str, Place]:
+    """Where each field of ``labels`` (name → labels, compared as ``words_of`` gives them) stands among ``lines``. ``covered`` says where what
+    lies over the page right behind a box ends (x); the box's own end where nothing does."""
     parts = [part for line in lines for part in _parted(line)]
     matches = [
         Match(name, alike * len(word), number, start, stop)
@@ -153,7 +164,7 @@ def places(lines: Sequence[FoundLine], labels: Mapping[str, Sequence[str]]) -> d
             label = around(parts[number][start:stop])
             value = _value(parts, number, stop, label, starts)
             if value is not None:
-                result[name] = Place(label, value, around(value.glyphs))
+                result[name] = _under_covers(label, value, parts, starts, covered)
     result.pop(STOPS, None)
     return {name: _from_its_column(place, result.values()) for name, place in result.items()}
 
@@ -173,6 +184,31 @@ def _from_its_column(place: Place, others: Iterable[Place]) -> Place:
     column = statistics.median_low(begins)
     late = place.box[0] - column > _LATE * height and column >= place.label[2]
     return replace(place, box=(column, *place.box[1:])) if late else place
+
+
+def _under_covers(
+    label: Box,
+    value: FoundLine,
+    parts: Sequence[Sequence[Glyph]],
+    starts: AbstractSet[tuple[int, int]],
+    covered: Callable[[Box], float],
+) -> Place:
+    """``value`` with what is printed behind what lies over it, if anything does; print within a cover is the cover's own."""
+    glyphs, box = list(value.glyphs), around(value.glyphs)
+    while (end := covered(box)) > box[2]:
+        height = box[3] - box[1]
+        ahead = [
+            (around(part)[0], number)
+            for number, part in enumerate(parts)
+            if part and _share(around(part), box, 1) >= 0.5 and max(box[2], end - height) <= around(part)[0] <= end + height
+        ]
+        number = min(ahead)[1] if ahead else -1
+        stop = min((start for part, start in starts if part == number), default=len(parts[number]))
+        if not ahead or not (behind := _trimmed(parts[number][:stop])):
+            return Place(label, FoundLine(tuple(glyphs)), (*box[:2], end, box[3]))
+        glyphs += behind
+        box = around(glyphs)
+    return Place(label, FoundLine(tuple(glyphs)), box)
 
 
 def _value(

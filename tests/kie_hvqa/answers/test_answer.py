@@ -149,6 +149,7 @@ MENDED: list[tuple[str, Reading | None, set[str]]] = [
     ('<answer>{"Final OCR": "ab", "clear number": -1}</answer>', AB, {"bad number", "missing key"}),
     ('<answer>{"Final OCR": "ab", "clear number": true}</answer>', AB, {"bad number", "missing key"}),
     (f'<answer>{{"Final OCR": "ab", "clear number": {"9" * 9999}}}</answer>', AB, {"bad number", "missing key"}),
+    ('<answer>{"Final OCR": "ab", "bbox_2d": [9, 9, 1, 1]}</answer>', AB, {"bad box", "missing key"}),
     ('<answer>{"Final OCR": "a\\tb\\u00a0c"}</answer>', Reading("a b c"), {"odd space", "missing key"}),
     ('<answer>{"Final OCR": "[unreadable]a\u25a1\u2588\u25af\ufffd?"}</answer>', Reading(" a    ?"),
      {"explicit marks", "missing key"}),

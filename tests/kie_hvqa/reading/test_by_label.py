@@ -181,3 +181,39 @@ def test_an_answer_keeps_its_box_through_the_file(tmp_path):
     (tmp_path / "p.jsonl").write_text('{"id": "a", "response": "x", "box": [1, 2]}\n')
     with pytest.raises(InputError, match="four numbers"):
         read_predictions(tmp_path / "p.jsonl")
+
+
+def covered(path: Path, *boxes, colour=(60, 90, 150)) -> Path:
+    """A page of paper with print where ``line`` puts it from x = 20 on, and something over ``boxes``."""
+    white(path)
+    image = Image.open(path)
+    pen = ImageDraw.Draw(image)
+    for start in (20, 120):
+        for place in range(5):
+            pen.rectangle((start + WIDE * place, 30, start + WIDE * place + 5, 30 + HIGH), fill=(20, 20, 30))
+    for box in boxes:
+        pen.rectangle(box, fill=colour)
+    image.save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("boxes", "behind", "value", "end"),
+    [
+        ([], "", "QUIST", 169),
+        ([(172, 20, 230, 60)], "", "QUIST▯▯▯▯▯▯", 230),  # its end is covered, or nothing is: nobody can know
+        ([(172, 20, 230, 60)], "ON", "QUIST▯▯▯▯▯▯ON", 250),  # it goes on behind the cover
+        ([(172, 20, 176, 60)], "", "QUIST", 169),  # a line of the form
+        ([(172, 20, 380, 25)], "", "QUIST", 169),  # above it
+        ([(300, 20, 380, 60)], "", "QUIST", 169),  # paper in between
+    ],
+)
+def test_a_value_goes_on_to_the_end_of_what_lies_over_it(tmp_path, boxes, behind, value, end):
+    lines = [line("LABEL", 20, 30), line("QUIST", 120, 30), *([line(behind, 231, 30)] if behind else [])]
+    engine = ByLabel(Engine(lines), [Field("a", "label", "")])
+    page = covered(tmp_path / "a.png", *boxes)
+    reading = Run(documents([page]), engine, [Field("a", "label", "")], tmp_path / "out", progress=False)
+    with reading.claimed():
+        (result,) = reading.results()
+    assert result["a"].value == value and result["a"].box[2] == pytest.approx(end, abs=4)
+    assert result["a"].status == ("partly" if "▯" in value else "read")
