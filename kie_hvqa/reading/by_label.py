@@ -143,7 +143,9 @@ def words_of(field: Field) -> list[str]:
 
 
 def places(
-    lines: Sequence[FoundLine], labels: Mapping[str, Sequence[str]], covered: Callable[[Box], float] = lambda box: box[2]
+    lines: Sequence[FoundLine],
+    labels: Mapping[str, Sequence[str]],
+    covered: Callable[[Box], float] = lambda box: box[2],
 ) -> dict[str, Place]:
     """Where each field of ``labels`` (name → labels, compared as ``words_of`` gives them) stands among ``lines``. ``covered`` says where what
     lies over the page right behind a box ends (x); the box's own end where nothing does."""
@@ -200,7 +202,9 @@ def _under_covers(
         ahead = [
             (around(part)[0], number)
             for number, part in enumerate(parts)
-            if part and _share(around(part), box, 1) >= 0.5 and max(box[2], end - height) <= around(part)[0] <= end + height
+            if part
+            and _share(around(part), box, 1) >= 0.5
+            and max(box[2], end - height) <= around(part)[0] <= end + height
         ]
         number = min(ahead)[1] if ahead else -1
         stop = min((start for part, start in starts if part == number), default=len(parts[number]))

@@ -64,7 +64,7 @@ def signal_metrics(
     fitted, alphas = with_fitted(judged, names)
     judged = [replace(answer, signals=own) for answer, own in zip(judged, fitted, strict=True)]
     names = ordered({name for own in fitted for name in own})
-    characters = _characters(judged, names)
+    characters = characters_of(judged, names)
     answers = {
         name: selective.asserted(
             [
@@ -102,7 +102,8 @@ def answer_confidence(reading: Reading | None, said: SymbolConfidence | None) ->
     return None if any(value is None for value in kept) else math.prod(value for value in kept if value is not None)
 
 
-def _characters(answers: Sequence[Judged], names: Sequence[str]) -> dict[str, Asserted]:
+def characters_of(answers: Sequence[Judged], names: Sequence[str]) -> dict[str, Asserted]:
+    """The asserted characters of ``answers`` by each signal of ``names``, all in one order."""
     loss: list[float] = []
     documents: list[str] = []
     confidence: dict[str, list[float | None]] = {name: [] for name in names}

@@ -1,8 +1,9 @@
-"""Three commands over finished runs of `kie-hvqa eval` (pages: ``kie-hvqa simulate --config studies/confidence/pages.yaml --out PAGES``):
+"""What signals and promises are worth: the runs, the numbers and the page of docs/confidence.md, one command each.
 
-python -m studies.confidence guarantee RUN … --out docs/confidence.json [--carried RUN OTHER]
-python -m studies.confidence signals RUN            what each signal is worth, Markdown
-python -m studies.confidence plot RUN --out docs/confidence.svg
+python -m studies.confidence runs --reader MODEL --out runs/confidence [--receipts ANNOTATIONS IMAGES]
+python -m studies.confidence results runs/confidence --out docs/confidence.json
+python -m studies.confidence page docs/confidence.json --page docs/confidence.md
+python -m studies.confidence plot runs/confidence/trained --out docs/confidence.svg
 """
 
 from __future__ import annotations
@@ -10,72 +11,45 @@ from __future__ import annotations
 import argparse
 import re
 from pathlib import Path
-from typing import Any
 
-from kie_hvqa.confidence.signals.combination import COMBINED
-from kie_hvqa.data.files import write_json, write_text
+from kie_hvqa.data.files import read_json, write_json, write_text
 from kie_hvqa.runs.run_directory import Run, load_run
-from kie_hvqa.scoring.signals import FIRST
-from studies.confidence.guarantee import RISKS, carried, elsewhere, guarantee
-from studies.confidence.tables import hidden_agreement, signals_table
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    tried = commands.add_parser("guarantee")
-    tried.add_argument("runs", nargs="+", type=Path)
-    tried.add_argument("--out", type=Path, required=True)
-    tried.add_argument("--carried", nargs=2, type=Path, action="append", default=[], metavar=("RUN", "OTHER"))
-    tried.add_argument("--bound", default="betting")
-    for name in ("signals", "plot"):
-        own = commands.add_parser(name)
-        own.add_argument("run", type=Path)
-        if name == "plot":
-            own.add_argument("--out", type=Path, required=True)
+    runs = commands.add_parser("runs")
+    runs.add_argument("--reader", required=True)
+    runs.add_argument("--count", type=int, default=300, help="documents")
+    runs.add_argument("--drawn", type=int, default=600, help="rows that answers are drawn about")
+    runs.add_argument("--receipts", type=Path, nargs=2, metavar=("ANNOTATIONS", "IMAGES"))
+    runs.add_argument("--only", type=lambda text: tuple(text.split(",")), default=())
+    results = commands.add_parser("results")
+    results.add_argument("folder", type=Path)
+    page = commands.add_parser("page")
+    page.add_argument("results", type=Path)
+    page.add_argument("--page", type=Path, required=True)
+    plot = commands.add_parser("plot")
+    plot.add_argument("run", type=Path)
+    for own in (runs, results, plot):
+        own.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    if args.command == "guarantee":
-        found = {str(path): _tried(load_run(path), args.bound) for path in args.runs}
-        beyond = {
-            f"{one} on {other}": carried(load_run(one), load_run(other), _signal(load_run(one)))
-            for one, other in args.carried
-        }
-        write_json(args.out, {"runs": found, "carried": beyond})
-        for name, of_run in found.items():
-            print(f"\n{name}\n{_promises(of_run)}")
-    elif args.command == "signals":
-        run = load_run(args.run)
-        print(signals_table(run.metrics["signals"]))
-        print(hidden_agreement(run))
+    if args.command == "runs":
+        from studies.confidence.runs import make
+
+        receipts = None if args.receipts is None else tuple(args.receipts)
+        make(args.reader, args.out, count=args.count, drawn=args.drawn, receipts=receipts, only=args.only)
+    elif args.command == "results":
+        from studies.confidence import results as of
+
+        write_json(args.out, of.results(args.folder))
+    elif args.command == "page":
+        from studies.confidence.page import write_page
+
+        write_page(read_json(args.results), args.page)
     else:
         write_text(args.out, _plot(load_run(args.run)))
-
-
-def _signal(run: Run) -> str:
-    have = {name for kept in run.predictions.values() for name in kept.signals or {}}
-    return COMBINED if len(have) > 1 else next(name for name in FIRST if name in have)
-
-
-def _tried(run: Run, bound: str) -> dict[str, Any]:
-    signal = _signal(run)
-    units = {unit: guarantee(run, signal, unit=unit, bound=bound) for unit in ("character", "field")}
-    return {"reader": Path(run.record.reader).name, "units": units, "elsewhere": elsewhere(run, signal)}
-
-
-def _promises(own: dict[str, Any]) -> str:
-    head = "| unit | risk | made on | feasible | broken | p | mean risk | coverage | with hindsight |"
-    lines = [head, "|" + "---|" * 9]
-    for unit, found in own["units"].items():
-        for risk in RISKS:
-            of = found["of"][f"{risk:g}"]
-            half = found["documents"] // 2
-            rows = [(f"{half} (halves)", of["splits"]), *((f"{n} redrawn", each) for n, each in of["redrawn"].items())]
-            lines += [
-                f"| {unit} | {100 * risk:g} % | {made} | {each['feasible']} of {each['promises']} | {each['broken']} | {each['p']:.2f} "
-                f"| {100 * each['risk']:.2f} | {100 * each['coverage']:.1f} | {100 * each['coverage_with_hindsight']:.1f} |"
-                for made, each in rows
-            ]
-    return "\n".join(lines)
 
 
 def _plot(run: Run) -> str:

@@ -30,7 +30,7 @@ from kie_hvqa.scoring.scores import operators
 
 RISKS = (0.01, 0.02, 0.05, 0.1)
 SPLITS, CONFIDENCE = 200, 0.95
-REDRAWN = (150, 400, 1000)
+REDRAWN = (400, 1000)
 FITTING = 0.25
 
 
@@ -56,16 +56,18 @@ class Table:
         )
 
 
-def scored(run: Run, signal: str) -> list[Scored]:
-    """The run's answers with their scores; those of a combination are without the documents that it was fitted on (a quarter)."""
+def scored(run: Run, signal: str, of: Run | None = None) -> list[Scored]:
+    """The answers of ``of`` (None: of ``run``) with their scores. A combination is fitted on a quarter of ``run``'s documents, and its
+    answers are without those."""
     answers = judged(run)
     if signal != COMBINED:
-        return score_all(_scorer(signal, {}), answers)
+        return score_all(_scorer(signal, {}), answers if of is None else judged(of))
     documents = sorted({answer.document for answer in answers})
     fits = dict(zip(documents, learning(documents, FITTING), strict=True))
     names = [name for name in available(answers) if name in (run.record.signals or {})]
     weights = combination.fit(*columns_of([answer for answer in answers if fits[answer.document]], names))
-    return score_all(_scorer(signal, weights), [answer for answer in answers if not fits[answer.document]])
+    held = [answer for answer in answers if not fits[answer.document]] if of is None else judged(of)
+    return score_all(_scorer(signal, weights), held)
 
 
 def table(answers: Sequence[Scored], unit: str) -> Table:
@@ -74,9 +76,16 @@ def table(answers: Sequence[Scored], unit: str) -> Table:
 
 
 def guarantee(
-    run: Run, signal: str, *, unit: str = "character", splits: int = SPLITS, bound: str = "betting", seed: int = 0
+    run: Run,
+    signal: str,
+    *,
+    unit: str = "character",
+    splits: int = SPLITS,
+    bound: str = "betting",
+    seed: int = 0,
+    sizes: Sequence[int] = REDRAWN,
 ) -> dict[str, Any]:
-    """What became of ``splits`` promises at each risk, by split and redrawn."""
+    """What became of ``splits`` promises at each risk, by split and redrawn in each of ``sizes``."""
     own = table(scored(run, signal), unit)
     count = len(own.documents)
     error = own.risk(np.arange(count), len(grid()) - 1)[0]
@@ -91,7 +100,7 @@ def guarantee(
 
     for risk in RISKS:
         parted = _tried(own, risk, splits, bound, seed, halves)
-        redrawn = {str(size): _tried(own, risk, splits, bound, seed, drawn(size)) for size in REDRAWN}
+        redrawn = {str(size): _tried(own, risk, splits, bound, seed, drawn(size)) for size in sizes}
         found["of"][f"{risk:g}"] = {"splits": parted, "redrawn": redrawn}
     return found
 
@@ -181,14 +190,14 @@ def _apart(
     }
 
 
-def carried(run: Run, other: Run, signal: str, *, unit: str = "character") -> dict[str, Any]:
+def carried(run: Run, other: Run, signal: str, *, unit: str = "character", bound: str = "effective") -> dict[str, Any]:
     """Risk → what points made on all of ``run`` are worth on ``other``'s documents."""
-    made, held = (table(scored(each, signal), unit) for each in (run, other))
+    made, held = table(scored(run, signal), unit), table(scored(run, signal, other), unit)
     learns = np.random.default_rng(0).random(len(made.documents)) < LEARNING
     rows = np.arange(len(held.documents))
     found = {}
     for risk in RISKS:
-        point = choose(made.asserted, made.wrong, learns, risk=risk, confidence=CONFIDENCE)
+        point = choose(made.asserted, made.wrong, learns, risk=risk, confidence=CONFIDENCE, bound=bound)
         value, coverage = held.risk(rows, point.index)
         found[f"{risk:g}"] = {
             "feasible": point.index is not None,

@@ -15,7 +15,7 @@ from kie_hvqa.confidence.symbols import SymbolConfidence
 from kie_hvqa.runs.evaluator import evaluate
 from kie_hvqa.runs.run_directory import load_run
 from studies.confidence.guarantee import carried, elsewhere, guarantee
-from studies.confidence.tables import signals_table
+from studies.confidence.page import signals_table
 from tests.kie_hvqa.confidence.pieces import Guesser, pages
 
 
