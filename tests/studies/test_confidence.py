@@ -15,7 +15,9 @@ from kie_hvqa.confidence.symbols import SymbolConfidence
 from kie_hvqa.runs.evaluator import evaluate
 from kie_hvqa.runs.run_directory import load_run
 from studies.confidence.guarantee import carried, elsewhere, guarantee
-from studies.confidence.page import signals_table
+from studies.confidence.page import rendered, signals_table
+from studies.confidence.results import results
+from studies.confidence.worth import beside, votes
 from tests.kie_hvqa.confidence.pieces import Guesser, pages
 
 
@@ -55,6 +57,41 @@ def test_a_promise_ends_where_other_documents_begin(run, tmp_path):
     assert found["0.1"]["feasible"] and found["0.1"]["risk"] > 0.1
     same = elsewhere(run, "token_probability", times=3)
     assert set(same) == {"operator", "template"}
+
+
+def test_the_page_holds_what_the_experiment_found(run, tmp_path):
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    (folder / "trained").symlink_to(run.directory)
+    found = json.loads(json.dumps(results(folder, splits=4, sizes=(100,))))
+    assert found["readers"]["trained"]["units"]["field"]["betting"]["of"]["0.1"]["splits"]["promises"] == 4
+    parts = rendered(found)
+    assert parts["promises"].count("| trained reader |") == 16 and "AURC" in parts["signals"]
+    root = Path(__file__).resolve().parents[2]
+    kept = json.loads((root / "docs" / "confidence.json").read_text())
+    page = (root / "docs" / "confidence.md").read_text()
+    for section, body in rendered(kept).items():
+        assert f"<!-- {section}: begin -->\n{body}\n<!-- {section}: end -->" in page, section
+
+
+def test_votes_agree_over_hidden_slots_as_far_as_they_were_drawn_alike(run):
+    class Drawn(Guesser):
+        """Says the same in three of four draws."""
+
+        def read(self, tasks, done=frozenset()):
+            for answer in super().read(tasks, done):
+                own = answer.signals["token_probability"].symbols
+                votes = SymbolConfidence(tuple(0.75 for _ in own))
+                yield replace(answer, signals={**answer.signals, "agreement": votes}, samples=(answer.response,) * 4)
+
+    folder = run.directory.parent
+    evaluate(folder / "pages", Drawn(identity="drawn"), folder / "drawn", progress=False)
+    drawn = load_run(folder / "drawn")
+    said = beside(drawn)
+    assert {"answer_calibration - agreement", "combined - token_probability"} <= set(said["differences"])
+    assert said["samples"] == 4 and said["regimes"] == [0.8, 0.25] and len(said["alphas"]) == 2
+    seen = {(own["over"], own["mean"]) for own in votes(drawn)}
+    assert seen == {("clear, right", 0.75), ("hidden, wrong", 0.75)}
 
 
 def test_the_tables_and_the_plot_are_one_command_each(run, tmp_path):

@@ -78,7 +78,7 @@ def test_official_scores_by_hand() -> None:
 def test_every_score_has_a_value_an_interval_and_its_size_everywhere() -> None:
     metrics = summarise(score_rows(ROWS, RESPONSES))
     assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
-    assert set(SCORES) == {*OFFICIAL_SCORES, *FILLED_SCORES, *LEDGER_SCORES, "parse_failure_rate"}
+    assert set(SCORES) == {*OFFICIAL_SCORES, *FILLED_SCORES, *LEDGER_SCORES, "parse_failure_rate", "box_overlap"}
     assert list(metrics["by"]) == ["stratum", "document_type", "severity", "question_kind", "operator"]
     assert list(metrics["by"]["severity"]) == ["0", "2", "6"]
     assert list(metrics["by"]["question_kind"]) == ["answerable", "unreadable", "absent"]
