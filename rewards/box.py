@@ -37,5 +37,5 @@ def box(
             continue
         found = verdicts(Ledger.of(about, None), parsed.reading).counts
         right = parsed.box is not None and found["clear_right"] + found["partial_right"] > 0
-        rewards.append(overlap(parsed.box, tuple(where)) if right and parsed.box is not None else 0.0)  # type: ignore[arg-type]
+        rewards.append(overlap(parsed.box, tuple(where)) if right and parsed.box is not None else 0.0)
     return rewards

@@ -154,10 +154,10 @@ class Read:
         async with Exchange(generation, client, chat, [asked.image]) as exchange:
             while isinstance(event := await exchange.next(request), Piece):
                 pieces.append(event)
-        text = "".join(piece.text for piece in pieces)
-        signals = generation.signals(text, [token for piece in pieces for token in piece.tokens])
-        box = generation.where(text, asked.size)
-        return Prediction(field.name, text, cut=event.reason == "length", signals=signals, box=box)
+        written = "".join(piece.text for piece in pieces)
+        signals = generation.signals(written, [token for piece in pieces for token in piece.tokens])
+        box = generation.where(written, asked.size)
+        return Prediction(field.name, written, cut=event.reason == "length", signals=signals, box=box)
 
 
 _PLACE = ImagePart(type="image_url", image_url="data:image/png;base64,")
