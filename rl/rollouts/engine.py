@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from functools import cache
 from typing import Any
 
 from kie_hvqa.errors import InputError
 
 RANKS = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
 MEETING = ("MASTER_ADDR", "MASTER_PORT")
+WORLD_BY = 180.0  # seconds: a launcher starts all processes at once, but they may import from a slow disk
 
 
 def launched() -> bool:
@@ -46,7 +49,37 @@ def check_launched(environment: Mapping[str, str]) -> None:
             where = ":".join(environment[key] for key in MEETING)
             print(f"process 0 of {numbers[1]}, which meet at {where}", file=sys.stderr, flush=True)
         return
-    raise InputError(what, field=said[0], remedy=f"Run: env {' '.join(f'-u {key}' for key in said)} kie-hvqa …")
+    raise InputError(what, field=said[0], remedy=_without(said))
+
+
+def meet_world(seconds: float = WORLD_BY) -> None:
+    """Wait for the other processes of the environment's world. InputError where they do not come: the ranks are left over.
+
+    torch's own wait, which comes later, lasts for up to half an hour and names no variable. This is its rendezvous, made
+    with another patience; the store stays open, so that the later one finds it.
+    """
+    try:
+        _rendezvous(seconds)
+    except (RuntimeError, ValueError) as error:  # DistNetworkError, DistStoreError; a port that is no number
+        said = {key: os.environ.get(key, "") for key in (*RANKS, *MEETING)}
+        named = ", ".join(f"{key}={value}" for key, value in said.items())
+        why = (str(error).splitlines() or [""])[0][:200]
+        raise InputError(
+            f"no world came together within {seconds:.0f} s for {named} ({why})",
+            field="MASTER_ADDR",
+            remedy=f"Start every process of that world at once; or, where another run left these, r{_without(said)[1:]}",
+        ) from None
+
+
+@cache
+def _rendezvous(seconds: float) -> Any:
+    from torch.distributed import rendezvous
+
+    return next(rendezvous("env://", timeout=timedelta(seconds=seconds)))[0]
+
+
+def _without(keys: Iterable[str]) -> str:
+    return f"Run: env {' '.join(f'-u {key}' for key in keys)} kie-hvqa …"
 
 
 def launched_engine(deepspeed: str | None) -> bool:
@@ -60,6 +93,8 @@ def engine_arguments(deepspeed: str | None, dtype: str) -> dict[str, Any]:
 
     cuda = torch.cuda.is_available()
     together = launched_engine(deepspeed)
+    if launched():
+        meet_world()
     arguments: dict[str, Any] = {
         "use_cpu": not cuda,
         "bf16": cuda and dtype in ("auto", "bfloat16"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kie_hvqa.errors import InputError
-from rl.rollouts.engine import check_launched
+from rl.rollouts.engine import check_launched, meet_world
 
 ROOT = Path(__file__).resolve().parents[3]
 WORLD = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
@@ -51,6 +52,42 @@ def test_one_process_alone_and_those_of_a_launcher_start(whole, capsys):
 def test_the_first_of_several_says_where_it_waits(capsys):
     check_launched({**WORLD, "RANK": "0", "LOCAL_RANK": "0"})
     assert capsys.readouterr().err == "process 0 of 2, which meet at 127.0.0.1:29500\n"
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_a_whole_world_that_was_left_over_is_named_with_the_line_that_goes_on(rank, monkeypatch):
+    for key, value in {**WORLD, "RANK": rank, "MASTER_PORT": free_port()}.items():
+        monkeypatch.setenv(key, value)
+    with pytest.raises(
+        InputError, match=f"within 1 s for RANK={rank}, WORLD_SIZE=2, LOCAL_RANK=1, MASTER_ADDR"
+    ) as caught:
+        meet_world(1)
+    assert "env -u RANK -u WORLD_SIZE -u LOCAL_RANK -u MASTER_ADDR -u MASTER_PORT kie-hvqa" in caught.value.remedy
+
+
+def test_processes_that_meet_find_one_another_again():
+    """Each meets the others, and then torch's own rendezvous does: as in a stage."""
+    program = (
+        "import torch.distributed as dist; from rl.rollouts.engine import meet_world; meet_world(60)\n"
+        "dist.init_process_group('gloo'); dist.barrier(); print(dist.get_world_size())"
+    )
+    port = free_port()
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", program],
+            env={**os.environ, **WORLD, "RANK": rank, "LOCAL_RANK": rank, "MASTER_PORT": port, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in ("0", "1")
+    ]
+    assert [one.communicate(timeout=120)[0].strip() for one in both] == ["2", "2"]
+
+
+def free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return str(probe.getsockname()[1])
 
 
 @pytest.mark.slow
