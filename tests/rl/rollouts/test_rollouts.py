@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from types import SimpleNamespace
 
 import pandas as pd
 import torch
 
-from rl.rollouts.observer import zero_variance
+from kie_hvqa.answers.answer import Reading, render
+from rl.rollouts.observer import ledger_rates, zero_variance
 from rl.rollouts.record import file_name, rollout_table, write_rollouts
 
 ROW = {
@@ -62,3 +64,20 @@ def test_groups_that_teach_nothing_are_counted_by_severity():
     rewards = torch.tensor([1.0, 1.0, 0.0, 2.0, 3.0, 3.0, 0.5, 0.5])
     severities = [0, 0, 2, 2, 2, 2, None, None]
     assert zero_variance(severities, rewards, 2) == {"zero_variance/severity_0": 1.0, "zero_variance/severity_2": 0.5}
+
+
+def test_an_official_row_without_slots_is_rated_by_those_that_its_answer_implies():
+    """``AB C``: A and C clear, B partial, the space hidden; a row of the same with slots is rated alike."""
+    alone = SimpleNamespace(device="cpu", gather=lambda sums: sums)
+    truth = render(Reading("AB C", clear="AC", not_clear="B", clear_number=2, not_clear_number=1), tags=True)
+    over = render(Reading("ABXC", clear="ABXC", not_clear="", clear_number=4, not_clear_number=0), tags=True)
+    official = {"answer": truth, "question_kind": "answerable"}
+    box = [0.0, 0.0, 1.0, 1.0]
+    legibility = {"A": "clear", "B": "partial", "C": "clear", "X": "hidden"}
+    slots = [{"char": char, "legibility": legibility[char], "evidence": 0.5, "box": box} for char in "ABXC"]
+    for row in (official, official | {"slots": slots}):
+        right, wrong = (ledger_rates(alone, [row], [said]) for said in (truth, over))
+        assert (right["ledger/hallucination_free_accuracy"], right["ledger/invented_rate"]) == (1.0, 0.0)
+        assert (wrong["ledger/hallucination_free_accuracy"], wrong["ledger/invented_rate"]) == (0.0, 1.0)
+    contradictory = official | {"answer": render(Reading("AB C", clear="Z"), tags=True)}
+    assert not ledger_rates(alone, [contradictory], [truth])
