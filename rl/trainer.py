@@ -28,7 +28,7 @@ from rl.rollouts.decode import can_decode, generating
 from rl.rollouts.observer import RolloutObserver, Scored, logged
 from rl.rollouts.refill import Drawn, refilled
 from rl.rollouts.trust import RolloutCheck
-from rl.rows.order import EpochOrder, EpochTurn, arranged
+from rl.rows.order import EpochOrder, EpochTurn, ordered_sampler
 from rl.rows.training import TrainingRows
 from rl.sharing.groups import shuffled_groups
 from rl.sharing.loss_pass import Rows, scored, seen
@@ -58,7 +58,7 @@ class StageTrainer(WholeCheckpoints):
 
     def _get_train_sampler(self, dataset: Any = None) -> Sampler:
         sampler = super()._get_train_sampler(dataset)  # type: ignore[misc]
-        found = arranged(sampler, self._rows, self.args, lambda: int(self.state.epoch or 0))
+        found = ordered_sampler(sampler, self._rows, self.args, lambda: int(self.state.epoch or 0))
         self._order = found if isinstance(found, EpochOrder) else None
         return found
 

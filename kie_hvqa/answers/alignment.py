@@ -101,12 +101,12 @@ def align(slots: Sequence[Slot], final: str, value: str | None = None) -> Alignm
         return Alignment(final, "", 0, 0, places)
     spaces, marks = value.count(MARK), final.count(MARK)
     constant = 4 * (marks - spaces)
-    if len(final) == len(value) and (wrong := straight(value, final, spaces, marks)) is not None:
+    if len(final) == len(value) and (wrong := place_by_place_errors(value, final, spaces, marks)) is not None:
         return Alignment(final, "", 0, 10 * wrong + constant, places)
     return _align_rest(slots, value, final, constant)
 
 
-def straight(value: str, final: str, spaces: int, marks: int) -> int | None:
+def place_by_place_errors(value: str, final: str, spaces: int, marks: int) -> int | None:
     """How many characters are wrong if the straight pairing is certainly the only optimum, else None.
 
     ``spaces`` and ``marks`` are how many spaces the two equally long strings have.

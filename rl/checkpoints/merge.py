@@ -65,7 +65,7 @@ def _write(adapter: Path, base: Path, out: Path) -> None:
     model: Any = AutoModelForImageTextToText.from_pretrained(
         base, dtype="auto", local_files_only=True, trust_remote_code=False, use_safetensors=True
     )
-    folded(model, adapter).save_pretrained(out)
+    merged_model(model, adapter).save_pretrained(out)
     # What the adapter was trained under comes from its own directory; an old one may lack it.
     source = adapter if (adapter / "tokenizer_config.json").is_file() else base
     AutoProcessor.from_pretrained(source, local_files_only=True, trust_remote_code=False).save_pretrained(out)
@@ -77,7 +77,7 @@ def _write(adapter: Path, base: Path, out: Path) -> None:
         (out / "README.md").write_text(merged_card(card.read_text(encoding="utf-8"), base), encoding="utf-8")
 
 
-def folded(model: Any, adapter: Path) -> Any:
+def merged_model(model: Any, adapter: Path) -> Any:
     """``model`` with the adapter added to its weights. Raises InputError where not one of them changes."""
     before = fingerprint(model)
     adapted = with_adapter(model, adapter)

@@ -88,11 +88,11 @@ def open_checkpoint(recipe: StageRecipe) -> Checkpoint:
     if recipe.lora is None and not launched_engine(
         recipe.deepspeed
     ):  # PEFT keeps an adapter's weights in float32 itself
-        widen(model)
+        to_float32(model)
     return Checkpoint(model, processor, contract, directory, _dtype(recipe.dtype))
 
 
-def widen(model: Any) -> None:
+def to_float32(model: Any) -> None:
     """Keep weights in training in float32 where no engine keeps such a copy of them.
 
     In bfloat16 a step of 1e-6 is rounded away in all but 2 % of the weights. Products are taken in bfloat16 all the same

@@ -22,7 +22,7 @@ from transformers import (
 from kie_hvqa.answers.prompt import template
 from kie_hvqa.readers.checkpoint import ReadingContract, write_contract
 from kie_hvqa.readers.model_directory import agreed_contract
-from rl.checkpoints.models import Checkpoint, frozen_tower, model_directory, open_processor, widen
+from rl.checkpoints.models import Checkpoint, frozen_tower, model_directory, open_processor, to_float32
 from rl.gpu_check.setting import Shape
 from rl.recipes import StageRecipe
 from rl.tiny.tokenizer import build_tokenizer
@@ -79,7 +79,7 @@ def random_checkpoint(recipe: StageRecipe, seed: int = 0) -> Checkpoint:
     model.generation_config.pad_token_id = config.text_config.pad_token_id
     frozen_tower(model)
     if recipe.lora is None:
-        widen(model)
+        to_float32(model)
     return Checkpoint(model, processor, contract, directory, dtype)
 
 

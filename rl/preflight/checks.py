@@ -19,11 +19,11 @@ from rewards.plugins.spec import LoadedReward, load_rewards
 from rl import grpo, sft
 from rl.callbacks.evaluation import decided_by
 from rl.checkpoints.models import model_directory, open_processor
-from rl.preflight.checked.deepspeed_json import agreed_json, built_for
-from rl.preflight.checked.disk import checkpoint_bytes, room
-from rl.preflight.checked.reward import checked_reward, paid
+from rl.preflight.checked.deepspeed_json import check_compiler, check_deepspeed_json
+from rl.preflight.checked.disk import check_disk, checkpoint_bytes
+from rl.preflight.checked.reward import check_own_rows, check_reward
 from rl.preflight.checked.tokens import fits_context, lengths, processor_agrees
-from rl.preflight.checked.weights import looks, whole_weights
+from rl.preflight.checked.weights import check_weights, contract_line
 from rl.preflight.finding import Finding
 from rl.preflight.planned.batches import batches
 from rl.preflight.planned.devices import device, visible
@@ -69,8 +69,8 @@ def _checks(
     yield Finding("output", _output(stage, recipe, world_size))
     together = recipe.deepspeed is not None and (world_size > 1 or world.device.cuda)
     if together or world_size > 1:
-        yield Finding("engine", agreed_json(recipe.deepspeed, arguments, world_size, nodes))
-        built = None if dry else built_for(recipe.deepspeed, os.environ)
+        yield Finding("engine", check_deepspeed_json(recipe.deepspeed, arguments, world_size, nodes))
+        built = None if dry else check_compiler(recipe.deepspeed, os.environ)
         if built is not None:
             yield Finding("compiler", built)
     else:
@@ -82,18 +82,20 @@ def _checks(
     bare = dry and [path.name for path in directory.iterdir()] == ["config.json"]
     contract = _planned_contract(recipe, directory) if bare else _contract(recipe, directory)
     if bare:
-        yield Finding("checkpoint", f"{directory} holds config.json alone: planned, not checked; {looks(contract)}")
+        yield Finding(
+            "checkpoint", f"{directory} holds config.json alone: planned, not checked; {contract_line(contract)}"
+        )
     else:
-        yield Finding("checkpoint", whole_weights(directory, contract))
+        yield Finding("checkpoint", check_weights(directory, contract))
     rows = _rows(recipe, contract, directory)
-    yield Finding("dataset", said_of(rows))
+    yield Finding("dataset", dataset_line(rows))
     made = batches(stage, arguments, len(rows), world_size, file)
     if rows.curriculum is not None and isinstance(rows.source, Written):
         questions = made.step // (arguments.num_generations if stage == "grpo" else 1)
         check_enough(rows.curriculum, rows.source.severities(), questions)
     yield Finding("batches", made.text)
     if recipe.evaluation is not None:
-        yield Finding("evaluation", evaluated(recipe.data, recipe.evaluation))
+        yield Finding("evaluation", evaluation_line(recipe.data, recipe.evaluation))
     processor = None if bare else open_processor(directory, contract)
     found = lengths(rows, contract, processor)
     completion = arguments.max_completion_length if stage == "grpo" else None
@@ -102,10 +104,10 @@ def _checks(
         yield Finding("processor", processor_agrees(rows, found, processor, contract))
     for reward in rewards:
         assert isinstance(recipe, GrpoRecipe)
-        yield Finding("reward", checked_reward(reward, file.parent, recipe.sandbox.deadline_s))
+        yield Finding("reward", check_reward(reward, file.parent, recipe.sandbox.deadline_s))
     if rewards:
         assert isinstance(recipe, GrpoRecipe)
-        yield Finding("paid", paid(rewards, rows, recipe.sandbox))
+        yield Finding("paid", check_own_rows(rewards, rows, recipe.sandbox))
 
     engine = engine_of(recipe.deepspeed if together else None)
     plan = Plan(recipe, arguments, directory, contract, found, made, world, engine)
@@ -113,7 +115,7 @@ def _checks(
         plan.counts, plan.dtype.itemsize, adapter=recipe.lora is not None, sharded=engine.stage is not None
     )
     here = gpu is None and not bare
-    yield Finding("disk", room(arguments, Path(recipe.output_dir), one, made.steps, here=here))
+    yield Finding("disk", check_disk(arguments, Path(recipe.output_dir), one, made.steps, here=here))
     yield from plan.findings(file)
 
 
@@ -122,7 +124,7 @@ def _rows(recipe: StageRecipe, contract: ReadingContract, directory: Path) -> Tr
     return TrainingRows(recipe.data, contract, target=style, coordinates=coordinates_of(directory))
 
 
-def said_of(rows: TrainingRows) -> str:
+def dataset_line(rows: TrainingRows) -> str:
     """What the run will read. A dataset is counted; of a stream some rows are drawn, as the other checks need them."""
     looked_at = [rows.source.row(index) for index in rows.source.examples()]
     if len(looked_at) < len(rows):
@@ -130,7 +132,7 @@ def said_of(rows: TrainingRows) -> str:
     return f"{len(rows)} questions about {len({row.document_id for row in looked_at})} documents"
 
 
-def evaluated(data: DataConfig, asked: EvaluationConfig) -> str:
+def evaluation_line(data: DataConfig, asked: EvaluationConfig) -> str:
     """Which rows will choose the best checkpoint, and by what; of a stream some are drawn."""
     source = open_source(data, split=asked.split, limit=asked.limit, field="evaluation.split")
     _, said = decided_by([source.row(index) for index in source.examples()])

@@ -98,7 +98,7 @@ class EpochOrder(Sampler):
             torch.randperm(self._sampler.num_samples, generator=self._sampler.generator)
 
 
-def arranged(sampler: Any, rows: TrainingRows, args: Any, epoch: Callable[[], int]) -> Sampler:
+def ordered_sampler(sampler: Any, rows: TrainingRows, args: Any, epoch: Callable[[], int]) -> Sampler:
     """``sampler``, a trainer's own, in the order that ``rows`` ask for: the same after a resume, with a curriculum or
     a stream's turns. ``args`` are the trainer's arguments."""
     if isinstance(sampler, RepeatSampler):

@@ -16,7 +16,7 @@ from kie_hvqa.errors import InputError
 from rewards.plugins.spec import load_rewards
 from rl.checkpoints.whole import COMPLETE
 from rl.families.family import FAMILIES
-from rl.preflight.checked.deepspeed_json import agreed_json
+from rl.preflight.checked.deepspeed_json import check_deepspeed_json
 from rl.preflight.planned.batches import batches
 from rl.preflight.planned.states import engine_of
 from rl.recipes import GrpoRecipe, SftRecipe, training_arguments
@@ -73,7 +73,7 @@ def test_a_large_recipe_makes_whole_groups_on_eight_gpus_and_agrees_with_its_dee
     recipe = load(path, STAGES[stage][0], [f"output_dir={tmp_path}"])
     eight = type("Eight", (STAGES[stage][1],), {"world_size": property(lambda self: 8)})
     arguments = training_arguments(recipe, eight, path, **common_arguments(recipe))
-    assert "ZeRO" in agreed_json(str(CONFIGS.parent / recipe.deepspeed), arguments, 8)
+    assert "ZeRO" in check_deepspeed_json(str(CONFIGS.parent / recipe.deepspeed), arguments, 8)
     made = batches(stage, arguments, 2000, 8, path)
     if stage == "grpo":
         assert made.generated % arguments.num_generations == 0  # every process gets whole groups
@@ -98,7 +98,7 @@ def test_every_family_has_a_recipe_for_one_gpu():
 @pytest.mark.parametrize("path", sorted((CONFIGS / "deepspeed").glob("*.json")), ids=lambda path: path.name)
 def test_every_deepspeed_json_agrees_with_a_recipe_that_leaves_it_free(path, tmp_path):
     arguments = SFTConfig(output_dir=str(tmp_path), use_cpu=True, bf16=False)
-    assert str(path) in agreed_json(str(path), arguments, 4)
+    assert str(path) in check_deepspeed_json(str(path), arguments, 4)
     engine = engine_of(str(path))
     assert engine.offload_optimiser == engine.offload_weights == ("offload" in path.stem)
 

@@ -14,7 +14,7 @@ from kie_hvqa.errors import InputError
 AUTO = "auto"
 
 
-def agreed_json(name: str | None, arguments: Any, world_size: int, nodes: int = 1) -> str:
+def check_deepspeed_json(name: str | None, arguments: Any, world_size: int, nodes: int = 1) -> str:
     """What the JSON called ``name`` will do with ``world_size`` processes of ``nodes`` machines. Raises InputError where it contradicts
     ``arguments`` (SFTConfig or GRPOConfig), holds a key that ZeRO does not know, or would save no weights.
     """
@@ -68,7 +68,7 @@ def _within(zero: dict[str, Any], stage: int, world_size: int, nodes: int, file:
     return f"; groups of {size} processes hold all weights once more"
 
 
-def built_for(name: str | None, environment: Mapping[str, str]) -> str | None:
+def check_compiler(name: str | None, environment: Mapping[str, str]) -> str | None:
     """What an optimiser that the JSON called ``name`` keeps on the CPU will be compiled with; None where none is.
 
     DeepSpeed compiles its own Adam then, when training has loaded everything. Raises InputError where it could not.

@@ -30,7 +30,7 @@ def checkpoint_bytes(counts: Counts, itemsize: int, *, adapter: bool, sharded: b
     return CheckpointBytes(weights, counts.trained * (12 if sharded else 2 * itemsize))
 
 
-def room(arguments: Any, out: Path, one: CheckpointBytes, steps: int, *, here: bool) -> str:
+def check_disk(arguments: Any, out: Path, one: CheckpointBytes, steps: int, *, here: bool) -> str:
     """What the stage will write, held against what is free where it will run ``here``. Raises InputError."""
     kept = _kept(arguments, steps)
     each = one.weights if arguments.save_only_model else one.total

@@ -16,7 +16,7 @@ from rewards.plugins.spec import LoadedReward
 from rl.rows.training import TrainingRows
 
 
-def checked_reward(reward: LoadedReward, base: Path, deadline_s: float) -> str:
+def check_reward(reward: LoadedReward, base: Path, deadline_s: float) -> str:
     """What ``reward`` pays an honest reading, and what its arguments really ask. Raises InputError where it breaks the contract."""
     report = check(reward, base=base, deadline_s=deadline_s)
     if not report.ok:
@@ -37,7 +37,7 @@ def checked_reward(reward: LoadedReward, base: Path, deadline_s: float) -> str:
 LOOKED_AT = 64  # rows
 
 
-def paid(rewards: Sequence[LoadedReward], rows: TrainingRows, config: SandboxConfig) -> str:
+def check_own_rows(rewards: Sequence[LoadedReward], rows: TrainingRows, config: SandboxConfig) -> str:
     """To how many of the dataset's own rows each reward applies, and what it pays their true answers.
 
     Raises InputError where the heaviest reward applies to none: the run would be trained by the others alone.

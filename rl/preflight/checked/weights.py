@@ -8,7 +8,7 @@ from kie_hvqa.errors import InputError
 from kie_hvqa.readers.checkpoint import ReadingContract
 
 
-def whole_weights(directory: Path, contract: ReadingContract) -> str:
+def check_weights(directory: Path, contract: ReadingContract) -> str:
     """Every weight file opens; safetensors compares a file's length with its header. InputError naming the file."""
     from safetensors import SafetensorError, safe_open
 
@@ -31,8 +31,8 @@ def whole_weights(directory: Path, contract: ReadingContract) -> str:
                 remedy="The file was cut short: fetch or save it again.",
             ) from None
     size = sum(file.stat().st_size for file in files)
-    return f"{directory}: {tensors} tensors, {size / 1e6:.1f} MB; {looks(contract)}"
+    return f"{directory}: {tensors} tensors, {size / 1e6:.1f} MB; {contract_line(contract)}"
 
 
-def looks(contract: ReadingContract) -> str:
+def contract_line(contract: ReadingContract) -> str:
     return f"{contract.min_pixels} to {contract.max_pixels} pixels, prompt `{contract.prompt}`"

@@ -69,12 +69,12 @@ def duration(
     return Duration(generate, score, train)
 
 
-def spoken(seconds: float) -> str:
+def readable_duration(seconds: float) -> str:
     """Seconds as people say them."""
     if seconds < 120:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.0f} min" if seconds < 2 * 3600 else f"{seconds / 3600:.1f} h"
 
 
-def assumed() -> str:
+def assumptions() -> str:
     return f"assuming {COMPUTE:.0%} of peak compute and {READING:.0%} of memory bandwidth; not measured"

@@ -19,7 +19,7 @@ from rl.preflight.checked.tokens import Lengths
 from rl.preflight.finding import Finding
 from rl.preflight.planned.batches import Batches
 from rl.preflight.planned.devices import Device, gib
-from rl.preflight.planned.duration import Duration, assumed, duration, spoken
+from rl.preflight.planned.duration import Duration, assumptions, duration, readable_duration
 from rl.preflight.planned.memory import Load, Memory, Rollouts, largest_rows, memory, too_much
 from rl.preflight.planned.rehearsal import Rehearsal, meta_model
 from rl.preflight.planned.states import Counts, Engine, States, count, states
@@ -138,8 +138,8 @@ class Plan:
         each = f"generate {took.generate:.1f}, score {took.score:.1f}, train {took.train:.1f}" if self._grpo else ""
         yield Finding(
             "time",
-            f"about {spoken(took.step)} a step{f' ({each})' if each else ''}, {spoken(took.step * self._made.steps)} for "
-            f"{self._made.steps} steps; {assumed()}",
+            f"about {readable_duration(took.step)} a step{f' ({each})' if each else ''}, "
+            f"{readable_duration(took.step * self._made.steps)} for {self._made.steps} steps; {assumptions()}",
             {"step": took.step, "steps": self._made.steps, "total": took.step * self._made.steps},
         )
 

@@ -63,14 +63,14 @@ def engine_of(deepspeed: str | None) -> Engine:
         return Engine()
     zero = read_json(Path(deepspeed)).get("zero_optimization", {})
 
-    def moved(key: str) -> bool:
+    def offloaded(key: str) -> bool:
         return (zero.get(key) or {}).get("device", "none") != "none"
 
     split = zero.get("zero_hpz_partition_size", 1)
     return Engine(
         zero.get("stage", 0),
-        moved("offload_optimizer"),
-        moved("offload_param"),
+        offloaded("offload_optimizer"),
+        offloaded("offload_param"),
         split if type(split) is int and split > 1 else 1,
     )
 
@@ -83,7 +83,7 @@ def states(counts: Counts, engine: Engine, itemsize: int, per_node: int, nodes: 
     world = per_node * nodes
     every = (counts.trained + counts.frozen) * itemsize
     if engine.stage is None:
-        # Weights in training, their gradients and Adam's two moments, all in float32 (``rl.checkpoints.models.widen``).
+        # Weights in training, their gradients and Adam's two moments, all in float32 (``rl.checkpoints.models.to_float32``).
         return States(counts.frozen * itemsize + 16 * counts.trained, every * per_node, 0)
     if engine.stage == 0:
         # The same in the weights' own type, beside DeepSpeed's float32 weights.

@@ -20,7 +20,7 @@ from kie_hvqa.errors import InputError
 from kie_hvqa.readers.adapters import WEIGHTS
 from kie_hvqa.readers.model_loading import load_model
 from kie_hvqa.readers.model_source import model_source
-from rl.checkpoints.merge import folded, merge
+from rl.checkpoints.merge import merge, merged_model
 from rl.checkpoints.models import model_directory
 
 TOKENS = torch.arange(20)[None]
@@ -188,7 +188,7 @@ def test_a_merge_that_changes_nothing_is_none(small, whole, tmp_path, capsys):
     little = changed(whole, tmp_path / "little", lambda weights: {name: each * 1e-5 for name, each in weights.items()})
     model = AutoModelForImageTextToText.from_pretrained(small.model, dtype=torch.bfloat16)
     with pytest.raises(InputError, match=r"lost in the base model's dtype"):
-        folded(model, little)
+        merged_model(model, little)
     assert not (tmp_path / "merged").exists()
 
 

@@ -11,7 +11,7 @@ import pytest
 from trl import SFTConfig
 
 from kie_hvqa.errors import InputError
-from rl.preflight.checked.deepspeed_json import agreed_json, built_for
+from rl.preflight.checked.deepspeed_json import check_compiler, check_deepspeed_json
 from rl.preflight.planned.states import Counts, engine_of, states
 
 ZERO = Path(__file__).resolve().parents[3] / "configs" / "deepspeed" / "zero3.json"
@@ -31,13 +31,13 @@ def with_hpz(tmp_path):
 
 def test_hpz_keeps_to_one_machine(with_hpz, tmp_path):
     arguments = SFTConfig(output_dir=str(tmp_path), use_cpu=True, bf16=False)
-    assert "zero_hpz_partition_size of 8" in agreed_json(str(ZERO), arguments, 16, 2)
-    assert "zero_hpz" not in agreed_json(str(ZERO), arguments, 8, 1)
+    assert "zero_hpz_partition_size of 8" in check_deepspeed_json(str(ZERO), arguments, 16, 2)
+    assert "zero_hpz" not in check_deepspeed_json(str(ZERO), arguments, 8, 1)
     for size in (2, 4, 8):
-        assert f"groups of {size}" in agreed_json(with_hpz(size), arguments, 16, 2)
+        assert f"groups of {size}" in check_deepspeed_json(with_hpz(size), arguments, 16, 2)
     for size in (3, 16, "auto"):
         with pytest.raises(InputError, match="Write 8") as caught:
-            agreed_json(with_hpz(size), arguments, 16, 2)
+            check_deepspeed_json(with_hpz(size), arguments, 16, 2)
         assert caught.value.field == "zero_optimization.zero_hpz_partition_size"
 
 
@@ -51,10 +51,10 @@ def test_a_plan_counts_the_second_copy_of_the_weights(with_hpz):
 
 def test_an_optimiser_on_the_cpu_needs_a_compiler(tmp_path):
     offloaded = str(ZERO.with_name("zero3_offload.json"))
-    assert built_for(None, {}) is None and built_for(str(ZERO), {"PATH": ""}) is None
+    assert check_compiler(None, {}) is None and check_compiler(str(ZERO), {"PATH": ""}) is None
     for name in ("c++", "ninja"):
         with pytest.raises(InputError, match=rf"no `{name.replace('+', '.')}` on PATH") as caught:
-            built_for(offloaded, {"PATH": str(tmp_path)})
+            check_compiler(offloaded, {"PATH": str(tmp_path)})
         assert caught.value.file == offloaded
         (tmp_path / name).symlink_to(sys.executable)
-    assert "compiled by c++ and ninja" in (built_for(offloaded, {"PATH": str(tmp_path)}) or "")
+    assert "compiled by c++ and ninja" in (check_compiler(offloaded, {"PATH": str(tmp_path)}) or "")

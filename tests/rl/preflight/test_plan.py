@@ -15,10 +15,10 @@ from transformers import AutoConfig, Qwen2_5_VLConfig
 
 from kie_hvqa.errors import InputError
 from rl import preflight
-from rl.preflight.checked.disk import CheckpointBytes, room
+from rl.preflight.checked.disk import CheckpointBytes, check_disk
 from rl.preflight.planned import rehearsal as rehearsal_module
 from rl.preflight.planned.devices import GIB, KNOWN, Device, device
-from rl.preflight.planned.duration import spoken
+from rl.preflight.planned.duration import readable_duration
 from rl.preflight.planned.memory import Load, largest_rows, memory
 from rl.preflight.planned.rehearsal import Micro, Rehearsal, meta_model
 from rl.preflight.planned.states import Counts, Engine, count, engine_of, states
@@ -177,7 +177,9 @@ def test_a_gpu_that_nobody_knows_is_refused_and_a_cpu_is_shared():
     with pytest.raises(InputError, match="h100"):
         device("h1000", 1)
     assert device("h200", 8) == KNOWN["h200"]
-    assert spoken(61) == "61.0 s" and spoken(1800) == "30 min" and spoken(7200) == "2.0 h"
+    assert (
+        readable_duration(61) == "61.0 s" and readable_duration(1800) == "30 min" and readable_duration(7200) == "2.0 h"
+    )
 
 
 def test_a_disk_that_will_fill_up_is_told_beforehand(tmp_path):
@@ -190,12 +192,12 @@ def test_a_disk_that_will_fill_up_is_told_beforehand(tmp_path):
 
     huge = CheckpointBytes(1 << 45, 1 << 46)
     with pytest.raises(InputError, match="are free there") as caught:
-        room(arguments(), tmp_path / "out" / "deep", huge, 100, here=True)
+        check_disk(arguments(), tmp_path / "out" / "deep", huge, 100, here=True)
     assert caught.value.field == "training.save_total_limit"
-    assert "on this machine" in room(arguments(), tmp_path, huge, 100, here=False)
+    assert "on this machine" in check_disk(arguments(), tmp_path, huge, 100, here=False)
     one = CheckpointBytes(GIB, 2 * GIB)
-    assert room(arguments(), tmp_path, one, 100, here=False).startswith("31.0 GiB for 10 checkpoint(s)")
-    assert room(arguments(save_total_limit=2), tmp_path, one, 100, here=False).startswith("10.0 GiB for 3 ")
+    assert check_disk(arguments(), tmp_path, one, 100, here=False).startswith("31.0 GiB for 10 checkpoint(s)")
+    assert check_disk(arguments(save_total_limit=2), tmp_path, one, 100, here=False).startswith("10.0 GiB for 3 ")
 
 
 @pytest.fixture
