@@ -73,7 +73,7 @@ def meet_world(seconds: float = WORLD_BY) -> None:
 
 @cache
 def _rendezvous(seconds: float) -> Any:
-    from torch.distributed import rendezvous
+    from torch.distributed.rendezvous import rendezvous
 
     return next(rendezvous("env://", timeout=timedelta(seconds=seconds)))[0]
 
