@@ -167,7 +167,7 @@ class Run:
         """Read every page; gives each document with its last one."""
         chunks = _batched((page for document in self.documents for page in self._pages_of(document)), CHUNK)
         total = sum(map(self.pages, self.documents)) * len(self.fields)
-        with Progress(self.reader.name[-40:], total, "fields", shown=self._progress) as bar:
+        with Progress(self.reader.name, total, "fields", shown=self._progress) as bar:
             coming = self._begin(next(chunks, []), log, looks, pool)
             while coming:
                 prepared = [(page, None if future is None else future.result()) for page, future in coming]

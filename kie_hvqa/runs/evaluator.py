@@ -219,7 +219,7 @@ def _read(
     progress: bool,
 ) -> None:
     waiting = {task.row.id for task in tasks} - done
-    with Progress(reader.name[-40:], len(tasks), "rows", done=len(done), shown=progress) as bar:
+    with Progress(reader.name, len(tasks), "rows", done=len(done), shown=progress) as bar:
         for answer in reader.read(tasks, frozenset(done)):
             if answer.id not in waiting:
                 raise WorkError(
