@@ -1,7 +1,8 @@
 # The command line in an image: docker build -t kie-hvqa . && docker run --rm -v "$PWD:/work" kie-hvqa eval …
 # On a GPU: --build-arg BASE=nvidia/cuda:13.0.1-devel-ubuntu24.04 (DeepSpeed compiles with its nvcc), and docker run --gpus all.
+# The base has a Python below 3.13, where RapidOCR ends.
 # What is installed and how is in .ci/install, which `make release-check` runs without Docker.
-ARG BASE=debian:trixie-slim
+ARG BASE=debian:bookworm-slim
 FROM ${BASE}
 ARG EXTRAS=all
 SHELL ["/bin/bash", "-o", "pipefail", "-c"]

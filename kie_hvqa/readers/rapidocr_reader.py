@@ -10,6 +10,7 @@ kie-hvqa eval --data DIR --reader rapidocr:min_confidence=0.7 --out OUT
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 MARGIN = 3.0  # heights of the field's tallest line, on every side
 
 
+_TOO_LATE = (3, 13)  # pyproject.toml leaves the package out from here on: it has no release for it
+
+
 class RapidOCRReader(OCRReader):
     """``threads`` is the engine's; -1 lets it choose."""
 
@@ -36,10 +40,13 @@ class RapidOCRReader(OCRReader):
         try:
             version = metadata.version("rapidocr-onnxruntime")
         except metadata.PackageNotFoundError:
+            late = sys.version_info >= _TOO_LATE
             raise InputError(
                 "this reader needs the package rapidocr-onnxruntime",
                 field="rapidocr",
-                remedy=remedy("ocr"),
+                remedy=f"It ends before Python {_TOO_LATE[0]}.{_TOO_LATE[1]}: take an older Python, or --reader tesseract."
+                if late
+                else remedy("ocr"),
             ) from None
         super().__init__("rapidocr", version, min_confidence=min_confidence, flag_below=flag_below)
         self._threads = threads
