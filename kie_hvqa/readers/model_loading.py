@@ -5,8 +5,12 @@ The adapter's layers stay beside the base model's, as they were trained: ``kie-h
 
 from __future__ import annotations
 
+import contextlib
+import sys
+from collections.abc import Iterator
 from typing import Any
 
+from kie_hvqa.console import moves, quiet
 from kie_hvqa.errors import InputError, WorkError
 from kie_hvqa.readers.adapters import with_adapter
 from kie_hvqa.readers.model_source import ModelSource
@@ -44,16 +48,17 @@ def load_model(source: ModelSource, *, device: str | None = None, dtype: str | N
     where["trust_remote_code"] = False  # unsaid, transformers asks at the terminal whether to run the checkpoint's code
     name = source.hub or source.model
     try:
-        own_processor = source.processor != source.model
-        processor = (
-            AutoProcessor.from_pretrained(source.processor, local_files_only=True, trust_remote_code=False)
-            if own_processor
-            else AutoProcessor.from_pretrained(name, **where)
-        )
-        model = AutoModelForImageTextToText.from_pretrained(name, dtype=kind, use_safetensors=True, **where)
-        if source.adapter is not None:
-            # the transformers class itself, its linear layers replaced by adapted ones
-            model = with_adapter(model, source.adapter).get_base_model()
+        with _bars_where_they_move():
+            own_processor = source.processor != source.model
+            processor = (
+                AutoProcessor.from_pretrained(source.processor, local_files_only=True, trust_remote_code=False)
+                if own_processor
+                else AutoProcessor.from_pretrained(name, **where)
+            )
+            model = AutoModelForImageTextToText.from_pretrained(name, dtype=kind, use_safetensors=True, **where)
+            if source.adapter is not None:
+                # the transformers class itself, its linear layers replaced by adapted ones
+                model = with_adapter(model, source.adapter).get_base_model()
         return model.to(place).eval(), processor
     except InputError:
         raise
@@ -66,3 +71,18 @@ def load_model(source: ModelSource, *, device: str | None = None, dtype: str | N
             file=source.adapter or name,
             remedy="Check that it is a whole image-text-to-text checkpoint with its processor.",
         ) from error
+
+
+@contextlib.contextmanager
+def _bars_where_they_move() -> Iterator[None]:
+    """transformers' bar for the weights of a file writes over itself, which a file or a pipe cannot."""
+    from transformers.utils import logging
+
+    hidden = logging.is_progress_bar_enabled() and (quiet() or not moves(sys.stderr))
+    if hidden:
+        logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if hidden:
+            logging.enable_progress_bar()

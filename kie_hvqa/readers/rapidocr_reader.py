@@ -44,7 +44,7 @@ class RapidOCRReader(OCRReader):
             raise InputError(
                 "this reader needs the package rapidocr-onnxruntime",
                 field="rapidocr",
-                remedy=f"It ends before Python {_TOO_LATE[0]}.{_TOO_LATE[1]}: take an older Python, or --reader tesseract."
+                remedy=f"It has no release for Python {_TOO_LATE[0]}.{_TOO_LATE[1]} and later: take an older one, or --reader tesseract."
                 if late
                 else remedy("ocr"),
             ) from None
