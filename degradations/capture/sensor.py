@@ -19,6 +19,8 @@ from degradations.capture.textures import repeats
 from degradations.operators.base import Finite, Image, NotNegative, Origin, Positive, Seed, Share
 
 _SIDE, _LEVELS = 512, 20.0
+_WIDE = 2  # pixels that the unsharp mask reaches
+_BAND = 128
 Triple = tuple[Positive, Positive, Positive]
 
 
@@ -50,23 +52,32 @@ class Sensor:
         if self.threshold:
             grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
             image = cv2.merge((cv2.LUT(grey, _binary(self.threshold)),) * 3)
-        image = self._focused(image)
-        image = np.asarray(cv2.LUT(image, _curve(self)), np.uint8)
-        if noise and self.grain:
-            lighter, darker = _noise(self.chroma, self.grain)
-            for here, there in repeats(len(lighter), self.seed, origin, image.shape):
-                part = image[here]
-                cv2.add(part, lighter[there], dst=part)
-                cv2.subtract(part, darker[there], dst=part)
-        return image
+        result = np.empty_like(image)
+        reach = _radius(self.soft) + _WIDE
+        # In bands of rows, so that what is made on the way stays in the processor's cache.
+        for top in range(0, len(image), _BAND):
+            first, rows = max(0, top - reach), result[top : top + _BAND]
+            focused = self._focused(image[first : top + _BAND + reach])[top - first :][: len(rows)]
+            cv2.LUT(focused, _curve(self), dst=rows)
+            if noise and self.grain:
+                self._add_noise(rows, (origin[0], origin[1] + top))
+        return result
 
     def _focused(self, image: Image) -> Image:
         """Lens and unsharp mask in one: a difference of two Gaussians."""
         narrow = _gauss(image, self.soft)
         if not self.sharpen:
             return narrow
-        wide = np.asarray(cv2.GaussianBlur(narrow, (5, 5), 1.0, borderType=cv2.BORDER_REFLECT), np.uint8)
+        side = 2 * _WIDE + 1
+        wide = np.asarray(cv2.GaussianBlur(narrow, (side, side), 1.0, borderType=cv2.BORDER_REFLECT), np.uint8)
         return np.asarray(cv2.addWeighted(narrow, 1 + self.sharpen, wide, -self.sharpen, 0), np.uint8)
+
+    def _add_noise(self, image: Image, origin: Origin) -> None:
+        lighter, darker = _noise(self.chroma, self.grain)
+        for here, there in repeats(len(lighter), self.seed, origin, image.shape):
+            part = image[here]
+            cv2.add(part, lighter[there], dst=part)
+            cv2.subtract(part, darker[there], dst=part)
 
 
 # An observer takes the same window again and again, with other characters in it: what does not depend on them is kept.
@@ -83,10 +94,15 @@ def _binary(threshold: int) -> NDArray[np.uint8]:
     return np.clip(np.rint((np.arange(256) - threshold) * 3.0 + 128), 0, 255).astype(np.uint8)
 
 
+def _radius(sigma: float) -> int:
+    """Pixels that a lens' spot reaches."""
+    return 0 if sigma < 0.2 else int(np.ceil(2.6 * sigma))
+
+
 def _gauss(image: Image, sigma: float) -> Image:
-    if sigma < 0.2:
+    if not _radius(sigma):
         return image
-    side = 2 * int(np.ceil(2.6 * sigma)) + 1
+    side = 2 * _radius(sigma) + 1
     return np.asarray(cv2.GaussianBlur(image, (side, side), sigma, borderType=cv2.BORDER_REFLECT), np.uint8)
 
 

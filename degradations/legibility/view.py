@@ -104,43 +104,60 @@ class View:
         """For each wanted slot its rivals, and float64 [4, rivals]: what ``TRACED`` names (``observer.Trace``).
 
         A slot of which ``settled`` says so is not compared with the farther ones of its rivals: what comes back has the
-        nearer ones alone.
+        nearer ones alone. Nor is a slot in which the nearest ones change no pixel at all: it is covered, and what comes back
+        says of the farther ones that they change nothing either.
         """
         style = self.setting.style
         names = [rivals(style.family, style.weight, self.value[i], self.model.rivals) for i in self.wanted]
         found = np.zeros((len(self.wanted), len(TRACED), max(map(len, names))))
-        turns = [len(near) for near in names]
+        told = [len(near) for near in names]
+        turns = list(told)
         noise = self._noise()
         plain = self._small(self._crop(self.clean))
         shift: tuple[int, int] | None = None
         for turn in range(found.shape[2]):
-            replaced = list(self._replaced(names, turns, turn, plain))
+            replaced = list(self._replaced(names, [k for k, last in enumerate(turns) if turn < last], turn, plain))
             if shift is None:
                 shift = self._displacement([pair for _, *pair in replaced])
                 masking = self._masking(shift)
             for chosen, difference, template in replaced:
                 parts = self._split(_moved(difference, -shift[0], -shift[1]), template, noise, masking)
                 found[chosen, :, turn] = parts[:, chosen].T
-                if settled is not None and turn + 1 >= _LEAST:
-                    for k in chosen:
-                        if settled(self.wanted[k], names[k][: turn + 1], found[k, :, : turn + 1]):
-                            turns[k] = turn + 1
-        return [(near[:count], row[:, :count]) for near, count, row in zip(names, turns, found, strict=True)]
+                for k in chosen if turn + 1 >= _LEAST else ():
+                    seen = found[k, :, : turn + 1]
+                    if not seen[:2].any():
+                        turns[k] = turn + 1
+                    elif settled is not None and settled(self.wanted[k], names[k][: turn + 1], seen):
+                        turns[k] = told[k] = turn + 1
+        return [(near[:count], row[:, :count]) for near, count, row in zip(names, told, found, strict=True)]
 
     def _replaced(
-        self, names: Sequence[str], turns: Sequence[int], turn: int, plain: Floats
+        self, names: Sequence[str], due: Sequence[int], turn: int, plain: Floats
     ) -> Iterator[tuple[list[int], Floats, Floats]]:
-        """The wanted slots that get their rival number ``turn``, a few at a time: what that changes in the damaged
-        line, and what it changes in the ``plain`` one as the reader's acuity leaves it."""
+        """The wanted slots ``due`` get their rival number ``turn``, as many at a time as may: what that changes in the
+        damaged line, and what it changes in the ``plain`` one as the reader's acuity leaves it."""
+        for chosen in self._apart(due):
+            changed = self.setting.printed({self.wanted[k]: names[k][turn] for k in chosen})
+            template = self._small(self._crop(changed)) - plain
+            after, origin, _ = self.recipe.apply_window(changed, self.origin)
+            difference = self._small(self.frame.take(after, origin)) - self.base
+            yield chosen, difference, cv2.GaussianBlur(template, (0, 0), self.model.acuity * self.text)
+
+    def _apart(self, due: Sequence[int]) -> list[list[int]]:
+        """The wanted slots ``due``, which rise, in groups whose members stand far enough apart not to meet: every so many
+        of the line, and where that makes fewer of them each slot in the first group that has room."""
         step = _SPACING[self.spreads]
-        for phase in range(step):
-            chosen = [k for k, i in enumerate(self.wanted) if i % step == phase and turn < turns[k]]
-            if chosen:
-                changed = self.setting.printed({self.wanted[k]: names[k][turn] for k in chosen})
-                template = self._small(self._crop(changed)) - plain
-                after, origin, _ = self.recipe.apply_window(changed, self.origin)
-                difference = self._small(self.frame.take(after, origin)) - self.base
-                yield chosen, difference, cv2.GaussianBlur(template, (0, 0), self.model.acuity * self.text)
+        phases = [[k for k in due if self.wanted[k] % step == phase] for phase in range(step)]
+        groups: list[list[int]] = []
+        for k in due:
+            room = (group for group in groups if self.wanted[k] - self.wanted[group[-1]] >= step)
+            group = next(room, None)
+            if group is None:
+                groups.append([k])
+            else:
+                group.append(k)
+        phases = [group for group in phases if group]
+        return groups if len(groups) < len(phases) else phases
 
     def _crop(self, window: Image) -> Image:
         x0, y0, x1, y1 = self.frame.region

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Self
 
 import numpy as np
@@ -28,7 +29,7 @@ from degradations.operators.base import (
     register,
     split_lines,
 )
-from degradations.operators.cover.patches import turned
+from degradations.operators.cover.patches import Span, turned
 from degradations.operators.cover.stickers import Part, corner_of, laid, shape_of, shift_colour
 from degradations.operators.pixels.blend import smooth_step
 from degradations.operators.pixels.grain import clouds, grain
@@ -78,6 +79,12 @@ class Digit:
         return next(self._parts(image, origin), None) is not None
 
     def _paint(self, image: Image, part: Part, origin: Origin) -> None:
+        rows, columns = ((span.start, span.stop) for span in part)
+        image[part] = laid(image[part], *_body(self, rows, columns, origin))
+
+    def _look(self, part: Part, origin: Origin) -> tuple[NDArray, NDArray, NDArray]:
+        """Colour, coverage and shadow of the finger over ``part`` of a window at ``origin``."""
+        shape, corner = shape_of(part), corner_of(part, origin)
         half = self.width / 2
         u, v = turned(*part, origin, self.x, self.y, self.angle)
         u, v = (
@@ -85,7 +92,6 @@ class Digit:
             v / np.float32(half),
         )  # in half widths; u is 0 in the middle of the last joint's pad
         v = v - np.float32(self.bend) * np.square(np.maximum(u, 0))
-        shape, corner = shape_of(part), corner_of(part, origin)
         lumps = clouds(shape, corner, self.seed, 1.6 * self.width)
         wide, outline = _outline(u, v, lumps)
         alpha = smooth_step(-outline * np.float32(half / self.soft))
@@ -122,7 +128,7 @@ class Digit:
         cast = _outline(u - np.float32(off_u), v - np.float32(off_v), 0 * lumps)[1]
         shade = 0.50 * smooth_step(-(cast - 0.12) / 0.30) + 0.18 * smooth_step(-(cast - 0.5) / 0.7)
         shade = np.clip(shade, 0, 0.65)
-        image[part] = laid(image[part], colour.astype(np.float32), alpha.astype(np.float32), shade.astype(np.float32))
+        return colour.astype(np.float32), alpha.astype(np.float32), shade.astype(np.float32)
 
     def _parts(self, image: Image, origin: Origin) -> Iterator[Part]:
         """Where the finger and its shadow are: a strip that runs off the picture, looked for on every eighth pixel and given
@@ -155,6 +161,11 @@ class Digit:
         colour += (plate - colour) * mask
         groove = np.exp(-((edge / 0.16) ** 2)) * (u > -0.95)
         colour *= 1 - 0.20 * groove[:, :, None]
+
+
+@lru_cache(maxsize=32)  # an observer lays the same finger over one window again and again
+def _body(digit: Digit, rows: Span, columns: Span, origin: Origin) -> tuple[NDArray, NDArray, NDArray]:
+    return digit._look((slice(*rows), slice(*columns)), origin)
 
 
 @register

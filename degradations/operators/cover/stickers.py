@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, Self
 
 import numpy as np
@@ -34,7 +35,7 @@ from degradations.operators.base import (
     register,
 )
 from degradations.operators.cover.lettering import placed, word
-from degradations.operators.cover.patches import covering_size, hashed, rounded_box, turned
+from degradations.operators.cover.patches import Span, covering_size, hashed, rounded_box, turned
 from degradations.operators.pixels.blend import blurred, smooth_step
 from degradations.operators.pixels.grain import clouds, grain
 from kie_hvqa.data.ledger import Box
@@ -125,6 +126,11 @@ class Label:
         part = window(self.x, self.y, reach, image, origin)
         if part is None:
             return
+        rows, columns = ((span.start, span.stop) for span in part)
+        image[part] = laid(image[part], *_body(self, rows, columns, origin))
+
+    def _look(self, part: Part, origin: Origin) -> tuple[NDArray, NDArray, NDArray]:
+        """Colour, coverage and shadow of the label over ``part`` of a window at ``origin``."""
         shape, corner = shape_of(part), corner_of(part, origin)
         u, v = turned(*part, origin, self.x, self.y, self.angle)
         edge = rounded_box(u, v, self.width / 2, self.height / 2, self.corner)
@@ -140,7 +146,7 @@ class Label:
         colour = np.asarray(self.colour, np.float32) * paper[:, :, None]
         mark = self._print(shape, corner, u, v) * np.clip((-edge - 0.1 * self.em) / 2, 0, 1) * 0.9
         colour += (np.asarray(self.ink, np.float32) - colour) * mark[:, :, None]
-        image[part] = laid(image[part], colour.astype(np.float32), alpha, shade)
+        return colour.astype(np.float32), alpha, shade
 
     def _print(self, shape: tuple[int, int], corner: Origin, u: Floats, v: Floats) -> Floats:
         if self.print == "word":
@@ -156,6 +162,11 @@ class Label:
             inside = np.abs(u) < 0.44 * self.width
             return np.clip((row - 0.44) * 20, 0, 0.6).astype(np.float32) * inside
         return np.zeros(shape, np.float32)
+
+
+@lru_cache(maxsize=8)  # an observer lays the same label over one window again and again
+def _body(label: Label, rows: Span, columns: Span, origin: Origin) -> tuple[NDArray, NDArray, NDArray]:
+    return label._look((slice(*rows), slice(*columns)), origin)
 
 
 @register
