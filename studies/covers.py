@@ -20,7 +20,7 @@ from kie_hvqa.answers.boxes import of_field
 from kie_hvqa.data.dataset import image_path, load_rows
 from kie_hvqa.data.pixels import open_image
 from kie_hvqa.readers.ocr import printed_lines
-from kie_hvqa.reading.covers import covered_to
+from kie_hvqa.reading.covers import Covers
 from kie_hvqa.scoring.scores import operators
 
 _TRIM = 0.1  # heights above and below the print that a ledger's box has and an engine's has not
@@ -37,7 +37,7 @@ def counted(data: Path) -> Counter[tuple[str, bool, bool]]:
         x0, y0, x1, y1 = of_field([slots[place] for place in seen]) or (0.0, 0.0, 0.0, 0.0)
         trim = _TRIM * (y1 - y0)
         box = (x0, y0 + trim, x1, y1 - trim)
-        end = covered_to(np.asarray(open_image(image_path(data, row))), box)
+        end = Covers(np.asarray(open_image(image_path(data, row)))).behind(box)
         found[", ".join(operators(row)) or "none", seen[-1] < len(slots) - 1, end > x1] += 1
     return found
 

@@ -17,7 +17,7 @@ import itertools
 import json
 import statistics
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,7 +33,7 @@ from kie_hvqa.errors import InputError, WorkError
 from kie_hvqa.readers import Answer, Reader, Task, identity_of
 from kie_hvqa.readers.base import not_shown
 from kie_hvqa.readers.ocr import FoundLine, Glyph, OCRReader, reading_over
-from kie_hvqa.reading.covers import covered_to
+from kie_hvqa.reading.covers import Covers
 from kie_hvqa.reading.fields import Field
 
 _VERSION = 2  # of the code below: raise it when an answer could change
@@ -94,8 +94,7 @@ class ByLabel:
     def places(self, image: Path) -> dict[str, Place]:
         """Where each of the fields that are found stands on the page at ``image``. InputError for the image, WorkError for the engine."""
         lines = self._lines(image)
-        page = np.asarray(open_image(image))
-        return places(lines, self._labels, lambda box: covered_to(page, box))
+        return places(lines, self._labels, Covers(np.asarray(open_image(image))))
 
     def boxes(self, image: Path) -> list[Box]:
         """Where there is print on the page at ``image``, column by column of each line."""
@@ -143,12 +142,10 @@ def words_of(field: Field) -> list[str]:
 
 
 def places(
-    lines: Sequence[FoundLine],
-    labels: Mapping[str, Sequence[str]],
-    covered: Callable[[Box], float] = lambda box: box[2],
+    lines: Sequence[FoundLine], labels: Mapping[str, Sequence[str]], covers: Covers | None = None
 ) -> dict[str, Place]:
-    """Where each field of ``labels`` (name → labels, compared as ``words_of`` gives them) stands among ``lines``. ``covered`` says where what
-    lies over the page right behind a box ends (x); the box's own end where nothing does."""
+    """Where each field of ``labels`` (name → labels, compared as ``words_of`` gives them) stands among ``lines``; ``covers`` says what lies
+    over the page."""
     parts = [part for line in lines for part in _parted(line)]
     matches = [
         Match(name, alike * len(word), number, start, stop)
@@ -166,7 +163,7 @@ def places(
             label = around(parts[number][start:stop])
             value = _value(parts, number, stop, label, starts)
             if value is not None:
-                result[name] = _under_covers(label, value, parts, starts, covered)
+                result[name] = _under_covers(label, value, parts, starts, covers)
     result.pop(STOPS, None)
     return {name: _from_its_column(place, result.values()) for name, place in result.items()}
 
@@ -193,23 +190,22 @@ def _under_covers(
     value: FoundLine,
     parts: Sequence[Sequence[Glyph]],
     starts: AbstractSet[tuple[int, int]],
-    covered: Callable[[Box], float],
+    covers: Covers | None,
 ) -> Place:
-    """``value`` with what is printed behind what lies over it, if anything does; print within a cover is the cover's own."""
+    """``value`` with what is printed behind what lies over it, if anything does; what is printed on that is its own."""
     glyphs, box = list(value.glyphs), around(value.glyphs)
-    while (end := covered(box)) > box[2]:
-        height = box[3] - box[1]
-        ahead = [
-            (around(part)[0], number)
-            for number, part in enumerate(parts)
-            if part
-            and _share(around(part), box, 1) >= 0.5
-            and max(box[2], end - height) <= around(part)[0] <= end + height
-        ]
-        number = min(ahead)[1] if ahead else -1
-        stop = min((start for part, start in starts if part == number), default=len(parts[number]))
-        if not ahead or not (behind := _trimmed(parts[number][:stop])):
+    while covers is not None and (end := covers.behind(box)) > box[2]:
+        ahead = sorted(
+            (other[0], number)
+            for number, other in ((number, around(part)) for number, part in enumerate(parts) if part)
+            if _share(other, box, 1) >= 0.5 and box[2] < other[0] <= end + box[3] - box[1] and covers.alike(box, other)
+        )
+        if not ahead:
             return Place(label, FoundLine(tuple(glyphs)), (*box[:2], end, box[3]))
+        start, number = ahead[0]
+        stop = min((start for part, start in starts if part == number), default=len(parts[number]))
+        if not (behind := _trimmed(parts[number][:stop])):  # a label: the next field
+            return Place(label, FoundLine(tuple(glyphs)), (*box[:2], min(end, start), box[3]))
         glyphs += behind
         box = around(glyphs)
     return Place(label, FoundLine(tuple(glyphs)), box)

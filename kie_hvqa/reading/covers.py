@@ -25,54 +25,69 @@ LONGEST = 10.0  # over which a cover is followed
 _BEHIND = 0.2  # of the last character, that may still be its own ink
 _SHORTEST = 0.6  # a line of a form is no cover
 _PAPER = 0.4  # that must be paper again behind it
-_SHARP = 0.5  # over which its edge may go
+_SHARP = 0.75  # over which its edge may go
 _SMOOTH = 0.25  # over which noise and the pattern of paper are evened out
 _LEAST = 8.0  # levels of 255 by which another colour differs, and ``_APART`` times what paper itself does
 _APART = 2.5
+_FADED = 0.35  # of a cover's difference from the paper, at which it is paper again: paper differs from place to place
+_ALIKE = 25.0  # levels by which the same paper may differ between two places on a line
 
 
-def covered_to(page: Page, value: Box) -> float:
-    """Where what lies over ``page`` right behind ``value`` ends (x, pixels); the end of ``value`` where nothing does."""
-    x0, y0, x1, y1 = value
-    high = y1 - y0
-    smooth = max(1, round(_SMOOTH * high))
-    top, bottom = max(0, round(y0 - 0.5 * high)), min(page.shape[0], round(y1 + 0.5 * high))
-    left, right = max(0, round(x0)), min(page.shape[1], round(x1 + LONGEST * high))
-    seen = (
-        cv2.blur(page[top:bottom, left:right].astype(np.float32), (smooth, smooth))
-        if bottom > top and right > left
-        else None
-    )
-    if seen is None:
-        return x1
+class Covers:
+    """What lies over ``page``."""
 
-    def rows(low: float, end: float) -> slice:
-        return slice(max(0, round(low) - top), max(0, round(end) - top))
+    def __init__(self, page: Page) -> None:
+        self._page = page
 
-    across = slice(0, round(x1) - left)
-    paper = np.concatenate([
-        seen[rows(y0 - 0.45 * high, y0 - 0.15 * high), across].reshape(-1, 3),
-        seen[rows(y1 + 0.15 * high, y1 + 0.45 * high), across].reshape(-1, 3),
-    ])  # fmt: skip
-    if not len(paper):
-        return x1
-    colour = np.median(paper, axis=0)
-    other = max(_LEAST, _APART * float(np.quantile(np.abs(paper - colour).max(axis=1), 0.5)))
-    start = round(x1 + _BEHIND * high) - left
-    band = np.abs(seen[rows(y0 + 0.2 * high, y1 - 0.2 * high), start:] - colour).max(axis=2)
-    if not band.size:
-        return x1
-    profile = np.median(band, axis=0)
-    free = profile < other
-    again = max(1, round(_PAPER * high))
-    ends = np.flatnonzero(np.convolve(free, np.ones(again), "valid") >= again)
-    end = int(ends[0]) if len(ends) else 0
-    if end < _SHORTEST * high or free[: max(1, round(_SHORTEST * high))].any():
-        return x1
-    # Its edge: from most of its own colour to little of it.
-    own = float(np.median(profile[:end]))
-    last = int(np.flatnonzero(profile[:end] > 0.75 * own)[-1])
-    faded = np.flatnonzero(profile[last:] < 0.3 * own)
-    if not len(faded) or int(faded[0]) > (_SHARP + _SMOOTH) * high:
-        return x1
-    return float(left + start + end)
+    def behind(self, value: Box) -> float:
+        """Where what lies right behind ``value`` ends (x, pixels); the end of ``value`` where nothing does, or where it does not end."""
+        _, y0, x1, y1 = value
+        high = y1 - y0
+        found = self._around(value)
+        left, right = max(0, round(x1 + _BEHIND * high)), min(self._page.shape[1], round(x1 + LONGEST * high))
+        band = self._page[slice(*self._rows(y0 + 0.2 * high, y1 - 0.2 * high)), left:right]
+        if found is None or not band.size:
+            return x1
+        colour, spread = found
+        profile = np.median(np.abs(_smooth(band, high) - colour).max(axis=2), axis=0)
+        shortest = max(1, round(_SHORTEST * high))
+        own = float(np.median(profile[:shortest]))
+        if float(profile[:shortest].min()) < max(_LEAST, _APART * spread):
+            return x1
+        again = max(1, round(_PAPER * high))
+        ends = np.flatnonzero(np.convolve(profile < _FADED * own, np.ones(again), "valid") >= again)
+        if not len(ends):
+            return x1
+        # A shadow or a reflection fades; a cover has an edge.
+        last = int(np.flatnonzero(profile[: ends[0]] > 0.75 * own)[-1])
+        return float(left + ends[0]) if ends[0] - last <= _SHARP * high else x1
+
+    def alike(self, one: Box, other: Box) -> bool:
+        """Whether two boxes on a line stand on the same paper: print on a sticker does not."""
+        first, second = self._around(one), self._around(other)
+        return first is not None and second is not None and float(np.abs(first[0] - second[0]).max()) <= _ALIKE
+
+    def _around(self, value: Box) -> tuple[Page, float] | None:
+        """The colour of the paper above and below ``value``, and how far it differs there in the middle; None beyond the page."""
+        x0, y0, x1, y1 = value
+        high = y1 - y0
+        across = slice(max(0, round(x0)), max(0, round(x1)))
+        strips = [
+            _smooth(self._page[slice(*self._rows(low, end)), across], high).reshape(-1, 3)
+            for low, end in ((y0 - 0.45 * high, y0 - 0.15 * high), (y1 + 0.15 * high, y1 + 0.45 * high))
+        ]
+        paper = np.concatenate(strips)
+        if not len(paper):
+            return None
+        colour = np.median(paper, axis=0)
+        return colour, float(np.median(np.abs(paper - colour).max(axis=1)))
+
+    def _rows(self, low: float, end: float) -> tuple[int, int]:
+        return max(0, round(low)), max(0, min(self._page.shape[0], round(end)))
+
+
+def _smooth(part: Page, high: float) -> Any:
+    if not part.size:
+        return part.astype(np.float32)
+    size = max(1, round(_SMOOTH * high))
+    return cv2.blur(part.astype(np.float32), (size, size)).reshape(part.shape)

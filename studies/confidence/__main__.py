@@ -23,6 +23,7 @@ def main() -> None:
     runs.add_argument("--reader", required=True)
     runs.add_argument("--count", type=int, default=300, help="documents")
     runs.add_argument("--drawn", type=int, default=600, help="rows that answers are drawn about")
+    runs.add_argument("--limit", type=int, help="rows that the readers are asked")
     runs.add_argument("--receipts", type=Path, nargs=2, metavar=("ANNOTATIONS", "IMAGES"))
     runs.add_argument("--only", type=lambda text: tuple(text.split(",")), default=())
     results = commands.add_parser("results")
@@ -39,7 +40,15 @@ def main() -> None:
         from studies.confidence.runs import make
 
         receipts = None if args.receipts is None else tuple(args.receipts)
-        make(args.reader, args.out, count=args.count, drawn=args.drawn, receipts=receipts, only=args.only)
+        make(
+            args.reader,
+            args.out,
+            count=args.count,
+            drawn=args.drawn,
+            limit=args.limit,
+            receipts=receipts,
+            only=args.only,
+        )
     elif args.command == "results":
         from studies.confidence import results as of
 

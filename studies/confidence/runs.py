@@ -3,13 +3,14 @@
 pages              cards and bills of ``pages.yaml``: nobody's training data, and nobody's test
 trained            a trained reader on all of them
 drawn              the same reader on some of them, with eight answers drawn and the field blacked out
-rapidocr           an engine, told where each field lies
+rapidocr           an engine, told where each field lies; one question a document, because it takes as long for each as a reader for ten
 served             the embedded reader behind ``kie-hvqa serve``: a model that is seen over HTTP alone, with the probability of each token
 …_receipts         real receipts with annotated lines, damaged: print that no point was made on
 """
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,7 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kie_hvqa import simulate
-from kie_hvqa.data.dataset import METADATA
+from kie_hvqa.data.dataset import METADATA, load_rows
+from kie_hvqa.data.files import write_text
 from kie_hvqa.errors import WorkError
 from kie_hvqa.runs.evaluator import evaluate
 
@@ -31,22 +33,23 @@ def make(
     *,
     count: int,
     drawn: int,
+    limit: int | None = None,
     receipts: tuple[Path, Path] | None = None,
     receipt_rows: int = 200,
     only: tuple[str, ...] = (),
 ) -> None:
-    """Make what is missing under ``out``: ``count`` documents, the first ``drawn`` rows of which answers are drawn about, and
-    ``receipt_rows`` rows about ``receipts`` (annotations, folder of images) if there are any. ``only`` names runs."""
+    """Make what is missing under ``out``: ``count`` documents, of which readers are asked the first ``limit`` rows (None: all) and answers are
+    drawn about the first ``drawn``, and ``receipt_rows`` rows about ``receipts`` (annotations, folder of images) if there are any. ``only`` names runs."""
     pages = out / "pages"
     if not (pages / METADATA).is_file():
         simulate(PAGES, pages, count=count)
     steps: dict[str, Callable[[], object]] = {
-        "trained": lambda: evaluate(pages, reader, out / "trained"),
+        "trained": lambda: evaluate(pages, reader, out / "trained", limit=limit, batch_size=32),
         "drawn": lambda: evaluate(
             pages, reader, out / "drawn", limit=drawn, signals=("agreement", "contrast"), samples=SAMPLES, batch_size=32
         ),
-        "rapidocr": lambda: evaluate(pages, "rapidocr", out / "rapidocr"),
-        "served": lambda: _served(pages, out / "served"),
+        "rapidocr": lambda: evaluate(_first(pages, out / "first"), "rapidocr:threads=1", out / "rapidocr"),
+        "served": lambda: _served(pages, out / "served", limit),
     }
     if receipts is not None:
         real = out / "receipts"
@@ -67,9 +70,19 @@ def _damaged(annotations: Path, images: Path, out: Path) -> None:
         write_degraded(DegradeConfig(), annotations, images, out, progress=True, workers=1)
 
 
-def _served(pages: Path, out: Path) -> None:
+def _first(pages: Path, out: Path) -> Path:
+    """A dataset of the first row of each document of ``pages``."""
+    if not (out / METADATA).is_file():
+        first = {row.document_id: row for row in reversed(load_rows(pages))}
+        out.mkdir(exist_ok=True)
+        (out / "images").symlink_to((pages / "images").resolve())
+        write_text(out / METADATA, "".join(json.dumps(row.to_json()) + "\n" for row in reversed(first.values())))
+    return out
+
+
+def _served(pages: Path, out: Path, limit: int | None) -> None:
     with server("embedded") as url:
-        evaluate(pages, f"openai:embedded@{url}", out, prompt="question", concurrency=2)
+        evaluate(pages, f"openai:embedded@{url}", out, limit=limit, prompt="question", concurrency=2)
 
 
 @contextmanager
