@@ -11,6 +11,7 @@ served             the embedded reader behind ``kie-hvqa serve``: a model that i
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -74,8 +75,9 @@ def _first(pages: Path, out: Path) -> Path:
     """A dataset of the first row of each document of ``pages``."""
     if not (out / METADATA).is_file():
         first = {row.document_id: row for row in reversed(load_rows(pages))}
-        out.mkdir(exist_ok=True)
-        (out / "images").symlink_to((pages / "images").resolve())
+        (out / "images").mkdir(parents=True, exist_ok=True)
+        for row in first.values():
+            shutil.copy(pages / row.file_name, out / row.file_name)
         write_text(out / METADATA, "".join(json.dumps(row.to_json()) + "\n" for row in reversed(first.values())))
     return out
 
