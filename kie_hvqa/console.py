@@ -23,7 +23,7 @@ QUIET = "KIE_HVQA_QUIET"
 EVERY = 30.0  # seconds between two lines in a file
 _REDRAW = 0.1  # seconds between two drawings on a terminal
 _BAR = 20  # columns
-_LONGEST = 40  # characters of what is done: of a path or a URL the end says most
+_LONGEST = 40  # characters of what is done: a name's beginning and its end say most
 _CLEAR = "\r\x1b[K"
 
 
@@ -103,7 +103,7 @@ class Progress:
         delay: float = 0.0,
         every: float = EVERY,
     ) -> None:
-        self._what = what if len(what) <= _LONGEST else f"…{what[1 - _LONGEST :]}"
+        self._what = what if len(what) <= _LONGEST else f"{what[:24]}…{what[25 - _LONGEST :]}"
         self._total, self._unit = total, unit
         self._done = self._first = done
         self._delay, self._every = delay, every
