@@ -22,12 +22,13 @@ data: {{path: {data}, split: train}}
 output_dir: {out}
 dtype: float32
 rewards: [{{function: rewards.faithful:faithful}}]
+{more}
 training:
   max_steps: 3
   num_generations: 4
   per_device_train_batch_size: 8
   max_completion_length: 64
-  learning_rate: 1.0e-4
+  learning_rate: {rate}
   temperature: 1.0
   beta: 0.0
   use_vllm: true
@@ -41,11 +42,14 @@ training:
 """
 
 
-def test_three_generations_with_weights_sent_before_each(reading: Reading, tmp_path):
+@pytest.mark.parametrize(("more", "rate"), [("", 1e-4), ("lora: {rank: 4, alpha: 8}", 1e-2)], ids=["whole", "lora"])
+def test_three_generations_with_weights_sent_before_each(reading: Reading, tmp_path, more, rate):
     """The first would stop the run where the engine saw another image or held other weights; so would a broken sync:
-    the later ratios are those of TRL's own correction, at most three, near one only with the weights of that step."""
+    the later ratios are those of TRL's own correction, at most three, near one only with the weights of that step. Of an
+    adapter that has moved the engine holds the sum with its base."""
     recipe = tmp_path / "grpo.yaml"
-    recipe.write_text(RECIPE.format(model=reading.model, data=reading.data, out=tmp_path / "run"))
+    said = {"model": reading.model, "data": reading.data, "out": tmp_path / "run", "more": more, "rate": f"{rate:.1e}"}
+    recipe.write_text(RECIPE.format(**said))
     done = subprocess.run(
         [sys.executable, "-m", "tests.vllm.unpacked", "kie_hvqa", "grpo", "--config", str(recipe)],
         cwd=ROOT,
@@ -58,9 +62,11 @@ def test_three_generations_with_weights_sent_before_each(reading: Reading, tmp_p
     assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
     history = json.loads((tmp_path / "run" / "history.json").read_text())
     assert history["steps"] == 3
-    gaps = [log["sampling/sampling_logp_difference/mean"] for log in history["log"] if "loss" in log]
-    print("mean gap in nats a token, by step:", gaps)
+    logs = [log for log in history["log"] if "loss" in log]
+    gaps = [log["sampling/sampling_logp_difference/mean"] for log in logs]
+    print("mean gap in nats a token, by step:", gaps, "; gradients:", [log["grad_norm"] for log in logs])
     assert len(gaps) == 3 and max(gaps) < 1e-3
+    assert any(log["grad_norm"] > 0 for log in logs[:2])  # else nothing has moved that could have been sent wrongly
     tables = [parquet.read_table(file) for file in (tmp_path / "run" / "rollouts").glob("*.parquet")]
     assert sum(table.num_rows for table in tables) == 3 * 8
 
