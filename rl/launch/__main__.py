@@ -3,8 +3,7 @@
     ./launch.sh sft CONFIG                      this machine: all its GPUs, or one process without any (NPROC=8: eight)
     ./launch.sh grpo CONFIG --hostfile FILE     machines that this one reaches by ssh (lines `HOST slots=8`)
     NNODES=2 NODE_RANK=0 MASTER_ADDR=10.0.0.1 MASTER_PORT=29500 NPROC=8 ./launch.sh grpo CONFIG
-                                                the same line on every machine, with its own NODE_RANK and the same
-                                                KIE_HVQA_LAUNCH_SECRET (openssl rand -hex 32)
+                                                the same line on every machine, with its own NODE_RANK
     ./launch.sh grpo CONFIG                     in a Slurm allocation: its machines, with or without `srun` in front
     ./launch.sh grpo CONFIG --rollouts HOST     a vLLM server generates there, not the training GPUs
     ./launch.sh rollouts CONFIG                 that server, started by hand
@@ -23,6 +22,7 @@ import contextlib
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -32,25 +32,23 @@ from dataclasses import asdict, replace
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 from kie_hvqa.console import say_json
 from kie_hvqa.errors import InputError, WorkError
 from kie_hvqa.extras import remedy
 from kie_hvqa.shipped import recipe
 from rl.launch import commands
-from rl.launch.connections import SILENCE, Connections
 from rl.launch.description import Description, describe
 from rl.launch.gpus import visible_gpus
+from rl.launch.machines import SILENCE, Machines
 from rl.launch.meeting import checked, meet, say_error
-from rl.launch.messages import SECRET, new_secret, secret_from, secret_of
 from rl.launch.placement import HANDED, Placement, placement
-from rl.launch.watch import ENDED_BY, Child, run_watched
+from rl.launch.watch import ENDED_BY, INTERRUPTED, Child, run_watched
 
 if TYPE_CHECKING:
     from rl.preflight import Finding
 
-INTERRUPTED = 130  # what a shell makes of SIGINT
 PATIENCE = 600.0  # seconds that machines wait for one another to come
 
 
@@ -98,21 +96,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             dry=arguments.dry_run,
         )
         if place.by == "slurm":
-            os.environ[SECRET] = os.environ.get(SECRET) or new_secret()  # srun hands the environment on
             step = commands.slurm_step(place, given)
             os.execvp(step[0], step)
         if place.by == "ssh" and place.rank is None:
             return _start_all(place, given)
-        handed = secret_from(0) if os.environ.get(HANDED) else None
-        if handed is not None:
+        if os.environ.get(HANDED):
             _end_with_starter()
-        alone = arguments.stage == "rollouts" or place.alone or place.address is None
-        secret = "" if alone else handed or secret_of(os.environ)
         for key in commands.left_over(os.environ):  # the preflight asks TRL, which would look for that world
             del os.environ[key]
         if arguments.stage == "rollouts":
             return _serve(place, arguments)
-        return _alone(place, arguments) if alone else _together(place, arguments, secret)
+        alone = place.alone or place.address is None
+        return _alone(place, arguments) if alone else _together(place, arguments)
     except (InputError, WorkError) as error:
         say_error(arguments.stage, error)
         return error.exit_status
@@ -123,11 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _alone(place: Placement, arguments: argparse.Namespace) -> int:
     """One machine; or a plan for several that are not there."""
-    line = []
-    if place.address is not None:
-        line = commands.training(
-            place, arguments.stage, arguments.config, arguments.overrides, engine=_engine(arguments)
-        )
+    line = _line(place, arguments) if place.address is not None else []
     findings = _preflight(place, arguments, quiet=arguments.json)
     if arguments.json:
         shown = {"findings": [asdict(one) for one in findings], "commands": list(_commands(place, arguments, line))}
@@ -140,35 +131,38 @@ def _alone(place: Placement, arguments: argparse.Namespace) -> int:
     os.execve(line[0], line, commands.environment_for(place, os.environ))
 
 
-def _together(place: Placement, arguments: argparse.Namespace, secret: str) -> int:
+def _together(place: Placement, arguments: argparse.Namespace) -> int:
     """This machine's part of several."""
     assert place.rank is not None
     if arguments.json:
         raise InputError(
             "plans from one machine", field="--json", remedy="Leave out MASTER_ADDR, or name a --hostfile."
         )
-    with Connections(place.members, place.rank, place.servers or ()) as machines:
-        own = checked(lambda: _check(place, arguments, quiet=not machines.first), Description(machines.name))
-        if machines.first:
-            _say(f"waiting for {', '.join(place.members[1:])} on port {place.watch_port} of {place.address}")
+    with Machines(place.members, place.rank) as machines:
+        say = _say if machines.is_first else lambda line: None
+        own = checked(lambda: _check(place, arguments, quiet=not machines.is_first), Description(socket.gethostname()))
+        say(f"waiting for {', '.join(place.members[1:])} on port {place.watch_port} of {place.address}")
         written = not (arguments.dry_run or place.serves or own.error)
-        out = Path(_recipe(arguments).output_dir) if written else None
-        agreed = meet(place, machines, own, secret, arguments.patience, out)
-        if machines.first:
-            _say(f"{'nodes':<12}{agreed}")
-        line = _server_line(place, arguments) if place.serves else []
-        if not place.serves:
-            line = commands.training(
-                place, arguments.stage, arguments.config, arguments.overrides, engine=_engine(arguments)
-            )
+        agreed = meet(
+            place, machines, own, arguments.patience, Path(_recipe(arguments).output_dir) if written else None
+        )
+        say(f"{'nodes':<12}{agreed}")
+        line = _line(place, arguments)
         if arguments.dry_run:
-            if machines.first:
+            if machines.is_first:
                 _say_commands(place, arguments, line)
             return 0
-        if machines.first:
-            _say(f"{arguments.stage} on {place.world_size} process(es) of {len(place.nodes)} machine(s)")
+        say(f"{arguments.stage} on {place.world_size} process(es) of {len(place.nodes)} machine(s)")
         child = Child(line, commands.environment_for(place, os.environ))
-        return run_watched(child, machines, serves=place.serves)
+        return run_watched(child, machines, training=len(place.nodes), serves=place.serves)
+
+
+def _line(place: Placement, arguments: argparse.Namespace) -> list[str]:
+    """What this machine runs."""
+    if place.serves:
+        return _server_line(place, arguments)
+    engine = bool(visible_gpus(os.environ)) and _recipe(arguments).deepspeed is not None  # for a single process too
+    return commands.training(place, arguments.stage, arguments.config, arguments.overrides, engine=engine)
 
 
 def _check(place: Placement, arguments: argparse.Namespace, *, quiet: bool) -> Description:
@@ -179,8 +173,7 @@ def _check(place: Placement, arguments: argparse.Namespace, *, quiet: bool) -> D
         return describe(arguments.stage, arguments.config, said, None, place.layout)
     _preflight(place, arguments, quiet=quiet)
     if place.rank == 0:
-        assert place.port is not None
-        commands.probe(place.port)
+        commands.free_port(place)
     return describe(arguments.stage, arguments.config, said, Path(_recipe(arguments).data.name), place.layout)
 
 
@@ -209,11 +202,6 @@ def _recipe(arguments: argparse.Namespace):
     from rl.recipes import GrpoRecipe, SftRecipe
 
     return load(arguments.config, SftRecipe if arguments.stage == "sft" else GrpoRecipe, arguments.overrides)
-
-
-def _engine(arguments: argparse.Namespace) -> bool:
-    """Whether a single process runs under DeepSpeed too: where the recipe names it, and there is a GPU for it."""
-    return bool(visible_gpus(os.environ)) and _recipe(arguments).deepspeed is not None
 
 
 def _server_line(place: Placement, arguments: argparse.Namespace) -> list[str]:
@@ -286,12 +274,6 @@ def _start_all(place: Placement, given: list[str]) -> int:
         started = [subprocess.Popen(line, stdin=subprocess.PIPE) for line in lines]
     except FileNotFoundError as error:
         raise InputError(f"there is no `{error.filename}` here", remedy="Install an ssh client.") from None
-    secret = new_secret()  # not on a command line, which others can read
-    for one in started:
-        assert one.stdin is not None
-        with contextlib.suppress(OSError):  # it ended at once, which is told below
-            one.stdin.write(f"{secret}\n".encode())
-            one.stdin.flush()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     failed: dict[str, int] = {}
     deadline = float("inf")
@@ -306,9 +288,8 @@ def _start_all(place: Placement, given: list[str]) -> int:
             time.sleep(0.2)
     finally:
         for one in started:  # their input closes, and they end with it
-            if one.stdin is not None:
-                with contextlib.suppress(OSError):
-                    one.stdin.close()
+            with contextlib.suppress(OSError):
+                cast(IO[bytes], one.stdin).close()
         for one in started:
             try:
                 one.wait(timeout=2 * ENDED_BY)

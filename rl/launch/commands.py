@@ -31,7 +31,7 @@ _SECRET = ("KEY", "TOKEN", "SECRET", "PASSWORD")
 # What this launcher was told, and ranks that another left behind: a single process would wait for a world that is not
 # there. DeepSpeed's launcher gives each process its own.
 _OURS = re.compile(
-    r"KIE_HVQA_LAUNCH_SECRET|KIE_HVQA_PLACEMENT|NNODES|NODE_RANK|NPROC|MASTER_(ADDR|PORT)|((LOCAL|GROUP|ROLE|CROSS)_)?RANK"
+    r"KIE_HVQA_PLACEMENT|NNODES|NODE_RANK|NPROC|MASTER_(ADDR|PORT)|((LOCAL|GROUP|ROLE|CROSS)_)?RANK"
     r"|((LOCAL|GROUP|ROLE|CROSS)_)?WORLD_SIZE|CROSS_SIZE|LOCAL_SIZE|TORCHELASTIC_.*|(PMI|PMIX|OMPI|MPI|MV2)_.*(RANK|RANKID|SIZE)"
 )
 
@@ -62,16 +62,13 @@ def served(place: Placement, overrides: Sequence[str]) -> list[str]:
 
 
 def free_port(place: Placement) -> int:
-    """The rendezvous port: the given one if it is free here, or any free one on a single machine."""
+    """The port of torch's rendezvous: what was named, where it is free here, or any free one. Raises InputError.
+
+    On other machines than the first it is that one's."""
     if place.rank != 0 and place.port is not None:
-        return place.port  # it is the first machine's
-    return probe(place.port or 0)
-
-
-def probe(port: int) -> int:
-    """``port`` if it is free here, any free one for 0. Raises InputError."""
+        return place.port
     with socket.socket() as asked:
-        claim(asked, port, f"port {port}", "Choose another port; an earlier run may still hold it.")
+        claim(asked, place.port or 0, f"port {place.port}", "Choose another port; an earlier run may still hold it.")
         return asked.getsockname()[1]
 
 

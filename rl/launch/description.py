@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import platform
-import re
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from kie_hvqa.data.files import sha256
 from kie_hvqa.errors import InputError
-from rl.launch.messages import printable
 
 PACKAGES = ("torch", "transformers", "trl", "deepspeed", "accelerate", "peft", "qwen-vl-utils", "kie-hvqa")
-_MARK = re.compile(r"\.meeting-[0-9a-f]{16}")
 _ROOMS = ("kie_hvqa", "rewards", "rl")
 
 
@@ -26,8 +23,7 @@ class Description:
     """One machine: its ``host`` name, ``versions`` of what runs, and hashes of ``code``, ``recipe`` and ``data``.
 
     ``layout`` is how many processes it takes each machine to have, ``8+8``. ``error`` is what its own preflight found
-    wrong (None: nothing), with the exit ``status`` that goes with it. ``mark`` is the name of a file that it left in the
-    output directory, for the first machine to see; empty where it leaves none.
+    wrong (None: nothing), with the exit ``status`` that goes with it.
     """
 
     host: str
@@ -38,28 +34,14 @@ class Description:
     layout: str = ""
     error: str | None = None
     status: int = 0
-    mark: str = ""
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"error": None if self.error is None else printable(self.error)}
 
-    @classmethod
-    def read(cls, said: object) -> Description | None:
-        """The description that another machine shows; None where it is none. Its texts are made printable."""
-        if not isinstance(said, dict) or said.keys() != {one.name for one in fields(cls)}:
-            return None
-        said = dict(said)
-        versions, error, status = said.pop("versions"), said.pop("error"), said.pop("status")
-        if not isinstance(versions, dict) or status not in (0, 1, 2):
-            return None
-        texts = [*said.values(), *versions.values(), *([] if error is None else [error])]
-        if not all(isinstance(text, str) for text in texts):
-            return None
-        if said["mark"] and not _MARK.fullmatch(said["mark"]):  # it becomes a file name
-            return None
-        clean = {printable(name): printable(version) for name, version in versions.items()}
-        said = {key: printable(text) for key, text in said.items()}
-        return cls(**said, versions=clean, error=None if error is None else printable(error), status=int(status))
+def described(said: Any) -> Description:
+    """The description that another machine shows; where its launcher is another version's, one that says so."""
+    try:
+        return Description(**said)
+    except TypeError:
+        return Description("?", error="its launcher is of another version. Check the same commit out on all", status=2)
 
 
 def describe(stage: str, config: Path, overrides: Sequence[str], data: Path | None, layout: str) -> Description:

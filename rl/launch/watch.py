@@ -13,12 +13,11 @@ from typing import Any
 
 import psutil
 
-from rl.launch import connections
-from rl.launch.connections import Connections, Peer
+from rl.launch.machines import SILENCE, Machines
 
 ENDED_BY = 5.0  # seconds that processes get to end by themselves
-_LISTEN = 0.5  # seconds
-_LINGER = 4.0  # seconds to hear that another machine died first: its loss breaks the collectives here
+INTERRUPTED = 130  # what a shell makes of SIGINT
+_LOOK = 0.2  # seconds
 # PR_SET_PDEATHSIG: a process gets SIGTERM when its parent dies, however that dies. DeepSpeed's launcher passes it on.
 # The parent may have died before that was asked for.
 _LEASH = """
@@ -56,75 +55,66 @@ class Child:
         self._process.wait()
 
 
-def run_watched(child: Child, machines: Connections, *, serves: bool = False) -> int:
+def run_watched(child: Child, machines: Machines, *, training: int, serves: bool = False) -> int:
     """Until the run is over everywhere: 0, or 1 with a line on stderr that says which machine ended it, and how.
 
-    A machine that ``serves`` rollouts works until the training machines have finished.
+    The first machine decides, the others tell it how they ended. The first ``training`` machines finish; one that
+    ``serves`` rollouts works until they have.
     """
-    status: int | None = None
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        while True:
-            lost = _heard(machines)
-            if status is None:
-                status = child.status()
-                if status is not None:
-                    lost = lost or _own_end(machines, status, serves)
-            if lost is not None:
-                machines.tell({"lost": lost})
-                print(f"launch.sh: {lost}\n{_AGAIN}", file=sys.stderr, flush=True)
-                return 1
-            if _over(machines, status, serves):
-                return 0
+        cause = _lead(child, machines, training) if machines.is_first else _follow(child, machines, serves)
     except KeyboardInterrupt:
-        machines.tell({"lost": f"{machines.name} was interrupted."})
+        said = f"{machines.name} was interrupted."
+        machines.say(ended=INTERRUPTED, cause=said, **({"over": said} if machines.is_first else {}))
         print("launch.sh: interrupted", file=sys.stderr, flush=True)
-        return 130
+        return INTERRUPTED
     finally:
         child.end()
+    if cause:
+        print(f"launch.sh: {cause}\n{_AGAIN}", file=sys.stderr, flush=True)
+    return 1 if cause else 0
 
 
-def _heard(machines: Connections) -> str | None:
-    """Listen once; what ended the run, if something did."""
-    for peer, message in machines.listen(_LISTEN):
-        if message is None and not peer.done:
-            said = f"nothing has been heard of it for {connections.SILENCE:.0f} s"
-            return f"{peer.name} is lost: {said if peer.silent else 'its launcher ended without a word'}."
-        if message is None:
+def _lead(child: Child, machines: Machines, training: int) -> str:
+    """Why the run is over, told to the others: "" once all have finished."""
+    failed: tuple[float, str] | None = None
+    while True:
+        time.sleep(_LOOK)
+        own = child.status()
+        ended = {0: own, **{rank: said.get("ended") for rank, said in machines.heard.items()}}
+        if failed is None:
+            causes = [_failure("training", machines, own)] if own else []
+            causes += [said["cause"] for said in machines.heard.values() if said.get("cause")]
+            failed = (time.monotonic(), causes[0]) if causes else None
+        if lost := machines.lost():
+            cause = f"{lost} is lost: nothing has been heard of it for {SILENCE:.0f} s."
+        elif failed is not None and machines.all_outlived(failed[0]):  # else a loss may be what broke training
+            cause = failed[1]
+        elif all(ended.get(rank) == 0 for rank in range(training)):
+            cause = ""
+        else:
             continue
-        if "lost" in message:
-            return message["lost"]
-        peer.done |= "ended" in message
-    return None
+        machines.say(over=cause)
+        return cause
 
 
-def _own_end(machines: Connections, status: int, serves: bool) -> str | None:
-    """This machine's share is over: None where that is how it should end."""
-    if status == 0 and not serves:
-        machines.tell({"ended": machines.rank})
-        return None
-    until = time.monotonic() + _LINGER
-    while time.monotonic() < until:
-        elsewhere = _heard(machines)
-        if elsewhere is not None:
-            return elsewhere
-    what = "the rollout server" if serves else "training"
+def _follow(child: Child, machines: Machines, serves: bool) -> str:
+    """Likewise, as the first machine says it."""
+    while True:
+        time.sleep(_LOOK)
+        if (over := machines.heard[0].get("over")) is not None:
+            return over
+        if lost := machines.lost():
+            return f"{lost} is lost: its launcher has ended, or is not reached."
+        status = child.status()
+        if status is not None and "ended" not in machines.said:
+            what = "the rollout server" if serves else "training"
+            machines.say(ended=status, cause=_failure(what, machines, status) if status or serves else "")
+
+
+def _failure(what: str, machines: Machines, status: int) -> str:
     return f"{what} on {machines.name} ended with status {status}; what it printed says why."
-
-
-def _over(machines: Connections, status: int | None, serves: bool) -> bool:
-    """The first machine is done when every training machine is; the others when the first one is."""
-    if status is None and not serves:
-        return False
-    training = [peer for peer in machines.peers if not _serves(peer, machines)]
-    if machines.first and all(peer.done for peer in training):
-        machines.tell({"ended": 0})
-        return True
-    return not machines.first and all(peer.done for peer in machines.peers)
-
-
-def _serves(peer: Peer, machines: Connections) -> bool:
-    return peer.name.split(" ")[0] in machines.servers
 
 
 def _interrupt(*_: Any) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,12 +21,13 @@ import torch
 from safetensors.torch import load_file
 
 from kie_hvqa.data.files import read_json
-from rl.launch.messages import SECRET
 
 ROOT = Path(__file__).resolve().parents[3]
 ZERO = {stage: ROOT / "configs" / "deepspeed" / f"zero{stage}.json" for stage in (2, 3)}
 pytestmark = [pytest.mark.slow, pytest.mark.multinode]
-HOSTS = {"kieA": "10.77.31.1", "kieB": "10.77.31.2"}
+# Named by this process, so that two runs of these tests do not pull each other's plugs.
+FIRST, SECOND = f"kieA{os.getpid()}", f"kieB{os.getpid()}"
+HOSTS = {FIRST: "10.77.31.1", SECOND: "10.77.31.2"}
 PORT = "29731"
 PATIENCE = 1800  # seconds for anything: two machines share what may be one busy core
 GRPO = "per_device_train_batch_size: 2, num_generations: 2, max_completion_length: 8, beta: 0.0, save_steps: 1, seed: 3"
@@ -47,11 +49,14 @@ def ip(*words: str) -> None:
 @pytest.fixture
 def cable() -> Iterator[None]:
     """Two namespaces with an address each, and a cable between them; nothing that ran in them outlives the test."""
-    for name in HOSTS:  # of a test that was itself killed
-        subprocess.run(["ip", "netns", "delete", name], capture_output=True, check=False)
+    listed = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout
+    for name, process in re.findall(r"^(kie[AB](\d+))\b", listed, re.MULTILINE):
+        if not Path(f"/proc/{process}").exists():  # of a test that was itself killed
+            subprocess.run(["ip", "netns", "delete", name], capture_output=True, check=False)
     for name in HOSTS:
         ip("netns", "add", name)
-    ip("link", "add", "kieA0", "netns", "kieA", "type", "veth", "peer", "name", "kieB0", "netns", "kieB")
+    cable = (f"{FIRST}0", "netns", FIRST, "type", "veth", "peer", "name", f"{SECOND}0", "netns", SECOND)
+    ip("link", "add", *cable)
     for name, address in HOSTS.items():
         ip("-n", name, "address", "add", f"{address}/24", "dev", f"{name}0")
         ip("-n", name, "link", "set", f"{name}0", "up")
@@ -92,7 +97,6 @@ def start(host: str | None, path: Path, *more: str, **environment: str) -> subpr
                 **os.environ,
                 "PYTHON": sys.executable,
                 "OMP_NUM_THREADS": "1",
-                SECRET: "of these tests, long enough",
                 **environment,
             },
             stdout=words,
@@ -103,7 +107,7 @@ def start(host: str | None, path: Path, *more: str, **environment: str) -> subpr
 
 
 def start_both(path: Path, *more: str) -> dict[str, subprocess.Popen[str]]:
-    place = {"NNODES": "2", "MASTER_ADDR": HOSTS["kieA"], "MASTER_PORT": PORT, "NPROC": "1"}
+    place = {"NNODES": "2", "MASTER_ADDR": HOSTS[FIRST], "MASTER_PORT": PORT, "NPROC": "1"}
     return {host: start(host, path, *more, **place, NODE_RANK=str(rank)) for rank, host in enumerate(HOSTS)}
 
 
@@ -148,20 +152,20 @@ def test_a_run_across_two_machines_outlives_the_loss_of_one_and_equals_one_machi
     started = start_both(path, KEPT)
     until = time.monotonic() + PATIENCE
     while not (tmp_path / "two" / "out" / "checkpoint-1").exists():
-        assert started["kieA"].poll() is None and time.monotonic() < until, words(path, "kieA")[-6000:]
+        assert started[FIRST].poll() is None and time.monotonic() < until, words(path, FIRST)[-6000:]
         time.sleep(0.2)
-    pull_out("kieB")
+    pull_out(SECOND)
     pulled = time.monotonic()
-    assert started["kieA"].wait(timeout=60) == 1
+    assert started[FIRST].wait(timeout=60) == 1
     assert time.monotonic() - pulled < 30  # docs/launching.md says so
-    assert f"node-1 ({HOSTS['kieB']}) is lost" in words(path, "kieA")
-    started["kieB"].wait(timeout=60)
-    assert not processes("kieA")  # nothing holds a device
+    assert f"node-1 ({HOSTS[SECOND]}) is lost" in words(path, FIRST)
+    started[SECOND].wait(timeout=60)
+    assert not processes(FIRST)  # nothing holds a device
     assert not (tmp_path / "two" / "out" / "history.json").exists()
 
     with on_one_machine(small, tmp_path / "one", 2) as weights:
         found, expected = finish(start_both(path, KEPT), path), weights()
-    assert "it goes on from checkpoint-1" in words(path, "kieA")
+    assert "it goes on from checkpoint-1" in words(path, FIRST)
     assert read_json(tmp_path / "two" / "out" / "history.json")["steps"] == 2
     assert_equal(found, expected, small.model)
 
@@ -171,16 +175,16 @@ def test_zero_3_across_two_machines_equals_one_machines(cable, small, tmp_path):
     path = recipe(small, tmp_path / "two", 3)
     with on_one_machine(small, tmp_path / "one", 3) as weights:
         found, expected = finish(start_both(path), path), weights()
-    assert "2 machines agree on versions, processes, code, recipe and dataset" in words(path, "kieA")
+    assert "2 machines agree on versions, processes, code, recipe and dataset" in words(path, FIRST)
     assert_equal(found, expected, small.model)
 
 
 def test_a_machine_without_the_dataset_is_named_on_both_before_anything_starts(cable, small, tmp_path):
     path = recipe(small, tmp_path / "two", 2)
-    place = {"NNODES": "2", "MASTER_ADDR": HOSTS["kieA"], "MASTER_PORT": PORT, "NPROC": "1"}
-    first = start("kieA", path, "--dry-run", **place, NODE_RANK="0")
-    second = start("kieB", path, "--dry-run", f"data.path={tmp_path / 'nowhere'}", **place, NODE_RANK="1")
+    place = {"NNODES": "2", "MASTER_ADDR": HOSTS[FIRST], "MASTER_PORT": PORT, "NPROC": "1"}
+    first = start(FIRST, path, "--dry-run", **place, NODE_RANK="0")
+    second = start(SECOND, path, "--dry-run", f"data.path={tmp_path / 'nowhere'}", **place, NODE_RANK="1")
     assert first.wait(timeout=PATIENCE) == 2 and second.wait(timeout=PATIENCE) == 2
     for host in HOSTS:
         assert str(tmp_path / "nowhere") in words(path, host)
-    assert "node-1" in words(path, "kieA")
+    assert "node-1" in words(path, FIRST)
