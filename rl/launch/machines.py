@@ -109,12 +109,18 @@ class Machines:
             time.sleep(0.1)
         return True
 
-    def lost(self) -> str | None:
-        """Who is no longer heard of without having left; None: nobody. A first machine is heard of by its store."""
+    def lost(self, broken: float | None = None) -> str | None:
+        """Who is no longer heard of without having left; None: nobody. The first machine is heard of by its store.
+
+        ``broken`` is when training broke somewhere (``time.monotonic``): a machine that has not counted on since is lost sooner.
+        """
         now = time.monotonic()
         if not self.is_first and (self._gone or now - self._answered > SILENCE):
             return self.called(0)
-        return next((self.called(rank) for rank, since in self._since.items() if now - since > SILENCE), None)
+        for rank, since in self._since.items():
+            if now - since > SILENCE or (broken is not None and since < broken and now - broken > SILENCE / 2):
+                return self.called(rank)
+        return None
 
     def called(self, rank: int) -> str:
         """The machine of ``rank`` by its name and, once it has been heard of, the address that it comes from."""
@@ -130,7 +136,8 @@ class Machines:
         if not self._thread.is_alive():
             return
         if self.is_first:
-            self.wait(lambda: all(said.get("left") for said in self.heard.values()), 5 * BEAT)
+            there = [rank for rank, since in self._since.items() if time.monotonic() - since < 3 * BEAT]
+            self.wait(lambda: all(self.heard[rank].get("left") for rank in there), 5 * BEAT)
         self._leaving = True
         self.say(left=True)
         self._thread.join(5 * BEAT)

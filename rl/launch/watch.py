@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from rl.launch.machines import SILENCE, Machines
+from rl.launch.machines import Machines
 
 ENDED_BY = 5.0  # seconds that processes get to end by themselves
 INTERRUPTED = 130  # what a shell makes of SIGINT
@@ -87,8 +87,8 @@ def _lead(child: Child, machines: Machines, training: int) -> str:
             causes = [_failure("training", machines, own)] if own else []
             causes += [said["cause"] for said in machines.heard.values() if said.get("cause")]
             failed = (time.monotonic(), causes[0]) if causes else None
-        if lost := machines.lost():
-            cause = f"{lost} is lost: nothing has been heard of it for {SILENCE:.0f} s."
+        if lost := machines.lost(None if failed is None else failed[0]):
+            cause = f"{lost} is lost: nothing is heard of it any more."
         elif failed is not None and machines.all_outlived(failed[0]):  # else a loss may be what broke training
             cause = failed[1]
         elif all(ended.get(rank) == 0 for rank in range(training)):

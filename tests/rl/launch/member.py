@@ -29,7 +29,7 @@ def launch(rank: int, port: int, child: str, words: Path) -> None:
     for number, stream in ((1, sys.stdout), (2, sys.stderr)):
         stream.flush()
         os.dup2(os.open(words.with_suffix(f".{number}"), os.O_WRONLY | os.O_CREAT), number)
-    machines.BEAT, machines.SILENCE, watch.SILENCE = 0.3, SILENCE, SILENCE
+    machines.BEAT, machines.SILENCE = 0.3, SILENCE
     place = Placement({"one": ("0",), "two": ("0",)}, rank, "127.0.0.1", port)
     with Machines(place.members, rank) as own:
         try:
