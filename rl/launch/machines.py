@@ -117,10 +117,10 @@ class Machines:
         now = time.monotonic()
         if not self.is_first and (self._gone or now - self._answered > SILENCE):
             return self.called(0)
-        for rank, since in self._since.items():
-            if now - since > SILENCE or (broken is not None and since < broken and now - broken > SILENCE / 2):
-                return self.called(rank)
-        return None
+        silent = [rank for rank, since in list(self._since.items()) if now - since > SILENCE]
+        if broken is not None and now - broken > SILENCE / 2:
+            silent += self._mute_since(broken)
+        return self.called(silent[0]) if silent else None
 
     def called(self, rank: int) -> str:
         """The machine of ``rank`` by its name and, once it has been heard of, the address that it comes from."""
@@ -129,14 +129,18 @@ class Machines:
 
     def all_outlived(self, moment: float) -> bool:
         """Whether every other machine that this one watches has counted on after ``moment`` (``time.monotonic``)."""
-        return all(since > moment + 2 * BEAT for since in self._since.values())  # what is read may be a beat old
+        return not self._mute_since(moment)
+
+    def _mute_since(self, moment: float) -> list[int]:
+        """What is read may be a beat old."""
+        return [rank for rank, since in list(self._since.items()) if since < moment + 2 * BEAT]
 
     def __exit__(self, *_: object) -> None:
         """Leave, the first machine last: with it goes what the others have yet to read."""
         if not self._thread.is_alive():
             return
         if self.is_first:
-            there = [rank for rank, since in self._since.items() if time.monotonic() - since < 3 * BEAT]
+            there = [rank for rank, since in list(self._since.items()) if time.monotonic() - since < 3 * BEAT]
             self.wait(lambda: all(self.heard[rank].get("left") for rank in there), 5 * BEAT)
         self._leaving = True
         self.say(left=True)
