@@ -25,12 +25,12 @@ def forks() -> ForkServerContext:
     return context
 
 
-def launch(rank: int, port: int, child: str, words: Path) -> None:
+def launch(rank: int, port: int, child: str, words: Path, address: str = "127.0.0.1") -> None:
     for number, stream in ((1, sys.stdout), (2, sys.stderr)):
         stream.flush()
         os.dup2(os.open(words.with_suffix(f".{number}"), os.O_WRONLY | os.O_CREAT), number)
     machines.BEAT, machines.SILENCE = 0.3, SILENCE
-    place = Placement({"one": ("0",), "two": ("0",)}, rank, "127.0.0.1", port)
+    place = Placement({"one": ("0",), "two": ("0",)}, rank, address, port)
     with Machines(place.members, rank) as own:
         try:
             print(meeting.meet(place, own, Description(f"host-{own.name}"), 60), flush=True)

@@ -171,6 +171,28 @@ def test_a_run_across_two_machines_outlives_the_loss_of_one_and_equals_one_machi
 
 
 @pytest.mark.long
+def test_a_pulled_cable_is_told_on_both_machines_and_nothing_holds_a_device(cable, tmp_path):
+    """Launchers without a preflight, around a child that waits, with less patience than real ones."""
+    said = {host: tmp_path / f"launcher-{rank}" for rank, host in enumerate(HOSTS)}
+    started = {}
+    for rank, host in enumerate(HOSTS):
+        words = f"Path({str(said[host])!r})"
+        call = f"launch({rank}, {PORT}, 'import time; time.sleep(300)', {words}, {HOSTS[FIRST]!r})"
+        line = f"from pathlib import Path; from tests.rl.launch.member import launch; {call}"
+        started[host] = subprocess.Popen(["ip", "netns", "exec", host, sys.executable, "-c", line], cwd=ROOT)
+    until = time.monotonic() + PATIENCE
+    while not all(
+        path.with_suffix(".1").exists() and "child" in path.with_suffix(".1").read_text() for path in said.values()
+    ):
+        assert time.monotonic() < until and not any(one.poll() for one in started.values())
+        time.sleep(0.1)
+    ip("-n", SECOND, "link", "set", f"{SECOND}0", "down")
+    for host, other in ((FIRST, f"two ({HOSTS[SECOND]})"), (SECOND, f"one ({HOSTS[FIRST]})")):
+        assert started[host].wait(timeout=60) == 1
+        assert f"{other} is lost" in said[host].with_suffix(".2").read_text()
+        assert not processes(host)
+
+
 def test_zero_3_across_two_machines_equals_one_machines(cable, small, tmp_path):
     path = recipe(small, tmp_path / "two", 3)
     with on_one_machine(small, tmp_path / "one", 3) as weights:
