@@ -52,7 +52,7 @@ class Machines:
         Raises InputError for a port that is taken, an address that is not this machine's, and a rank that another has;
         WorkError where nobody answers.
         """
-        from torch.distributed import TCPStore  # takes seconds to import
+        from torch.distributed import TCPStore  # type: ignore[attr-defined]  # here, since it takes seconds
 
         if self.is_first:
             here = own_address(address, self.members[1:])

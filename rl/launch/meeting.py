@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from kie_hvqa.errors import InputError, WorkError
 from rl.launch.description import Description, agree, described
@@ -61,7 +62,10 @@ def meet(place: Placement, machines: Machines, own: Description, patience: float
 
 def _decide(machines: Machines, own: Description, patience: float) -> str:
     others = range(1, len(machines.members))
-    missing = lambda: [machines.members[rank] for rank in others if "description" not in machines.heard.get(rank, {})]  # noqa: E731
+
+    def missing() -> list[str]:
+        return [machines.members[rank] for rank in others if "description" not in machines.heard.get(rank, {})]
+
     came = machines.wait(lambda: not missing(), patience if own.error is None else _REFUSING)
     if own.error is not None:
         raise Told(own.error, own.status)
@@ -75,7 +79,9 @@ def _decide(machines: Machines, own: Description, patience: float) -> str:
 
 
 def _follow(machines: Machines, own: Description, patience: float, out: Path | None) -> str:
-    first = lambda key: machines.heard.get(0, {}).get(key)  # noqa: E731
+    def first(key: str) -> Any:
+        return machines.heard.get(0, {}).get(key)
+
     if not machines.wait(lambda: first("machines") is not None, SILENCE):
         raise WorkError(
             f"what answers for {machines.members[0]} is no launcher of this run. Mend MASTER_ADDR and MASTER_PORT."
