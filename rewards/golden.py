@@ -23,6 +23,7 @@ ORDER = (HONEST, PARTIAL_HONESTY, ALL_MARKS, GUESS, GARBAGE)
 
 _LETTERS = {legibility[0]: legibility for legibility in LEGIBILITIES}
 _SLOT_WIDTH = 12.0
+_FIELDS = {"date": "date_of_birth", "long": "invoice_number"}  # the others are surnames
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,11 @@ class Golden:
     slots: tuple[Slot, ...]
     question_kind: QuestionKind
     answers: Mapping[str, str]
-    question: str = "<image>What is the surname in the image?"
+    field: str = "surname"
+
+    @property
+    def question(self) -> str:
+        return f"<image>What is the {self.field.replace('_', ' ')} in the image?"
 
 
 def make_slots(value: str, legibilities: str) -> tuple[Slot, ...]:
@@ -119,7 +124,7 @@ def goldens() -> list[Golden]:
     for name, value, legibilities in ledgers:
         slots = make_slots(value, legibilities)
         kind: QuestionKind = "absent" if not slots else "unreadable" if set(legibilities) == {"h"} else "answerable"
-        built.append(Golden(name, slots, kind, answers(slots)))
+        built.append(Golden(name, slots, kind, answers(slots), _FIELDS.get(name, "surname")))
     return built
 
 
@@ -131,7 +136,7 @@ def columns_of(golden: Golden) -> dict[str, Any]:
         "document_id": golden.name,
         "document_type": "id_card",
         "split": "train",
-        "field": "surname",
+        "field": golden.field,
         "question_kind": golden.question_kind,
         "problem": golden.question,
         "answer": render(truth(golden.slots)),
