@@ -42,7 +42,8 @@ class Desk:
         tone = wrapped(tile(self.texture, self.density, self.turned), self.seed, origin, shape)
         # Around its own colour in proportion: what is dark has as much contrast as what is light.
         table = np.clip(np.arange(256, dtype=np.float32)[:, None] / 128 * np.asarray(self.colour, np.float32), 0, 255)
-        return np.asarray(cv2.LUT(cv2.merge((tone,) * 3), (table + 0.5).astype(np.uint8)[None]), np.uint8)
+        planes = [cv2.LUT(tone, levels) for levels in (table + 0.5).astype(np.uint8).T.copy()]
+        return np.asarray(cv2.merge(planes), np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +160,20 @@ class Scene:
         picture = self.desk.over(shape, place)
         for sheet in self.sheets:
             sheet.paint(picture, place, self.lift)
+        # Further from the document than this its shadow changes no grey level.
+        far = int(4 * self.lift) + 2 * _COARSE
+        columns, rows = (
+            slice(int(np.clip(-far - o, 0, n)), int(np.clip(length + far - o, 0, n)))
+            for o, n, length in zip(place, shape[::-1], page, strict=True)
+        )
+        near = (place[0] + columns.start, place[1] + rows.start)
+        if picture[rows, columns].size:
+            picture[rows, columns] = self._shaded(picture[rows, columns], near, page)
+        return picture
+
+    def _shaded(self, picture: Image, place: Origin, page: Size) -> Image:
+        """A window of the desk at ``place`` in the document's shadow."""
+        shape = picture.shape[:2]
         first = (place[0] // _COARSE, place[1] // _COARSE)
         x = (np.arange(first[0] - 1, -(-(place[0] + shape[1]) // _COARSE) + 1, dtype=np.float32) + 0.5) * _COARSE
         y = (np.arange(first[1] - 1, -(-(place[1] + shape[0]) // _COARSE) + 1, dtype=np.float32) + 0.5) * _COARSE
