@@ -87,9 +87,11 @@ class Recipe:
         assert known is not None
         return picture, origin, known
 
-    def developed(self, picture: Image, origin: Origin) -> Image:
-        """The second half: the sensor and what was done to its file."""
-        picture = self._exposed(picture, origin, noise=False)
+    def developed(self, picture: Image, origin: Origin, *, noise: bool = False) -> Image:
+        """The second half: the sensor and what was done to its file; with the capture's own ``noise`` and JPEG where they matter."""
+        picture = self._exposed(picture, origin, noise=noise)
+        if noise and self.capture is not None:
+            picture = self.capture.filed(picture)[0]
         for operator in self._at(COMPRESSION):
             picture = operator.apply(picture, origin)
         return picture

@@ -14,7 +14,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Annotated, Any, Literal, get_args
 
@@ -65,6 +65,15 @@ class Capture:
 
     def lit(self, image: Image, origin: Origin) -> Image:
         return self.lamp.lit(image, origin, self.size)
+
+    @property
+    def noisy(self) -> bool:
+        """Whether the picture has anything that another draw or another phase of the sensor would have made otherwise."""
+        return self.sensor.grain > 0 or self.quality > 0
+
+    def again(self, turn: int) -> Capture:
+        """The same capture with other noise."""
+        return replace(self, sensor=replace(self.sensor, seed=(self.sensor.seed + 7919 * turn) % 2**32))
 
     def filed(self, image: Image) -> tuple[Image, bytes | None]:
         """The whole picture as the camera's file holds it, and that file; None where none was written."""

@@ -227,20 +227,26 @@ class View:
         return pooled[rows][:, columns]
 
     def _noise(self) -> Floats | None:
-        """Variance of what other draws and other sampling phases change, grey levels² [h, w]; None if nothing does."""
+        """Variance of what other draws and other sampling phases change, grey levels² [h, w]; None if nothing does.
+
+        The noise of the capture's sensor and its JPEG count as well: neither hides ordinary print, both do faint print.
+        """
         capture = self.recipe.capture
-        before = Recipe(tuple(o for o in self.recipe.operators if o.stage < SENSOR), capture)
-        after = Recipe(tuple(o for o in self.recipe.operators if o.stage >= SENSOR), capture)
-        square = np.zeros_like(self.base)
+        noisy = capture is not None and capture.noisy
+        before = tuple(o for o in self.recipe.operators if o.stage < SENSOR)
+        after = tuple(o for o in self.recipe.operators if o.stage >= SENSOR)
+        square, light = np.zeros_like(self.base), None
         for turn, (right, down) in enumerate(_PHASES, 1):
-            earlier = Recipe(tuple(_redrawn(o, turn) for o in before.operators), capture)
-            later = Recipe(tuple(_redrawn(o, turn) for o in after.operators), capture)
-            if earlier.operators == before.operators and not after.operators:
+            earlier = tuple(_redrawn(o, turn) for o in before)
+            if earlier == before and not after and not noisy:
                 return None
-            image, origin, _ = earlier.seen(self.clean, self.origin)
+            if light is None or earlier != before:
+                light = Recipe(earlier, capture).seen(self.clean, self.origin)
+            image, origin, _ = light
             x, y = (round(v * self.height) or int(math.copysign(1, v)) for v in (right, down))
-            x, y = (x, y) if later.operators else (0, 0)
-            image = _moved(later.developed(_moved(image, x, y), origin), -x, -y)
+            x, y = (x, y) if after or noisy else (0, 0)
+            later = Recipe(tuple(_redrawn(o, turn) for o in after), capture.again(turn) if capture else None)
+            image = _moved(later.developed(_moved(image, x, y), origin, noise=noisy), -x, -y)
             change = self._small(self.frame.take(image, origin)) - self.base
             square += change * change
         return cv2.GaussianBlur(square / (2 * len(_PHASES)), (0, 0), _POOL * self.text)

@@ -18,9 +18,9 @@ from degradations.capture.draw import draw_capture
 from degradations.capture.textures import TEXTURES, tile
 from degradations.config import SimulateConfig
 from degradations.documents import names, render, template, templates
-from degradations.legibility import LegibilityModel, Print
+from degradations.legibility import LegibilityModel, Print, ledger
 from degradations.legibility.observer import trace
-from degradations.operators import OPERATORS, Context
+from degradations.operators import OPERATORS, Context, OpaqueOccluder, TranslucentOccluder
 from degradations.recipe import Recipe, draw_recipe
 from degradations.simulate import document_samples, sample
 from kie_hvqa.errors import InputError
@@ -227,3 +227,19 @@ def test_a_wrong_capture_names_what_is_wrong(card, change, field):
     with pytest.raises(InputError) as caught:
         from_json({**data, **change})
     assert caught.value.field.startswith(field)
+
+
+def test_noise_and_jpeg_of_a_capture_hide_faint_print_and_no_other(card):
+    field = card.fields["surname"]
+    capture = draw_capture(card, np.random.default_rng(3), {"photo": 1.0})
+    patches = OpaqueOccluder.covering(np.random.default_rng(1), Context.of(card.image, field.boxes)).patches
+
+    def judged(grain, quality, opacity):
+        seen = replace(capture, sensor=replace(capture.sensor, grain=grain), quality=quality)
+        recipe = Recipe((TranslucentOccluder(3, patches, opacity),), seen)
+        how, picture = Print(card.ground, field.style), recipe.apply(card.image)
+        slots = ledger(MODEL, field.value, card.image, picture, field.boxes, recipe=recipe, how=how)
+        return np.array([slot.evidence for slot in slots])
+
+    assert np.mean(judged(2.2, 75, 0.98)) < np.mean(judged(0.0, 0, 0.98)) - 0.2
+    assert judged(2.2, 75, 0.5).min() > MODEL.clear
