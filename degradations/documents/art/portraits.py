@@ -33,6 +33,7 @@ IRIS = {
 CLOTH = ((44, 54, 78), (90, 36, 42), (58, 72, 62), (70, 70, 78), (176, 172, 166), (28, 28, 34), (120, 132, 150))
 BACKDROP = ((226, 228, 230), (206, 216, 226), (232, 226, 218), (196, 206, 214), (238, 238, 236))
 WORK_HEIGHT = 320  # drawn at most this high and resized: a card's portrait never holds more detail
+FINE = 200  # from this height on, single strands of hair and the unevenness of skin show
 
 
 def _colour(rgb: Sequence[float]) -> Array:
@@ -58,10 +59,38 @@ def _strands(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
     return cv2.resize(coarse, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC)
 
 
+def _combed(rng: np.random.Generator, u: Array, v: Array) -> Array:
+    """Noise drawn out along hair that falls from the crown to all sides, about -1..1."""
+    away = np.hypot(u, v + 1.5).astype(np.float32)
+    down = np.minimum(v, 0) + 1.5  # below the eyes it hangs
+    turn = np.arctan2(u, down).astype(np.float32) + np.float32(0.10) * np.sin(3 * away).astype(np.float32)
+    found = np.zeros(u.shape, np.float32)
+    for across, along, strength in ((60, 4, 0.55), (240, 9, 0.5)):
+        locks = rng.standard_normal((along * 4, across * 2)).astype(np.float32)
+        places = (turn / np.float32(np.pi) + 1) * np.float32(across), away * np.float32(along)
+        found += np.float32(strength) * cv2.remap(locks, *places, cv2.INTER_CUBIC, borderMode=cv2.BORDER_WRAP)
+    return found
+
+
+def _uneven(rng: np.random.Generator, shape: tuple[int, ...], cells: int) -> Array:
+    """Lumps, about -1..1."""
+    return cv2.resize(
+        rng.standard_normal((cells, cells)).astype(np.float32), (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC
+    )
+
+
 def _face(
-    canvas: Array, u: Array, v: Array, skin: Array, hair: Array, sitter: Sitter, rng: np.random.Generator
+    canvas: Array,
+    u: Array,
+    v: Array,
+    skin: Array,
+    hair: Array,
+    sitter: Sitter,
+    rng: np.random.Generator,
+    art: np.random.Generator | None,
 ) -> None:
-    """Lit skin with eyes, brows, nose and mouth. ``u``, ``v`` are face coordinates: the ovoid is about 1 x 1."""
+    """Lit skin with eyes, brows, nose and mouth. ``u``, ``v`` are face coordinates: the ovoid is about 1 x 1; ``art`` draws
+    what shows on a large portrait alone."""
     man, young, old = sitter.sex == "M", sitter.age < 17, float(np.clip((sitter.age - 38) / 40, 0, 1))
     jaw = rng.uniform(0.12, 0.22) if man else rng.uniform(0.22, 0.33)
     wide = 1 - jaw * np.clip(v, 0, 1.2) ** 2
@@ -94,13 +123,24 @@ def _face(
             1
             - 0.17 * old * np.exp(-(((v - crease - 0.03 * np.cos(3 * u)) / 0.018) ** 2)) * _edge(np.abs(u) - 0.45, 0.15)
         )[..., None]
+    askew, narrow = (0.0, 0.0), 1.0
+    if art is not None:  # no face is even in colour, nor the same on both sides
+        blotches = 0.55 * _uneven(art, u.shape, 6) + 0.35 * _uneven(art, u.shape, 26) + 0.3 * _uneven(art, u.shape, 90)
+        albedo = albedo * (1 + blotches[..., None] * _colour([0.022, 0.034, 0.036]))
+        if man and sitter.age > 16:
+            jawline = _edge(0.40 + 0.20 * np.cos(2.6 * u) - v, 0.16) * (1 + 0.25 * blotches)
+            albedo = albedo * (1 - art.uniform(0.03, 0.16) * jawline[..., None] * _colour([1.0, 0.86, 0.74]))
+        shade = shade * (1 - 0.16 * _bump(u, v, 0, 0.42, 0.17, 0.06) - 0.10 * _bump(u, v, 0, 0.72, 0.20, 0.05))
+        askew, narrow = tuple(art.uniform(-0.014, 0.014, 2)), art.uniform(0.72, 0.86)
     mask = _edge(r - 1.0, 0.02)
     canvas += mask[..., None] * (albedo * shade[..., None] - canvas)
     dark = skin * 0.42
+    level = eye_v
     thick = rng.uniform(0.036, 0.052) if man else rng.uniform(0.024, 0.034)
-    for cu in (-eye_u, eye_u):
+    for cu, off in zip((-eye_u, eye_u), askew, strict=True):
+        eye_v = level + off
         # Almonds: the upper lid cuts the iris, and its shadow lies on the white below it.
-        tall = (1.12 if young else 1.0) * (1.06 if not man else 1.0) * (1 - 0.18 * old)
+        tall = (1.12 if young else 1.0) * (1.06 if not man else 1.0) * (1 - 0.18 * old) * narrow
         opening = np.maximum(
             ((u - cu) / 0.205) ** 2 + ((v - eye_v + 0.030) / (0.100 * tall)) ** 2,
             ((u - cu) / 0.205) ** 2 + ((v - eye_v - 0.035) / (0.108 * tall)) ** 2,
@@ -178,11 +218,17 @@ def _draw(sitter: Sitter, rng: np.random.Generator, w: int, h: int, backdrop: fl
         else (("bob", "tied", "short")[int(rng.integers(3))])
     )
     strands = _strands(rng, (h, w))
+    art = np.random.default_rng([sitter.seed, 11]) if h >= FINE else None
+    if art is not None:
+        strands = _combed(art, u, v)
     crown = np.sqrt((u / rng.uniform(1.14, 1.24)) ** 2 + ((v + 0.2) / rng.uniform(1.10, 1.22)) ** 2)
     if rng.random() < 0.25:  # curls leave no smooth outline
         curls = cv2.resize(rng.standard_normal((36, 28)).astype(np.float32), (w, h), interpolation=cv2.INTER_CUBIC)
         crown = crown + 0.035 * curls - 0.05
     gloss = 1 + 0.22 * strands[..., None] + 0.35 * np.exp(-(((crown - 0.72) / 0.16) ** 2))[..., None]
+    if art is not None:  # each lock has its own light, and none falls on what turns away
+        gloss = 1 + 0.26 * strands[..., None] - 0.30 * np.clip((crown - 0.78) / 0.22, 0, 1)[..., None]
+        gloss = gloss + (0.20 + 0.22 * strands[..., None]) * np.exp(-(((crown - 0.66) / 0.2) ** 2))[..., None]
     if style in ("long", "bob"):
         reach = 1.65 if style == "long" else 1.08
         fall = np.sqrt((u / (1.30 + 0.1 * v)) ** 2 + ((v - 0.25) / reach) ** 2)
@@ -222,13 +268,19 @@ def _draw(sitter: Sitter, rng: np.random.Generator, w: int, h: int, backdrop: fl
     # Only a part of the picture is face.
     down, across = (np.flatnonzero(near) for near in (np.abs(v).min(1) < 1.3, np.abs(u).min(0) < 1.45))
     rows, columns = slice(int(down[0]), int(down[-1]) + 1), slice(int(across[0]), int(across[-1]) + 1)
-    _face(canvas[rows, columns], u[rows, columns], v[rows, columns], skin, brows, sitter, rng)
+    _face(canvas[rows, columns], u[rows, columns], v[rows, columns], skin, brows, sitter, rng, art)
     part, lift = rng.uniform(-0.5, 0.5), rng.uniform(0.50, 0.66)
     if man:
         lift += 0.12 * float(np.clip((sitter.age - 35) / 40, 0, 1))  # foreheads grow
     line = -lift + 0.20 * (u - part) ** 2 + (0.10 * strands if rng.random() < 0.5 else 0.03 * strands)
+    soft = 0.05
+    if art is not None:  # a fringe thins out, and its shadow lies on the forehead
+        line, soft = -lift + 0.20 * (u - part) ** 2 + art.uniform(0.03, 0.09) * strands, art.uniform(0.07, 0.12)
+        if not bald:
+            below = np.exp(-np.clip(v - line, 0, None) / 0.09) * _edge(np.hypot(u, v) - 1, 0.02)
+            canvas *= 1 - 0.30 * below[..., None]
     if not bald:
-        canvas += (cap * _edge(v - line, 0.05))[..., None] * (hair * gloss - canvas)
+        canvas += (cap * _edge(v - line, soft))[..., None] * (hair * gloss - canvas)
     if man and sitter.age > 20 and rng.random() < 0.38:
         beard = _edge(0.42 + 0.25 * np.cos(u * 2.4) - v, 0.12) * _edge(np.sqrt(u**2 / 0.9 + v**2) - 1.0, 0.05)
         beard *= 1 - _bump(u, v, 0, 0.60, 0.26, 0.08)
