@@ -41,6 +41,7 @@ _DESKS: tuple[tuple[Texture, tuple[Colour, ...], float], ...] = (
     ("leather", ((74, 50, 40), (44, 42, 42)), 0.8),
 )
 _AREA = 1.75e6  # pixels of a page in its picture: an A4 page at 150 dpi has 2.2 million, more than most readers look at
+_DEFOCUS = 0.8  # pixels that are added to the lens' spot at the far end of a page, at most
 _HELD = 0.3  # of photographs: by somebody's fingers
 TINY = 400  # pages narrower than this are the tiny reader's
 
@@ -206,6 +207,10 @@ def _photo(document: Document, rng: Rng) -> Capture:
     quality = int(rng.integers(82, 96) if tiny else rng.integers(75, 96))
     if not tiny and rng.random() < _HELD:
         scene = replace(scene, hands=_hands(document, rng))
+    if not tiny:  # one place is in focus, and the ends of the page are a little before or behind it
+        focus = size[1] * float(rng.uniform(0.1, 0.9))
+        farthest = max(focus, size[1] - focus)
+        sensor = replace(sensor, focus=number(focus), defocus=number(1000 * rng.uniform(0.1, _DEFOCUS) / farthest))
     return Capture("photo", page, size, rows, scene, lamp, sensor, quality)
 
 

@@ -6,6 +6,7 @@ from one sheet, made once a process, at a place that the capture says, so a wind
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated
@@ -32,6 +33,8 @@ class Sensor:
     between, ``balance`` are the gains of red, green and blue. ``grain`` is the noise in grey levels, ``chroma`` the share of
     colour in it. ``threshold``: above 0 every pixel becomes black or white there (a fax, which has more and smaller pixels than
     this picture: what lies between stays a little grey), then ``soft`` follows.
+    The lens is focused on row ``focus`` of the picture; a spot a thousand rows from there has ``defocus`` pixels more (its
+    standard deviation, added in squares): a page that is not square to the camera is sharpest in one place.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
@@ -46,6 +49,8 @@ class Sensor:
     chroma: Share
     threshold: Annotated[int, Field(ge=0, le=255)]
     seed: Seed
+    focus: Finite = 0.0
+    defocus: NotNegative = 0.0
 
     def exposed(self, image: Image, origin: Origin, *, noise: bool = True) -> Image:
         """A window of the picture at ``origin`` as the sensor and its processor give it."""
@@ -53,19 +58,22 @@ class Sensor:
             grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
             image = cv2.merge((cv2.LUT(grey, _binary(self.threshold)),) * 3)
         result = np.empty_like(image)
-        reach = _radius(self.soft) + _WIDE
-        # In bands of rows, so that what is made on the way stays in the processor's cache.
-        for top in range(0, len(image), _BAND):
-            first, rows = max(0, top - reach), result[top : top + _BAND]
-            focused = self._focused(image[first : top + _BAND + reach])[top - first :][: len(rows)]
+        # In bands of the picture's rows: what is made on the way stays in the processor's cache, and a band has one focus.
+        for start in range(-(origin[1] % _BAND), len(image), _BAND):
+            top, bottom = max(0, start), min(start + _BAND, len(image))
+            away = origin[1] + start + _BAND / 2 - self.focus
+            soft = math.hypot(self.soft, self.defocus * away / 1000)
+            reach = _radius(soft) + _WIDE
+            first, rows = max(0, top - reach), result[top:bottom]
+            focused = self._focused(image[first : bottom + reach], soft)[top - first :][: len(rows)]
             cv2.LUT(focused, _curve(self), dst=rows)
             if noise and self.grain:
                 self._add_noise(rows, (origin[0], origin[1] + top))
         return result
 
-    def _focused(self, image: Image) -> Image:
+    def _focused(self, image: Image, soft: float) -> Image:
         """Lens and unsharp mask in one: a difference of two Gaussians."""
-        narrow = _gauss(image, self.soft)
+        narrow = _gauss(image, soft)
         if not self.sharpen:
             return narrow
         side = 2 * _WIDE + 1
