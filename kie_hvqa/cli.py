@@ -29,6 +29,7 @@ COMMANDS = (
     "degrade",
     "sft",
     "grpo",
+    "forget",
     "read",
     "eval",
     "score",

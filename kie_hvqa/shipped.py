@@ -13,7 +13,7 @@ from pathlib import Path
 from kie_hvqa.errors import InputError
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
-STAGES = ("simulate", "sft", "grpo")
+STAGES = ("simulate", "sft", "grpo", "forget")
 
 
 def names(stage: str) -> list[str]:

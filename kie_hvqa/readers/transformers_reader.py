@@ -157,6 +157,12 @@ class TransformersReader:
         other.samples, other.temperature, other.contrast = samples, temperature, False
         return other
 
+    def over(self, model: Any, processor: Any) -> TransformersReader:
+        """The same reader over a model that is in memory already, as one in training is."""
+        other = copy.copy(self)
+        other._shared = [_ready(model, processor)]
+        return other
+
     @property
     def budget(self) -> PixelBudget | None:
         """The pixel budget; None for a family that resizes every image to a size of its own."""
@@ -257,9 +263,6 @@ class TransformersReader:
     def loaded(self) -> Loaded:
         """The model, loaded by the first call. InputError or WorkError where that fails."""
         if not self._shared:
-            from kie_hvqa.readers.decoding import mark_tokens
-            from kie_hvqa.readers.model_inputs import end_tokens, never_generated
-
             model, processor = load_model(self.source, device=self._device, dtype=self._dtype)
             if processor.chat_template is None:
                 raise InputError(
@@ -267,9 +270,7 @@ class TransformersReader:
                     file=self.source.processor,
                     remedy="Use a model that was tuned for chat.",
                 )
-            ends = end_tokens(model, processor.tokenizer)
-            never = never_generated(model, processor.tokenizer, ends)
-            self._shared.append(Loaded(model, processor, ends, never, tuple(mark_tokens(processor.tokenizer))))
+            self._shared.append(_ready(model, processor))
         return self._shared[0]
 
     def _read_batch(self, batch: Sequence[Item]) -> list[Answer]:
@@ -396,6 +397,15 @@ class TransformersReader:
             )
         except Exception:
             raise error from None
+
+
+def _ready(model: Any, processor: Any) -> Loaded:
+    from kie_hvqa.readers.decoding import mark_tokens
+    from kie_hvqa.readers.model_inputs import end_tokens, never_generated
+
+    ends = end_tokens(model, processor.tokenizer)
+    never = never_generated(model, processor.tokenizer, ends)
+    return Loaded(model, processor, ends, never, tuple(mark_tokens(processor.tokenizer)))
 
 
 def _held(loaded: Loaded, row: Row) -> str | None:

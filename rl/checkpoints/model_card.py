@@ -18,7 +18,11 @@ from kie_hvqa.errors import InputError
 from rl.callbacks.evaluation import DECIDING
 from rl.recipes import StageRecipe
 
-STAGES = {"sft": "supervised fine-tuning (warm start)", "grpo": "GRPO"}
+STAGES = {
+    "sft": "supervised fine-tuning (warm start)",
+    "grpo": "GRPO",
+    "forget": "forgetting people (report.md beside it)",
+}
 PACKAGES = ("torch", "transformers", "trl", "deepspeed")
 RATES = (*DECIDING, "invented_rate", "misread_rate", "over_refusal_rate")
 

@@ -1,6 +1,7 @@
 """Starts a training stage on one process, on several of one machine, or on several machines, by DeepSpeed's launcher.
 
     ./launch.sh sft CONFIG                      this machine: all its GPUs, or one process without any (NPROC=8: eight)
+    ./launch.sh forget CONFIG                   likewise for grpo and forget
     ./launch.sh grpo CONFIG --hostfile FILE     machines that this one reaches by ssh (lines `HOST slots=8`)
     NNODES=2 NODE_RANK=0 MASTER_ADDR=10.0.0.1 MASTER_PORT=29500 NPROC=8 ./launch.sh grpo CONFIG
                                                 the same line on every machine, with its own NODE_RANK
@@ -32,7 +33,7 @@ from dataclasses import asdict, replace
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from kie_hvqa.console import say_json
 from kie_hvqa.errors import InputError, WorkError
@@ -61,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="launch.sh", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    made.add_argument("stage", choices=("sft", "grpo", "rollouts"))
+    made.add_argument("stage", choices=("sft", "grpo", "forget", "rollouts"))
     made.add_argument("config", type=_path, metavar="CONFIG", help="a .yaml file, or a name from configs/STAGE/")
     made.add_argument("overrides", nargs="*", metavar="key=value", help="single keys of the recipe")
     made.add_argument("--dry-run", action="store_true", help="the preflight only")
@@ -86,8 +87,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_intermixed_args(given)
     try:
         if arguments.json and not (arguments.dry_run and arguments.stage != "rollouts"):
-            raise InputError("is a preflight's", field="--json", remedy="Add --dry-run, to sft or grpo.")
-        arguments.config = recipe("sft" if arguments.stage == "sft" else "grpo", str(arguments.config))
+            raise InputError("is a preflight's", field="--json", remedy="Add --dry-run, to sft, grpo or forget.")
+        arguments.config = recipe("grpo" if arguments.stage == "rollouts" else arguments.stage, str(arguments.config))
         place = placement(
             arguments.hostfile,
             os.environ,
@@ -199,9 +200,11 @@ def _preflight(place: Placement, arguments: argparse.Namespace, *, quiet: bool) 
 
 def _recipe(arguments: argparse.Namespace):
     from kie_hvqa.config import load
+    from rl.forget.recipe import ForgetRecipe
     from rl.recipes import GrpoRecipe, SftRecipe
 
-    return load(arguments.config, SftRecipe if arguments.stage == "sft" else GrpoRecipe, arguments.overrides)
+    recipes: dict[str, Any] = {"sft": SftRecipe, "forget": ForgetRecipe}
+    return load(arguments.config, recipes.get(arguments.stage, GrpoRecipe), arguments.overrides)
 
 
 def _server_line(place: Placement, arguments: argparse.Namespace) -> list[str]:

@@ -19,6 +19,9 @@ from rewards.plugins.spec import LoadedReward, load_rewards
 from rl import grpo, sft
 from rl.callbacks.evaluation import decided_by
 from rl.checkpoints.models import model_directory, open_processor
+from rl.forget import run as forget
+from rl.forget.recipe import ForgetRecipe
+from rl.forget.rows import Sets
 from rl.preflight.checked.deepspeed_json import check_compiler, check_deepspeed_json
 from rl.preflight.checked.disk import check_disk, checkpoint_bytes
 from rl.preflight.checked.reward import check_own_rows, check_reward
@@ -47,7 +50,7 @@ def run(
     dry: bool = False,
     say: Callable[[Finding], None] | None = None,
 ) -> list[Finding]:
-    """Check ``stage`` (sft, grpo) for ``world_size`` processes on ``nodes`` machines; ``say`` gets each finding.
+    """Check ``stage`` (sft, grpo, forget) for ``world_size`` processes on ``nodes`` machines; ``say`` gets each finding.
 
     ``gpu`` names the GPU to plan for where it is not this machine's. A ``dry`` run may plan from a directory that holds
     nothing but a config.json. Raises InputError at the first thing wrong.
@@ -159,6 +162,10 @@ def _recipe(
     if stage == "sft":
         sft_recipe = load(file, SftRecipe, overrides)
         return sft_recipe, sft.arguments_of(sft_recipe, file, _planned(SFTConfig, world_size)), []
+    if stage == "forget":
+        forgets = load(file, ForgetRecipe, overrides)
+        Sets.of(forgets)
+        return forgets, forget.arguments_of(forgets, file, _planned(SFTConfig, world_size)), []
     recipe = load(file, GrpoRecipe, overrides)
     rewards = load_rewards(recipe.rewards, file.parent)
     return recipe, grpo.arguments_of(recipe, file, rewards, _planned(GRPOConfig, world_size)), rewards

@@ -69,7 +69,7 @@ class Written:
     """
 
     def __init__(
-        self, path: str, split: str, limit: int | None, *, field: str | None = None, cache_mib: int = 256
+        self, path: str, split: str | None, limit: int | None, *, field: str | None = None, cache_mib: int = 256
     ) -> None:
         self.name = path
         self._root = dataset_root(Path(path))
@@ -107,8 +107,11 @@ class Written:
         except InputError as error:
             raise InputError(error.what, file=path, remedy=error.remedy) from None
 
+    def path(self, index: int) -> Path:
+        return image_path(self._root, self._rows[index])
+
     def file(self, index: int) -> str:
-        return str(image_path(self._root, self._rows[index]))
+        return str(self.path(index))
 
     def examples(self) -> range:
         return range(len(self))

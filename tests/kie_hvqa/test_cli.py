@@ -229,7 +229,7 @@ def broken_pair(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "command", [["sft", "--config", "x.yaml"], ["grpo", "--config", "x.yaml"], ["demo", "--out", "x"]]
+    "command", [["sft", "--config", "x.yaml"], ["grpo", "--config", "x.yaml"], ["forget"], ["demo", "--out", "x"]]
 )
 def test_training_commands_meet_the_broken_pair_first(kie_hvqa, broken_pair, command):
     done = kie_hvqa(*command, PYTHONPATH=broken_pair)

@@ -184,6 +184,7 @@ def test_the_core_evaluates_and_reads_with_a_server(core_only, tmp_path):
         ("degrade --annotations {out} --out {out}/x", "simulate"),
         ("sft --config {root}/configs/sft/tiny.yaml", "train"),
         ("grpo --config {root}/configs/grpo/tiny.yaml", "train"),
+        ("forget --out {out}", "train"),
         ("demo --out {out}", "train"),
         ("merge {out} --out {out}/x", "train"),
         ("serve embedded --port 0", "local|serve"),

@@ -29,7 +29,7 @@ def batches(stage: str, arguments: Any, rows: int, world_size: int, file: Path) 
     group, or where no step would ever be taken.
     """
     step = arguments.per_device_train_batch_size * arguments.gradient_accumulation_steps * world_size
-    if stage == "sft":
+    if stage != "grpo":
         steps, epochs = _steps(arguments, -(-rows // step))
         return Batches(step, 0, steps, epochs, f"{step} questions a step, {_said(steps, epochs)}")
     group = arguments.num_generations
