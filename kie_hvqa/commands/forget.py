@@ -34,6 +34,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 
 def run(args: argparse.Namespace) -> None:
+    from kie_hvqa.console import say
     from kie_hvqa.torch_check import require_torch
 
     require_torch("train")
@@ -49,4 +50,4 @@ def run(args: argparse.Namespace) -> None:
     model = forget(args.config, [*overrides, *args.overrides])
     report = model.parent / REPORT
     if report.is_file():  # the first process writes it
-        print(f"wrote {model} and {report}")
+        say(f"wrote {model} and {report}")
