@@ -9,11 +9,11 @@ python -m studies.confidence plot runs/confidence/trained --out docs/confidence.
 from __future__ import annotations
 
 import argparse
-import re
 from pathlib import Path
 
 from kie_hvqa.data.files import read_json, write_json, write_text
 from kie_hvqa.runs.run_directory import Run, load_run
+from studies.standing import alone
 
 
 def main() -> None:
@@ -66,17 +66,7 @@ def _plot(run: Run) -> str:
     from kie_hvqa.report.signals import chart
 
     found = run.metrics["signals"]["of"]
-    drawn = str(chart(found, "characters"))
-    colours = ("#6b7280", "#c2620a", "#0063a8", "#00795c", "#a8437f", "#6d4fc2", "#8a6d00", "#0e7a86")
-    style = "text{font:10px sans-serif;fill:#444}.grid{stroke:#ddd}.line{fill:none;stroke-width:1.6}.guide{display:none}circle{stroke:none}"
-    style += "".join(f".r{n} .line{{stroke:{colour}}}" for n, colour in enumerate(colours))
-    names = "".join(
-        f'<text x="40" y="{16 + 12 * n}" style="fill:{colours[n % len(colours)]}">{name.replace("_", " ")}</text>'
-        for n, name in enumerate(found)
-    )
-    drawn = re.sub(r"<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', drawn, count=1)
-    drawn = drawn.replace(" data-chart ", " ", 1)  # in a file of its own every attribute has a value
-    return drawn.replace(">", f"><style>{style}</style>{names}", 1) + "\n"
+    return alone(str(chart(found, "characters")), [name.replace("_", " ") for name in found])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,107 @@
+"""The study's pages: identity cards to learn from and to be judged on, an operator and a document type that no arm learns from.
+
+=============  =============================================================================
+``cards``      cards without translucent covers; splits ``train``, ``validation`` and ``test``
+``operator``   other cards, damaged by translucent covers alone
+``kind``       invoices, damaged as the cards are
+``twins``      pairs for the suite of that name
+=============  =============================================================================
+
+Translucent covers are the hardest operator to leave out: promises of operating points break on them (docs/confidence.md). The base
+itself has seen all of it, damaged, with the printed value as its answer; what is unseen is unseen by an arm.
+
+``again`` damages a row's page anew: severity 0 is the exact clean partner of a pair (same page, same capture).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from degradations.chance import generator
+from degradations.config import SimulateConfig
+from degradations.damage import Question, damage, make_row
+from degradations.legibility import LegibilityModel, Print
+from degradations.pages import PageKey
+from degradations.questions import find_copies
+from degradations.recipe import Recipe
+from degradations.simulate import write_dataset
+from kie_hvqa.answers.prompt import question
+from kie_hvqa.config import load
+from kie_hvqa.data.dataset import image_path, read_dataset
+from kie_hvqa.data.files import replacing
+from kie_hvqa.data.ledger import Row
+from kie_hvqa.readers.base import Task
+from kie_hvqa.shipped import recipe
+from studies.refusal.setting import Setting
+
+UNSEEN_OPERATOR = "translucent_occluder"
+JUDGED = {"test": ("cards", "test"), "operator": ("operator", "test"), "kind": ("kind", "test")}
+"""What every reader is judged on → (dataset, split)."""
+_CARDS = "{us_licence: 1, eu_card: 1, passport: 1}"
+_NO_ABSENT = "absent_beside={}"
+
+
+def write_pages(setting: Setting, out: Path) -> Path:
+    """The four datasets in ``out``, made where they are not there yet; returns ``out``."""
+    whole = setting.train + setting.validation + setting.test
+    shares = {name: getattr(setting, name) / whole for name in ("train", "validation", "test")}
+    made = {
+        "cards": [f"count={whole}", f"templates={_CARDS}", f"splits={shares}", f"operators.{UNSEEN_OPERATOR}=0",
+                  "held_out_operators={}", "seed=21"],
+        "operator": [f"count={setting.unseen}", f"templates={_CARDS}", "splits={test: 1}", _NO_ABSENT,
+                     f"operators={{{UNSEEN_OPERATOR}: 1}}", "held_out_operators={}", "seed=22"],
+        "kind": [f"count={setting.unseen}", "templates={invoice_classic: 1, invoice_modern: 1}", "splits={test: 1}",
+                 f"operators.{UNSEEN_OPERATOR}=0", "held_out_operators={}", _NO_ABSENT, "seed=23"],
+    }  # fmt: skip
+    tiny = recipe("simulate", "tiny")
+    for name, overrides in made.items():
+        write_dataset(load(tiny, SimulateConfig, overrides), out / name)
+    # The small passport bears no change of value.
+    twins = [f"count={setting.twins}", "scale=tiny", "templates={us_licence: 1, eu_card: 1}", "questions_per_document=8",
+             "severities={0: 1, 2: 1, 4: 1, 6: 1}", "operators={opaque_occluder: 3, glare: 1, gaussian_blur: 1}", "seed=24"]  # fmt: skip
+    write_dataset(load(recipe("simulate", "twins"), SimulateConfig, twins), out / "twins")
+    return out
+
+
+def tasks_in(directory: Path, split: str) -> list[Task]:
+    """Every row of ``split`` with its image."""
+    return [Task(row, image_path(directory, row)) for row in read_dataset(directory, split=split).rows]
+
+
+def again(tasks: Sequence[Task], severity: int, folder: Path) -> list[Task]:
+    """The same pages, captures and questions at another ``severity``, by each row's own first operator; images go to ``folder``.
+
+    Rows about absent fields are left out: they have nothing to be damaged.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    made = []
+    for task in tasks:
+        if task.row.slots:
+            path = folder / f"{task.row.id}-s{severity}.png"
+            row, image = _damaged(task.row, severity)
+            if not path.is_file():
+                with replacing(path, "wb") as stream:
+                    Image.fromarray(image).save(stream, format="png", compress_level=1)
+            made.append(Task(row, path))
+    return made
+
+
+def _damaged(row: Row, severity: int):
+    page = PageKey.of(row)
+    document = page.render()
+    printed = document.fields[row.field]
+    before = Recipe.from_json(row.recipe, row.capture)
+    names = [operator.name for operator in before.operators] or ["gaussian_blur"]
+    name = question(row).removeprefix("What is the ").removesuffix(" in the image?")
+    asked = Question(
+        "answerable", row.field, name, printed.value, printed.boxes, find_copies(printed), Print(document.ground, printed.style)
+    )  # fmt: skip
+    rng = generator(0, row.id, f"again {severity}")
+    made = damage(document.image, [asked], severity, rng, {names[0]: 1.0}, {1: 1.0}, LegibilityModel(),
+                  capture=before.capture, density=document.density)  # fmt: skip
+    identity = {key: getattr(row, key) for key in ("document_id", "document_type", "split", "template", "page")}
+    found = make_row(asked, made, 0, id=f"{row.id}-s{severity}", file_name="", **identity)
+    return found, made.image

@@ -1,0 +1,37 @@
+"""How large the study is: one setting for the numbers of docs/refusal.md, one that a test runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Documents by set (four questions each), steps and rows of a warm start, and what probing takes.
+
+    ``train`` … ``twins`` documents; ``steps`` of ``batch`` rows a warm start; ``pairs`` of a clean page and a damaged one at most
+    for a direction; ``probed`` training rows that are answered ``samples`` times; ``asked`` rows of the suite ``wording``,; ``together`` answers a batch; ``few`` training rows of the arm that learns from few.
+    """
+
+    train: int = 250
+    validation: int = 30
+    test: int = 60
+    unseen: int = 40
+    twins: int = 16
+    steps: int = 60
+    batch: int = 32
+    learning_rate: float = 6e-4
+    pairs: int = 50
+    probed: int = 500
+    samples: int = 5
+    asked: int = 8
+    together: int = 64
+    few: int = 250
+    resamples: int = 1000
+
+
+STUDY = Setting()
+SMALL = Setting(
+    train=8, validation=4, test=6, unseen=4, twins=2, steps=2, batch=4, pairs=6, probed=8, samples=2, asked=2, together=16,
+    few=6, resamples=50,
+)  # fmt: skip
