@@ -21,6 +21,7 @@ from kie_hvqa.answers.answer import MARK, parse
 from kie_hvqa.answers.verdicts import Ledger
 from kie_hvqa.confidence.signals.tokens import TOKEN_PROBABILITY
 from kie_hvqa.data.ledger import Row
+from kie_hvqa.readers.base import Answer
 from kie_hvqa.runs.run_directory import Run
 from studies.refusal.frame import CLOSE, FinalReader, Frame, Said
 from studies.refusal.lessons import Lesson, marked, printed, warm_start
@@ -41,6 +42,16 @@ def target(row: Row, form: str) -> str:
     return BREAK.join([*before, marked(row)]) + CLOSE
 
 
+class Unfinished(Said):
+    """An answer that its limit ended before anything was kept: no reading."""
+
+    def __init__(self) -> None:
+        super().__init__("", {}, {})
+
+    def answer(self, id: str) -> Answer:
+        return Answer(id, "", cut=True)
+
+
 class Checked(FinalReader):
     """Takes what stands behind the last break for Final OCR; the rest stays before the answer, as it was written."""
 
@@ -52,7 +63,7 @@ class Checked(FinalReader):
     def said(self, row: int, tokens: Sequence[int], about: Sequence[Sequence[float]]) -> Said:
         breaks = [place for place, token in enumerate(tokens) if token == self._break]
         if len(breaks) < self._parts:  # never came to an end: nothing is kept
-            return self.symbols([], [])
+            return Unfinished()
         start = breaks[self._parts - 1] + 1 if self._parts else 0
         found = self.symbols(tokens[start:], about[start:])
         found.draft = self.symbols(tokens[:start], about[:start]).final.replace(BREAK, "|").replace("<", "‹")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +18,7 @@ import torch
 
 from kie_hvqa.answers.answer import EXPLICIT_MARK
 from kie_hvqa.config import load
+from kie_hvqa.data.files import write_json
 from kie_hvqa.data.ledger import Row, value_of
 from kie_hvqa.readers import embedded_directory
 from kie_hvqa.readers.base import Task
@@ -27,6 +29,9 @@ from rl.rows.strata import by_strata, row_strata
 from rl.stage import has_amx
 from studies.refusal.frame import CLOSE, OPENER, Frame
 from studies.refusal.study import Study
+
+COST = "cost.json"
+"""Beside a warm start's weights: the processor's seconds that it took, encoding of new pages included."""
 
 
 class Lesson(NamedTuple):
@@ -60,14 +65,20 @@ def warm_start(study: Study, lessons: Sequence[Lesson], directory: Path, *, mark
     ``marks`` multiplies how often fields with something to refuse are drawn.
     """
     if not (directory / CONTRACT_FILE).is_file():
-        frame = study.frame(embedded_directory())
+        frame, began = study.frame(embedded_directory()), time.process_time()
         _train(study, frame, lessons, marks)
+        cost = {
+            "cpu_seconds": round(time.process_time() - began, 1),
+            "lessons": len(lessons),
+            "steps": study.setting.steps,
+        }
         made = directory.with_name(f".{directory.name}.part")
         shutil.rmtree(made, ignore_errors=True)
         made.mkdir(parents=True)
         frame.model.save_pretrained(made)
         frame.processor.save_pretrained(made)
         write_contract(made, frame.reader.contract)
+        write_json(made / COST, cost)
         os.replace(made, directory)
         study.features.save()
     return study.frame(directory)

@@ -25,7 +25,7 @@ from studies.refusal.study import Study
 def row(value: str, legibility: str, kind: str = "answerable") -> Row:
     kinds = {"c": "clear", "p": "partial", "h": "hidden"}
     slots = tuple(Slot(char, kinds[letter], 1.0, (0, 0, 1, 1)) for char, letter in zip(value, legibility, strict=True))
-    recipe = {"operators": []}
+    recipe: list[object] = []
     return Row(
         "r",
         "",
