@@ -27,7 +27,6 @@ from studies.refusal.pages import again
 from studies.refusal.study import Study
 
 QUIETEST = 0.3
-COEFFICIENTS = (1.0, 2.0, 4.0, 8.0)
 _SPARED = 0.02
 
 
@@ -93,7 +92,7 @@ def tried(study: Study, frame: Frame, name: str) -> dict[str, Any]:
     best = (0.0, 0, 0.0)  # gain, layer, coefficient
     for layer in range(differences.shape[1]):
         vector = direction(differences[:, layer])
-        for coefficient in COEFFICIENTS:
+        for coefficient in study.setting.coefficients:
             gain = looked[f"{layer}-{coefficient:g}"] = gains(layer, coefficient * vector, held, before)
             if gain["answerable"] <= _SPARED and gain["nothing"] > best[0]:
                 best = (gain["nothing"], layer, coefficient)

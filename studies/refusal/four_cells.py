@@ -30,7 +30,6 @@ from kie_hvqa.readers.base import Task
 from studies.refusal.frame import CLOSE, FinalReader, Frame, Said
 from studies.refusal.judge import average_precision, draws, interval, precision_of
 from studies.refusal.lessons import Lesson, marked, printed, warm_start
-from studies.refusal.pages import JUDGED
 from studies.refusal.study import Study
 
 SURE, UNSURE = "\x01", "\x02"
@@ -143,7 +142,7 @@ def run(study: Study) -> dict[str, Any]:
     found = {f"four_cells_{arm}": study.judge.against(reader, f"four_cells-{arm}", study.reference, _SAYS[arm])
              for arm, reader in made.items()}  # fmt: skip
     precision: dict[str, Any] = {}
-    for judged in JUDGED:
+    for judged in study.setting.judged:
         runs = {arm: study.judge.run(reader, f"four_cells-{arm}", judged) for arm, reader in made.items()}
         agreed = (
             {name: own[2] for name, own in probed(study, study.tasks(judged), judged).items()}

@@ -254,3 +254,14 @@ class Said:
         ]
         sureness = math.fsum(math.log(max(v, 1e-12)) for v in asserted) / len(asserted) if asserted else None
         return Answer(id, response, sureness, signals=found or None)
+
+
+def symbol_tokens(frame: Frame, tokens: Sequence[int]) -> list[int]:
+    """For each symbol of Final OCR, as ``FinalReader.symbols`` writes it, the first token that wrote it."""
+    owners: list[int] = []
+    place = 0
+    for text, count in texts_of(frame.processor.tokenizer, tokens):
+        if tokens[place] not in frame.ends:
+            owners += [place] * len(text)
+        place += count
+    return owners

@@ -27,6 +27,7 @@ from kie_hvqa.runs.evaluator import evaluate
 from kie_hvqa.runs.run_directory import Run, load_run
 from kie_hvqa.scoring.signals import answer_confidence
 from studies.refusal.pages import JUDGED
+from studies.refusal.setting import Setting
 
 MATCHED = (0.05, 0.15)
 """Shares of clear slots refused at which arms are compared."""
@@ -164,20 +165,24 @@ def precision_of(
 class Judge:
     """Answers and numbers of readers under ``out``, over the datasets of ``pages``."""
 
-    def __init__(self, pages: Path, out: Path, resamples: int) -> None:
-        self.pages, self.out, self.resamples = pages, out, resamples
+    def __init__(self, pages: Path, out: Path, setting: Setting) -> None:
+        self.pages, self.out, self.setting = pages, out, setting
+        self._kept: dict[tuple[Path, str], Run] = {}
 
     def run(self, reader: Any, where: str, judged: str = "test") -> Run:
         """The reader's answers, read or gone on with, in ``out/where/judged``."""
         dataset, split = ("cards", "validation") if judged == "validation" else JUDGED[judged]
         directory = self.out / where / judged
-        evaluate(self.pages / dataset, reader, directory, split=split, progress=False)
-        return load_run(directory)
+        key = (directory, reader.identity)
+        if key not in self._kept:
+            evaluate(self.pages / dataset, reader, directory, split=split, progress=False)
+            self._kept[key] = load_run(directory)
+        return self._kept[key]
 
     def against(self, reader: Any, where: str, base: Any, signal: str = TOKEN_PROBABILITY) -> dict[str, Any]:
         """Every number of the page about one reader with one signal; ``base`` answers always (``reference``)."""
         found: dict[str, Any] = {}
-        for judged in JUDGED:
+        for judged in self.setting.judged:
             run, other = self.run(reader, where, judged), self.run(base, "reference", judged)
             found[judged] = self.numbers(run, other, signal)
         found["tokens_an_answer"] = round(reader.written / reader.asked, 2) if reader.asked else None
@@ -186,7 +191,7 @@ class Judge:
     def numbers(self, run: Run, base: Run, signal: str) -> dict[str, Any]:
         overall, signals = run.metrics["overall"], (run.metrics["signals"] or {}).get("of", {}).get(signal)
         own, reference = Curve.of(run, signal), Curve.of(base, TOKEN_PROBABILITY)
-        weights = draws(own.documents, self.resamples)
+        weights = draws(own.documents, self.setting.resamples)
         found: dict[str, Any] = {name: overall[name] for name in SHOWN if name in overall}
         for unit in ("characters", "answers"):
             found[f"aurc_{unit}"] = None if signals is None or signals[unit] is None else signals[unit]["aurc"]

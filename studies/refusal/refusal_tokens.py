@@ -24,18 +24,15 @@ from kie_hvqa.confidence.signals.tokens import TOKEN_PROBABILITY
 from kie_hvqa.data.ledger import Row
 from kie_hvqa.readers.base import Task
 from kie_hvqa.runs.run_directory import Run
-from studies.refusal.frame import CLOSE, FinalReader, Frame, Said
+from studies.refusal.frame import CLOSE, FinalReader, Frame, Said, symbol_tokens
 from studies.refusal.judge import Curve
 from studies.refusal.lessons import Lesson, marked, warm_start
 from studies.refusal.pages import again
-from studies.refusal.steering import symbol_tokens
 from studies.refusal.study import Study
 
 CATEGORIES = {"occluded": "\x03", "blurred": "\x04", "glare": "\x05", "absent": "\x06"}
 ANSWER, AMBIGUOUS = "\x0e", "\x0f"
 KEPT = "no_refusal_token"
-THRESHOLDS = (0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.98)
-PROPORTIONS = (0.5, 2.0)
 SPARED = 0.05
 _COVERS = ("occluder", "sticker", "finger", "tape", "stamp", "stain")
 _LIGHT = ("glare", "shadow", "light", "contrast", "worn", "fade")
@@ -134,12 +131,13 @@ def readers(study: Study) -> dict[str, FinalReader]:
 def run(study: Study) -> dict[str, Any]:
     frame, judge = frames(study), study.judge
     points = []
-    for level in THRESHOLDS:
+    for level in study.setting.thresholds:
         own = judge.run(Worded(frame, f"tokens-{level:g}", level), f"tokens-{level:g}", "validation")
         points.append([level, *_point(own)])
-    level = min((point[0] for point in points if point[1] <= SPARED), default=max(THRESHOLDS))
+    level = min((point[0] for point in points if point[1] <= SPARED), default=max(study.setting.thresholds))
     swept = [
-        [each, *_point(judge.run(Worded(frame, f"tokens-{each:g}", each), f"tokens-{each:g}"))] for each in THRESHOLDS
+        [each, *_point(judge.run(Worded(frame, f"tokens-{each:g}", each), f"tokens-{each:g}"))]
+        for each in study.setting.thresholds
     ]
     chosen = Worded(frame, f"tokens-{level:g}", level)
     found = {"tokens": judge.against(chosen, f"tokens-{level:g}", study.reference, KEPT)}
@@ -155,7 +153,7 @@ def run(study: Study) -> dict[str, Any]:
     retrained = {}
     curve = Curve.of(judge.run(free, "tokens-free"), KEPT)
     ones = judge.run(study.reference, "reference")
-    for marks in PROPORTIONS:
+    for marks in study.setting.proportions:
         other = warm_start(study, lessons(study), study.room / "tokens" / f"model-{marks:g}", marks=marks)
         refused, invented, _ = _point(judge.run(Worded(other, f"tokens-x{marks:g}", 0.5), f"tokens-x{marks:g}"))
         base = Curve.of(ones, TOKEN_PROBABILITY)

@@ -13,6 +13,7 @@ import numpy as np
 
 from kie_hvqa.data.files import read_json
 from kie_hvqa.report.charts import Curve, curves
+from studies.refusal.pages import JUDGED
 from studies.standing import alone
 
 DRAWN = (
@@ -55,7 +56,7 @@ def _joined(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "tokens_an_answer": entries[0]["tokens_an_answer"],
         "seeds": len(entries),
     }
-    for judged in ("test", "operator", "kind"):
+    for judged in (name for name in entries[0] if name in JUDGED):
         found[judged] = {"curve": entries[0][judged]["curve"]}
         for score in entries[0][judged]:
             own = [entry[judged][score] for entry in entries if isinstance(entry[judged][score], Mapping)]

@@ -10,7 +10,8 @@ class Setting:
     """Documents by set (four questions each), steps and rows of a warm start, and what probing takes.
 
     ``train`` … ``twins`` documents; ``steps`` of ``batch`` rows a warm start; ``pairs`` of a clean page and a damaged one at most
-    for a direction; ``probed`` training rows that are answered ``samples`` times; ``asked`` rows of the suite ``wording``,; ``together`` answers a batch; ``few`` training rows of the arm that learns from few.
+    for a direction; ``probed`` training rows that are answered ``samples`` times; ``asked`` rows of the suite ``wording``,; ``together`` answers a batch; ``few`` training rows of the arm that learns from few. ``judged`` sets
+    (``pages.JUDGED``); ``coefficients`` of editing, ``thresholds`` of refusal tokens, and ``proportions`` of marks for their retrained rivals.
     """
 
     train: int = 250
@@ -28,10 +29,14 @@ class Setting:
     together: int = 64
     few: int = 250
     resamples: int = 1000
+    judged: tuple[str, ...] = ("test", "operator", "kind")
+    coefficients: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0)
+    thresholds: tuple[float, ...] = (0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.98)
+    proportions: tuple[float, ...] = (0.5, 2.0)
 
 
 STUDY = Setting()
 SMALL = Setting(
-    train=8, validation=4, test=6, unseen=4, twins=2, steps=2, batch=4, pairs=6, probed=8, samples=2, asked=2, together=16,
-    few=6, resamples=50,
+    train=8, validation=4, test=6, unseen=1, twins=2, steps=2, batch=4, pairs=6, probed=8, samples=2, asked=0, together=16,
+    few=6, resamples=50, judged=("test",), coefficients=(4.0,), thresholds=(0.5,), proportions=(),
 )  # fmt: skip

@@ -27,56 +27,13 @@ from kie_hvqa.answers.answer import parse
 from kie_hvqa.answers.verdicts import Ledger
 from kie_hvqa.data.files import replacing
 from kie_hvqa.readers.base import Task
-from kie_hvqa.readers.decoding import texts_of
-from studies.refusal.frame import FinalReader, Frame, Layers, Said
+from studies.refusal.frame import FinalReader, Frame, Layers, Said, symbol_tokens
 from studies.refusal.judge import auroc, auroc_interval
-from studies.refusal.pages import JUDGED, again
+from studies.refusal.pages import again
+from studies.refusal.probers import Prober, chosen_threshold, cosine, fitted, restored, state, trained_head
 from studies.refusal.study import Study
 
 READABLE = "readable"
-_HIDDEN, _STEPS, _CLEAN_POINTS = 64, 300, 0.01
-
-
-class Prober(nn.Module):
-    """Hidden state [n, hidden] → logit of "unreadable" [n]; states are standardised by what it was trained on."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(width))
-        self.register_buffer("scale", torch.ones(width))
-        self.layers = nn.Sequential(nn.Linear(width, _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, 1))
-
-    def forward(self, states: torch.Tensor) -> torch.Tensor:
-        return self.layers((states - self.mean) / self.scale)[..., 0]
-
-    @torch.no_grad()
-    def probability(self, states: torch.Tensor) -> np.ndarray:
-        return torch.sigmoid(self(states)).numpy().astype(np.float64)
-
-
-def fitted(states: torch.Tensor, unreadable: np.ndarray, seed: int, *, steps: int = _STEPS) -> Prober:
-    """A prober of ``states`` [n, hidden] and labels bool [n]; both kinds weigh the same."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        prober = Prober(states.shape[1])
-        prober.mean, prober.scale = states.mean(0), states.std(0) + 1e-6
-        labels = torch.tensor(unreadable, dtype=torch.float32)
-        share = labels.mean().clamp(1e-3, 1 - 1e-3)
-        loss = nn.BCEWithLogitsLoss(pos_weight=(1 - share) / share)
-        optimiser = torch.optim.AdamW(prober.parameters(), lr=2e-3, weight_decay=1e-2)
-        for _ in range(steps):
-            rows = torch.randint(len(labels), (min(256, len(labels)),))
-            optimiser.zero_grad()
-            loss(prober(states[rows]), labels[rows]).backward()
-            optimiser.step()
-    return prober.eval()
-
-
-def cosine(differences: torch.Tensor) -> float:
-    """Mean pairwise cosine of ``differences`` [pairs, hidden], pairs of a vector with itself left out."""
-    unit = nn.functional.normalize(differences, dim=1)
-    count = len(unit)
-    return float((unit.sum(0).square().sum() - count) / max(count * (count - 1), 1))
 
 
 def unreadable(task: Task) -> bool:
@@ -140,17 +97,6 @@ class _Gate(LogitsProcessor):
             return scores + self._open[:, None] * reader.head(self._last[-1])
 
 
-def symbol_tokens(frame: Frame, tokens: Sequence[int]) -> list[int]:
-    """For each symbol of Final OCR, as ``FinalReader.symbols`` writes it, the first token that wrote it."""
-    owners: list[int] = []
-    place = 0
-    for text, count in texts_of(frame.processor.tokenizer, tokens):
-        if tokens[place] not in frame.ends:
-            owners += [place] * len(text)
-        place += count
-    return owners
-
-
 def _sum(module: nn.Module) -> list[float]:
     return [round(float(part.double().sum()), 6) for part in module.state_dict().values()]
 
@@ -182,38 +128,11 @@ def slot_states(study: Study, tasks: Sequence[Task], layer: int) -> tuple[torch.
     return torch.stack(states), np.array(hidden)
 
 
-def trained_head(study: Study, tasks: Sequence[Task], seed: int) -> nn.Linear:
-    """A map from the last hidden state to logits that, added to the base's, end the answers about ``tasks`` at once."""
-    frame = study.base
-    last: list[torch.Tensor] = []
-    hook = frame.model.model.language_model.norm.register_forward_hook(
-        lambda module, given, gives: last.append(gives[:, -1].detach())
-    )
-    try:
-        frame.states(tasks)
-    finally:
-        hook.remove()
-    states = torch.cat(last)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        head = nn.Linear(states.shape[1], frame.model.lm_head.weight.shape[0], bias=False)
-        nn.init.zeros_(head.weight)
-        wanted = torch.full((len(states),), frame.ends[0])
-        with torch.no_grad():
-            logits = frame.model.lm_head(states)
-        optimiser = torch.optim.AdamW(head.parameters(), lr=1e-3)
-        for _ in range(200):
-            optimiser.zero_grad()
-            nn.functional.cross_entropy(logits + head(states), wanted).backward()
-            optimiser.step()
-    return head.eval()
-
-
 def learnt(study: Study) -> dict[str, Any]:
     """Layer, probers of every layer, the slots' prober, the head and the gate's threshold; kept in ``steering.pt``."""
     file, seed, base = study.room / "steering.pt", study.seed, study.base
     if file.is_file():
-        return _restored(torch.load(file), base)
+        return restored(torch.load(file), base)
     train, held = study.tasks("train"), study.tasks("validation")
     pairs, _ = pairs_of(study)
     agree = [cosine(pairs[:, 1, layer] - pairs[:, 0, layer]) for layer in range(pairs.shape[2])]
@@ -223,7 +142,7 @@ def learnt(study: Study) -> dict[str, Any]:
     mixed_up = np.random.default_rng(seed).permutation(labels)
     probers = [fitted(states[:, each], labels, seed) for each in range(states.shape[1])]
     before, over = slot_states(study, train[: study.setting.probed], layer)
-    head = trained_head(study, [task for task in train if unreadable(task)], seed)
+    head = trained_head(base, [task for task in train if unreadable(task)], seed)
     sure = probers[layer].probability(base.states(held)[:, layer])
     found = {
         "layer": layer,
@@ -235,31 +154,11 @@ def learnt(study: Study) -> dict[str, Any]:
         "head": head,
         "threshold": chosen_threshold(sure, np.array([unreadable(task) for task in held])),
     }
-    kept = {key: _state(value) for key, value in found.items()}
+    kept = {key: state(value) for key, value in found.items()}
     file.parent.mkdir(parents=True, exist_ok=True)
     with replacing(file, "wb") as stream:
         torch.save(kept, stream)
     return found
-
-
-def _state(value: Any) -> Any:
-    if isinstance(value, list) and value and isinstance(value[0], nn.Module):
-        return [part.state_dict() for part in value]
-    return value.state_dict() if isinstance(value, nn.Module) else value
-
-
-def _restored(kept: dict[str, Any], base: Frame) -> dict[str, Any]:
-    width = base.model.lm_head.weight.shape[1]
-
-    def prober(state: dict[str, torch.Tensor]) -> Prober:
-        made = Prober(width)
-        made.load_state_dict(state)
-        return made.eval()
-
-    head = nn.Linear(width, base.model.lm_head.weight.shape[0], bias=False)
-    head.load_state_dict(kept["head"])
-    modules = {"probers": [prober(state) for state in kept["probers"]], "head": head.eval()}
-    return kept | modules | {name: prober(kept[name]) for name in ("shuffled", "slot")}
 
 
 def readers(study: Study) -> dict[str, FinalReader]:
@@ -276,7 +175,7 @@ def readers(study: Study) -> dict[str, FinalReader]:
 def run(study: Study) -> dict[str, Any]:
     own = learnt(study)
     layer, field, resamples = own["layer"], own["probers"][own["layer"]], study.setting.resamples
-    judged = {name: study.tasks(name) for name in JUDGED}
+    judged = {name: study.tasks(name) for name in study.setting.judged}
     seen = {name: study.base.states(tasks) for name, tasks in judged.items()}
     truths = {name: np.array([unreadable(task) for task in tasks]) for name, tasks in judged.items()}
 
@@ -299,8 +198,10 @@ def run(study: Study) -> dict[str, Any]:
         "layer": layer,
         "pairs": own["pairs"],
         "cosines": [round(value, 4) for value in own["cosines"]],
-        "auroc": {name: found(field, name) for name in JUDGED},
-        "auroc_without_absent": {name: found(field, name, ("answerable", "unreadable")) for name in JUDGED},
+        "auroc": {name: found(field, name) for name in study.setting.judged},
+        "auroc_without_absent": {
+            name: found(field, name, ("answerable", "unreadable")) for name in study.setting.judged
+        },
         "auroc_by_layer": [round(value, 4) for value in by_layer],
         "auroc_shuffled": found(own["shuffled"], "test"),
         "auroc_slots": {
@@ -309,12 +210,3 @@ def run(study: Study) -> dict[str, Any]:
         "threshold": own["threshold"],
         "parameters": sum(part.numel() for module in (field, own["slot"], own["head"]) for part in module.parameters()),
     }
-
-
-def chosen_threshold(probability: np.ndarray, truth: np.ndarray, spared: float = _CLEAN_POINTS) -> float:
-    """The lowest threshold under which at most ``spared`` of the readable fields of validation are refused."""
-    readable = np.sort(probability[~truth])
-    if not len(readable):
-        return 0.5
-    place = min(int(np.ceil((1 - spared) * len(readable))), len(readable) - 1)
-    return float(readable[place]) + 1e-6

@@ -42,7 +42,7 @@ class Study:
 
     @cached_property
     def judge(self) -> Judge:
-        return Judge(self.pages, self.room, self.setting.resamples)
+        return Judge(self.pages, self.room, self.setting)
 
     @cached_property
     def reference(self) -> FinalReader:

@@ -12,12 +12,13 @@ import torch
 from kie_hvqa.data.files import read_json
 from kie_hvqa.data.ledger import Row, Slot
 from kie_hvqa.readers import embedded_directory
-from studies.refusal import check, four_cells, refusal_tokens, steering
+from studies.refusal import check, four_cells, refusal_tokens
 from studies.refusal.__main__ import ARMS, main
 from studies.refusal.editing import direction
 from studies.refusal.frame import OPENER, Layers
 from studies.refusal.judge import CLEAR, HIDDEN, Curve, auroc, average_precision
 from studies.refusal.lessons import marked, printed, strata_weights
+from studies.refusal.probers import chosen_threshold, cosine, fitted
 from studies.refusal.setting import SMALL
 from studies.refusal.study import Study
 
@@ -78,18 +79,18 @@ def test_a_direction_keeps_the_mean_in_the_quietest_dimensions_alone():
     found = direction(differences)
     assert (found != 0).tolist() == [True] * 3 + [False] * 7
     assert found[:3].tolist() == pytest.approx(differences.mean(0)[:3].tolist())
-    assert steering.cosine(torch.ones(5, 4)) == pytest.approx(1.0)
-    assert abs(steering.cosine(torch.randn(400, 64, generator=rng))) < 0.01
+    assert cosine(torch.ones(5, 4)) == pytest.approx(1.0)
+    assert abs(cosine(torch.randn(400, 64, generator=rng))) < 0.01
 
 
 def test_a_prober_learns_labels_and_nothing_from_shuffled_ones():
     rng = np.random.default_rng(0)
     states = torch.tensor(rng.normal(size=(600, 12)), dtype=torch.float32)
     truth = (states[:, 0] > 0).numpy()
-    assert auroc(truth[400:], steering.fitted(states[:400], truth[:400], 0).probability(states[400:])) > 0.97
-    mixed = steering.fitted(states[:400], rng.permutation(truth[:400]), 0, steps=60)
+    assert auroc(truth[400:], fitted(states[:400], truth[:400], 0).probability(states[400:])) > 0.97
+    mixed = fitted(states[:400], rng.permutation(truth[:400]), 0, steps=60)
     assert abs(auroc(truth[400:], mixed.probability(states[400:])) - 0.5) < 0.15
-    assert steering.chosen_threshold(
+    assert chosen_threshold(
         np.array([0.1, 0.2, 0.3, 0.9]), np.array([False, False, False, True]), 0.0
     ) == pytest.approx(0.3, abs=1e-3)
 
@@ -129,7 +130,7 @@ def test_every_arm_runs_by_one_command_and_again_it_does_nothing(ran, capsys):
     assert list(found["arms"]) == list(ARMS)
     assert {own["arm"] for own in found["readers"].values()} == set(ARMS) - {"suites"}
     for own in found["readers"].values():
-        assert set(own) >= {"test", "operator", "kind"} and 0 <= own["test"]["invented_at_15"]["value"] <= 1
+        assert set(own) >= set(SMALL.judged) and 0 <= own["test"]["invented_at_15"]["value"] <= 1
     assert ElementTree.parse(ran / "refusal.svg").getroot().tag.endswith("svg")
     before = {path: path.stat().st_mtime_ns for path in (ran / "seed-0").rglob("*")}
     capsys.readouterr()
