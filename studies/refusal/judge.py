@@ -11,7 +11,7 @@ documents, the same draws for both of a difference.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -163,9 +163,9 @@ def precision_of(
 
 
 class Judge:
-    """Answers and numbers of readers under ``out``, over the datasets of ``pages``."""
+    """Answers and numbers of readers under ``out``, over the datasets whose directories ``pages`` gives."""
 
-    def __init__(self, pages: Path, out: Path, setting: Setting) -> None:
+    def __init__(self, pages: Callable[[str], Path], out: Path, setting: Setting) -> None:
         self.pages, self.out, self.setting = pages, out, setting
         self._kept: dict[tuple[Path, str], Run] = {}
 
@@ -175,7 +175,7 @@ class Judge:
         directory = self.out / where / judged
         key = (directory, reader.identity)
         if key not in self._kept:
-            evaluate(self.pages / dataset, reader, directory, split=split, progress=False)
+            evaluate(self.pages(dataset), reader, directory, split=split, progress=False)
             self._kept[key] = load_run(directory)
         return self._kept[key]
 

@@ -41,29 +41,25 @@ UNSEEN_OPERATOR = "translucent_occluder"
 JUDGED = {"test": ("cards", "test"), "operator": ("operator", "test"), "kind": ("kind", "test")}
 """What every reader is judged on → (dataset, split)."""
 _CARDS = "{us_licence: 1, eu_card: 1, passport: 1}"
-_NO_ABSENT = "absent_beside={}"
 
 
-def write_pages(setting: Setting, out: Path) -> Path:
-    """The four datasets in ``out``, made where they are not there yet; returns ``out``."""
+def write_pages(setting: Setting, out: Path, name: str) -> Path:
+    """The dataset ``name`` in ``out``, made where it is not there yet; returns its directory."""
     whole = setting.train + setting.validation + setting.test
-    shares = {name: getattr(setting, name) / whole for name in ("train", "validation", "test")}
-    made = {
-        "cards": [f"count={whole}", f"templates={_CARDS}", f"splits={shares}", f"operators.{UNSEEN_OPERATOR}=0",
-                  "held_out_operators={}", "seed=21"],
-        "operator": [f"count={setting.unseen}", f"templates={_CARDS}", "splits={test: 1}", _NO_ABSENT,
-                     f"operators={{{UNSEEN_OPERATOR}: 1}}", "held_out_operators={}", "seed=22"],
-        "kind": [f"count={setting.unseen}", "templates={invoice_classic: 1, invoice_modern: 1}", "splits={test: 1}",
-                 f"operators.{UNSEEN_OPERATOR}=0", "held_out_operators={}", _NO_ABSENT, "seed=23"],
+    shares = {split: getattr(setting, split) / whole for split in ("train", "validation", "test")}
+    unseen = [f"count={setting.unseen}", "splits={test: 1}", "absent_beside={}", "held_out_operators={}"]
+    seen = f"operators.{UNSEEN_OPERATOR}=0"
+    overrides = {
+        "cards": [f"count={whole}", f"templates={_CARDS}", f"splits={shares}", seen, "held_out_operators={}", "seed=21"],
+        "operator": [*unseen, f"templates={_CARDS}", f"operators={{{UNSEEN_OPERATOR}: 1}}", "seed=22"],
+        "kind": [*unseen, "templates={invoice_classic: 1, invoice_modern: 1}", seen, "seed=23"],
+        # The small passport bears no change of value.
+        "twins": [f"count={setting.twins}", "scale=tiny", "templates={us_licence: 1, eu_card: 1}", "questions_per_document=8",
+                  "severities={0: 1, 2: 1, 4: 1, 6: 1}", "operators={opaque_occluder: 3, glare: 1, gaussian_blur: 1}", "seed=24"],
     }  # fmt: skip
-    tiny = recipe("simulate", "tiny")
-    for name, overrides in made.items():
-        write_dataset(load(tiny, SimulateConfig, overrides), out / name)
-    # The small passport bears no change of value.
-    twins = [f"count={setting.twins}", "scale=tiny", "templates={us_licence: 1, eu_card: 1}", "questions_per_document=8",
-             "severities={0: 1, 2: 1, 4: 1, 6: 1}", "operators={opaque_occluder: 3, glare: 1, gaussian_blur: 1}", "seed=24"]  # fmt: skip
-    write_dataset(load(recipe("simulate", "twins"), SimulateConfig, twins), out / "twins")
-    return out
+    stage = "twins" if name == "twins" else "tiny"
+    write_dataset(load(recipe("simulate", stage), SimulateConfig, overrides[name]), out / name)
+    return out / name
 
 
 def tasks_in(directory: Path, split: str) -> list[Task]:

@@ -15,7 +15,7 @@ from torch import nn
 from kie_hvqa.readers.base import Task
 from studies.refusal.frame import Frame
 
-_HIDDEN, _STEPS, _CLEAN_POINTS = 64, 300, 0.01
+_HIDDEN, _CLEAN_POINTS = 64, 0.01
 
 
 class Prober(nn.Module):
@@ -35,7 +35,7 @@ class Prober(nn.Module):
         return torch.sigmoid(self(states)).numpy().astype(np.float64)
 
 
-def fitted(states: torch.Tensor, unreadable: np.ndarray, seed: int, *, steps: int = _STEPS) -> Prober:
+def fitted(states: torch.Tensor, unreadable: np.ndarray, seed: int, steps: int = 300) -> Prober:
     """A prober of ``states`` [n, hidden] and labels bool [n]; both kinds weigh the same."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -10,25 +10,26 @@ class Setting:
     """Documents by set (four questions each), steps and rows of a warm start, and what probing takes.
 
     ``train`` … ``twins`` documents; ``steps`` of ``batch`` rows a warm start; ``pairs`` of a clean page and a damaged one at most
-    for a direction; ``probed`` training rows that are answered ``samples`` times; ``asked`` rows of the suite ``wording``,; ``together`` answers a batch; ``few`` training rows of the arm that learns from few. ``judged`` sets
+    for a direction; ``probed`` training rows that are answered ``samples`` times; ``asked`` rows of the suite ``wording``,; ``together`` answers a batch; ``few`` training rows of the arm that learns from few; ``probing`` steps of a prober. ``judged`` sets
     (``pages.JUDGED``); ``coefficients`` of editing, ``thresholds`` of refusal tokens, and ``proportions`` of marks for their retrained rivals.
     """
 
-    train: int = 250
-    validation: int = 30
-    test: int = 60
-    unseen: int = 40
-    twins: int = 16
-    steps: int = 60
+    train: int = 150
+    validation: int = 24
+    test: int = 50
+    unseen: int = 30
+    twins: int = 10
+    steps: int = 50
     batch: int = 32
     learning_rate: float = 6e-4
     pairs: int = 50
-    probed: int = 500
+    probed: int = 400
     samples: int = 5
-    asked: int = 8
+    asked: int = 4
     together: int = 64
-    few: int = 250
+    few: int = 200
     resamples: int = 1000
+    probing: int = 300
     judged: tuple[str, ...] = ("test", "operator", "kind")
     coefficients: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0)
     thresholds: tuple[float, ...] = (0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.98)
@@ -38,5 +39,5 @@ class Setting:
 STUDY = Setting()
 SMALL = Setting(
     train=8, validation=4, test=6, unseen=1, twins=2, steps=2, batch=4, pairs=6, probed=8, samples=2, asked=0, together=16,
-    few=6, resamples=50, judged=("test",), coefficients=(4.0,), thresholds=(0.5,), proportions=(),
+    few=6, resamples=20, probing=20, judged=("test",), coefficients=(4.0,), thresholds=(0.5,), proportions=(),
 )  # fmt: skip

@@ -130,6 +130,7 @@ def slot_states(study: Study, tasks: Sequence[Task], layer: int) -> tuple[torch.
 
 def learnt(study: Study) -> dict[str, Any]:
     """Layer, probers of every layer, the slots' prober, the head and the gate's threshold; kept in ``steering.pt``."""
+    steps = study.setting.probing
     file, seed, base = study.room / "steering.pt", study.seed, study.base
     if file.is_file():
         return restored(torch.load(file), base)
@@ -140,7 +141,7 @@ def learnt(study: Study) -> dict[str, Any]:
     states = base.states(train)
     labels = np.array([unreadable(task) for task in train])
     mixed_up = np.random.default_rng(seed).permutation(labels)
-    probers = [fitted(states[:, each], labels, seed) for each in range(states.shape[1])]
+    probers = [fitted(states[:, each], labels, seed, steps) for each in range(states.shape[1])]
     before, over = slot_states(study, train[: study.setting.probed], layer)
     head = trained_head(base, [task for task in train if unreadable(task)], seed)
     sure = probers[layer].probability(base.states(held)[:, layer])
@@ -149,8 +150,8 @@ def learnt(study: Study) -> dict[str, Any]:
         "cosines": agree,
         "pairs": len(pairs),
         "probers": probers,
-        "shuffled": fitted(states[:, layer], mixed_up, seed),
-        "slot": fitted(before, over, seed),
+        "shuffled": fitted(states[:, layer], mixed_up, seed, steps),
+        "slot": fitted(before, over, seed, steps),
         "head": head,
         "threshold": chosen_threshold(sure, np.array([unreadable(task) for task in held])),
     }

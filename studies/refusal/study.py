@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,10 @@ class Study:
         self.setting, self.out, self.seed = setting, out, seed
         self.room = out / f"seed-{seed}"
 
-    @cached_property
-    def pages(self) -> Path:
-        return write_pages(self.setting, self.out / "pages")
+    @cache  # noqa: B019 (a study lives as long as its process)
+    def pages(self, name: str) -> Path:
+        """The directory of the dataset ``name``."""
+        return write_pages(self.setting, self.out / "pages", name)
 
     @cached_property
     def features(self) -> Features:
@@ -52,7 +53,7 @@ class Study:
     def tasks(self, name: str) -> list[Task]:
         """``train``, ``validation``, or one of ``JUDGED``."""
         dataset, split = JUDGED.get(name, ("cards", name))
-        return tasks_in(self.pages / dataset, split)
+        return tasks_in(self.pages(dataset), split)
 
     def once(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """What ``make`` gives, kept in ``name.json``, with the processor's seconds that it took; made again only where it is not there."""

@@ -35,12 +35,12 @@ def run(study: Study) -> dict[str, Any]:
 
 def _asked(study: Study, reader: Reader, name: str) -> dict[str, Any]:
     room, setting = study.room / "suites" / name, study.setting
-    twins = run_suite("twins", study.pages / "twins", reader, room / "twins", progress=False)
+    twins = run_suite("twins", study.pages("twins"), reader, room / "twins", progress=False)
     found: dict[str, Any] = {"twins": summary(twins)}
     if setting.asked:
         wording = run_suite(
             "wording",
-            study.pages / "cards",
+            study.pages("cards"),
             reader,
             room / "wording",
             split="test",
