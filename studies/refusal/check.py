@@ -38,7 +38,7 @@ def evidence(row: Row) -> str:
 
 
 def target(row: Row, form: str) -> str:
-    before = {0: [], 1: [evidence(row)], 2: [printed(row), evidence(row)]}[FORMS[form]]
+    before: list[str] = {0: [], 1: [evidence(row)], 2: [printed(row), evidence(row)]}[FORMS[form]]
     return BREAK.join([*before, marked(row)]) + CLOSE
 
 

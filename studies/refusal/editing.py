@@ -88,7 +88,8 @@ def tried(study: Study, frame: Frame, name: str) -> dict[str, Any]:
         after = refusals(Edited(frame, "tried", layer, vector), tasks)
         return {kind: round(after[kind] - before[kind], 4) for kind in after}
 
-    before, looked = refusals(plain, held), {}
+    before = refusals(plain, held)
+    looked: dict[str, dict[str, float]] = {}
     best = (0.0, 0, 0.0)  # gain, layer, coefficient
     for layer in range(differences.shape[1]):
         vector = direction(differences[:, layer])
@@ -120,7 +121,8 @@ def _frames(study: Study) -> dict[str, Frame]:
 
 def readers(study: Study) -> dict[str, FinalReader]:
     """The edited readers, as ``run`` chose them."""
-    chosen, made = read_json(study.room / "editing.json"), {}
+    chosen = read_json(study.room / "editing.json")
+    made: dict[str, FinalReader] = {}
     for name, frame in _frames(study).items():
         if name in chosen:
             made[f"editing_{name}"] = _edited(study, frame, chosen[name])

@@ -208,7 +208,8 @@ class FinalReader:
 
     def symbols(self, tokens: Sequence[int], about: Sequence[Sequence[float]]) -> Said:
         """Final OCR as it was written, a symbol a character, each with its token's probability; an end token says nothing."""
-        final, sure, place = "", [], 0
+        final, place = "", 0
+        sure: list[float] = []
         for text, count in texts_of(self.frame.processor.tokenizer, tokens):
             own = about[place : place + count]
             if tokens[place] not in self.frame.ends:
@@ -241,7 +242,7 @@ class Said:
         final = self.final if self.final.replace(EXPLICIT_MARK, "").strip() else ""
         response = f"{self.draft}<answer>{json.dumps({'Final OCR': final}, ensure_ascii=False)}</answer>"
         reading = parse(response).reading
-        found = {}
+        found: dict[str, SymbolConfidence] = {}
         for name, values in self.sure.items():
             if reading is not None and reading.refused:
                 found[name] = SymbolConfidence.of((None,) * len(reading.final), self.whole.get(name))

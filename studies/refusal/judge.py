@@ -55,7 +55,9 @@ class Curve:
     @classmethod
     def of(cls, run: Run, signal: str) -> Curve:
         names = {name: number for number, name in enumerate(sorted({row.document_id for row in run.rows}))}
-        kinds, sure, owners = [], [], []
+        kinds: list[int] = []
+        sure: list[float] = []
+        owners: list[int] = []
         for row in run.rows:
             about = Ledger.of(row.slots or (), row.question_kind)
             for kind, own in zip(about.kinds, _sureness(run, row, about, signal), strict=True):
@@ -96,7 +98,7 @@ def _sureness(run: Run, row: Row, about: Ledger, signal: str) -> list[float]:
     kept = run.predictions[row.id].signals or {}
     said = kept[signal].symbols if signal in kept and len(kept[signal].symbols) == len(reading.final) else None
     places = align(about.slots, reading.final, about.value).places
-    found = []
+    found: list[float] = []
     for place in places:
         if place < 0 or reading.final[place] == MARK:
             found.append(-1.0)
@@ -150,7 +152,9 @@ def precision_of(
     run: Run, signal: str | None, outer: Mapping[str, float] | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(right, sure, document) of each answer: right is hallucination-free, sure the product over what it asserts, or ``outer`` by id."""
-    right, sure, owners = [], [], []
+    right: list[bool] = []
+    sure: list[float] = []
+    owners: list[int] = []
     names = {name: number for number, name in enumerate(sorted({row.document_id for row in run.rows}))}
     for row in run.rows:
         reading = parse(run.response(row) or "").reading

@@ -21,6 +21,9 @@ _HIDDEN, _CLEAN_POINTS = 64, 0.01
 class Prober(nn.Module):
     """Hidden state [n, hidden] → logit of "unreadable" [n]; states are standardised by what it was trained on."""
 
+    mean: torch.Tensor
+    scale: torch.Tensor
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(width))

@@ -103,7 +103,9 @@ def _sum(module: nn.Module) -> list[float]:
 
 def slot_states(study: Study, tasks: Sequence[Task], layer: int) -> tuple[torch.Tensor, np.ndarray]:
     """States [n, hidden] before the characters that the base writes about ``tasks``, and whether each lies over nothing legible."""
-    frame, states, hidden = study.base, [], []
+    frame = study.base
+    states: list[torch.Tensor] = []
+    hidden: list[bool] = []
     for items in frame.reader.batches(tasks):
         batch = [item.task for item in items]
         with Layers(frame, [layer]) as seen:
