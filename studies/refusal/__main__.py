@@ -34,10 +34,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for everything it writes")
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS), help="which (default: all)")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="of what arms draw (default: 0)")
+    parser.add_argument(
+        "--documents", type=int, metavar="N", help="to learn from (default: 400); the other sets in proportion"
+    )
     parser.add_argument("--steps", type=int, help="of a warm start")
     parser.add_argument("--small", action="store_true", help="a few pages and steps, to see that it runs")
     arguments = parser.parse_args(argv)
     setting = SMALL if arguments.small else STUDY
+    if arguments.documents is not None:
+        setting = setting.scaled(arguments.documents)
     if arguments.steps is not None:
         setting = replace(setting, steps=arguments.steps)
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,26 +14,34 @@ class Setting:
     (``pages.JUDGED``); ``coefficients`` of editing, ``thresholds`` of refusal tokens, and ``proportions`` of marks for their retrained rivals.
     """
 
-    train: int = 150
-    validation: int = 24
-    test: int = 50
-    unseen: int = 30
-    twins: int = 10
-    steps: int = 50
+    train: int = 400
+    validation: int = 60
+    test: int = 200
+    unseen: int = 100
+    twins: int = 40
+    steps: int = 80
     batch: int = 32
     learning_rate: float = 6e-4
     pairs: int = 50
-    probed: int = 400
+    probed: int = 800
     samples: int = 5
-    asked: int = 4
+    asked: int = 16
     together: int = 64
-    few: int = 200
+    few: int = 500
     resamples: int = 1000
     probing: int = 300
     judged: tuple[str, ...] = ("test", "operator", "kind")
     coefficients: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0)
     thresholds: tuple[float, ...] = (0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.98)
     proportions: tuple[float, ...] = (0.5, 2.0)
+
+    def scaled(self, train: int) -> Setting:
+        """The same study with ``train`` documents to learn from, the other sets in proportion, four documents at least."""
+        sets = {
+            name: max(4, round(getattr(self, name) * train / self.train))
+            for name in ("validation", "test", "unseen", "twins")
+        }
+        return replace(self, train=train, **sets)
 
 
 STUDY = Setting()
