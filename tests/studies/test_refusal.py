@@ -22,7 +22,6 @@ from studies.refusal.probers import chosen_threshold, cosine, fitted
 from studies.refusal.setting import SMALL
 from studies.refusal.study import Study
 
-
 COMMAND = ["--small", "--arms", "token_probability", "steering", "tokens", "suites"]
 
 
