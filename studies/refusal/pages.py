@@ -20,12 +20,13 @@ from pathlib import Path
 
 from PIL import Image
 
+from degradations.asked.plan import find_copies
+from degradations.asked.question import Question
 from degradations.chance import generator
 from degradations.config import SimulateConfig
-from degradations.damage import Question, damage, make_row
+from degradations.damage import damage, make_row
 from degradations.legibility import LegibilityModel, Print
 from degradations.pages import PageKey
-from degradations.questions import find_copies
 from degradations.recipe import Recipe
 from degradations.simulate import write_dataset
 from kie_hvqa.answers.prompt import question
