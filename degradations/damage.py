@@ -114,7 +114,8 @@ def told(
     """What other prints on ``image`` (the ``page`` after ``recipe``) still say of the hidden ones of ``slots``."""
     if question.others is None:
         return []
-    return list(question.others.told(slots, model.label, partial(compared, model, page, image, recipe=recipe)))
+    judge = partial(compared, model, page, image, recipe=recipe, least=model.hidden)
+    return list(question.others.told(slots, model.label, judge))
 
 
 def explained(

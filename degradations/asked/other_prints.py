@@ -14,7 +14,7 @@ from kie_hvqa.data.ledger import Box, Slot
 
 _SHOWN = 40  # characters of an unasked line's text that stand in a row
 
-# Evidence of each of these boxes of the clean page after damage.
+# Evidence of each of these boxes of the clean page after damage; upper bounds where one of them is hidden.
 Judge = Callable[[Sequence[Box]], Sequence[float]]
 
 

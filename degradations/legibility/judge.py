@@ -69,8 +69,19 @@ def ledger(
     return tuple(slots)
 
 
-def compared(model: LegibilityModel, page: Image, damaged: Image, boxes: Sequence[Box], recipe: Recipe) -> list[float]:
-    """Evidence of each box of the clean ``page`` from the two pictures alone; 0 where nothing printed there gets through."""
+def compared(
+    model: LegibilityModel,
+    page: Image,
+    damaged: Image,
+    boxes: Sequence[Box],
+    recipe: Recipe,
+    *,
+    least: float = 0.0,
+) -> list[float]:
+    """Evidence of each box of the clean ``page`` from the two pictures alone; 0 where nothing printed there gets through.
+
+    Where a box has less than ``least`` nobody asks what gets through in the others: what comes back are upper bounds then.
+    """
     if not recipe.operators:
         return [1.0] * len(boxes)
     margin = 2 * max(box[3] - box[1] for box in boxes)
@@ -81,6 +92,8 @@ def compared(model: LegibilityModel, page: Image, damaged: Image, boxes: Sequenc
     local = [(box[0] - x0, box[1] - y0, box[2] - x0, box[3] - y0) for box in boxes]
     before, after = undamaged(page, region, recipe), Frame(recipe, region).take(damaged)
     found = np.nan_to_num(structure_evidence(model, before, after, local))
+    if found.min(initial=1.0) < least:
+        return [float(v) for v in found]
     return [float(v) for v in np.where(_gets_through(page, boxes, recipe), found, 0.0)]
 
 
