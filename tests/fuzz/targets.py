@@ -6,6 +6,7 @@ import io
 import json
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,7 @@ from kie_hvqa.serving.chat_request import BadRequest, parse_request
 from kie_hvqa.serving.read import ReadRequest
 from rewards.draft_leak import draft_leak
 from rewards.uncertainty_tags import uncertainty_tags
-from rl.launch.description import Description
-from rl.launch.messages import Signer, read
+from rl.launch.description import Description, described
 from tests.fuzz.harness import Target
 
 VALUE = "A b c D e f G h i J"
@@ -147,10 +147,10 @@ def read_picture(text: str) -> None:
 
 
 def meet(text: str) -> None:
-    """A launcher's line as a stranger says it, and as one that is signed."""
-    line = text.encode("utf-8", "surrogatepass")
-    assert Signer("secret", b"nonces", first=True).opened(line) is None
-    Description.read((read(line) or {}).get("description"))
+    """What stands in the store where another machine of the run should have described itself."""
+    with suppress(ValueError, RecursionError):
+        said = json.loads(text)
+        described(said.get("description") if isinstance(said, dict) else said)
 
 
 def picture(kind: str) -> str:
@@ -204,7 +204,7 @@ TARGETS = {
         Target("values", lambda text: [complaint(kind, text) for kind in KINDS], ["12.▯▯.1990", "1,234.50 EUR", "3 MAR 2020"], ["▯", ".", " ", "0", "年", ",", "-"]),
         Target("contract", in_file("reading.json", lambda path: read_contract(path.parent)), [json.dumps(asdict(CONTRACT))], JSON, (InputError,)),
         Target("rewards", pay, ["S m t h", f"<C>{VALUE}</C>"], ["a b", "A ", "<C>", "</C>", "- ", ", "]),
-        Target("launchers", meet, [json.dumps({"rank": 1, "description": Description("h", {"torch": "2"}).to_json()})], [*JSON, '"description": {', '"status": ', "[[[[", '{"a":', "NaN"]),
+        Target("launchers", meet, [json.dumps({"rank": 1, "description": asdict(Description("h", {"torch": "2"}))})], [*JSON, '"description": {', '"status": ', "[[[[", '{"a":', "NaN"]),
         Target("picture", read_picture, [picture("PNG"), picture("JPEG"), picture("TIFF"), picture("WEBP")], ["IHDR", "\xff\xd8", "II*\0", "\0\0\0\0"], (InputError,)),
     )
 }  # fmt: skip
