@@ -22,6 +22,7 @@ def leave(layer: Any, remove_weight: bool) -> None:
 
 if __name__ == "__main__":
     utils.dispatch_cpu_unquantized_gemm = leave
-    rollouts.LLM = partial(rollouts.LLM, enforce_eager=True)  # compiling takes longer than two generations
+    # Compiling takes longer than two generations. TRL names no dtype, and for weights in float32 vLLM takes half of it.
+    rollouts.LLM = partial(rollouts.LLM, enforce_eager=True, dtype="float32")
     sys.argv = sys.argv[1:]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
