@@ -84,7 +84,7 @@ vllm-env: $(VLLM_READY)
 
 # The CPU backend's memory for keys and values in GiB, and its threads wherever the system puts them.
 test-vllm: $(VLLM_READY)
-	VLLM_CPU_KVCACHE_SPACE=1 VLLM_CPU_OMP_THREADS_BIND=nobind .venv-vllm/bin/python -m pytest -m '' tests/vllm
+	VLLM_CPU_KVCACHE_SPACE=1 VLLM_CPU_OMP_THREADS_BIND=nobind .venv-vllm/bin/python -m pytest -m '' -rP tests/vllm
 
 lint: $(READY)
 	$(BIN)/ruff check .
