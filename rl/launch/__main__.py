@@ -35,7 +35,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from kie_hvqa.console import say_json
+from kie_hvqa.console import quiet, say_json
 from kie_hvqa.errors import InputError, WorkError
 from kie_hvqa.extras import remedy
 from kie_hvqa.shipped import recipe
@@ -314,7 +314,8 @@ def _end_with_starter() -> None:
 
 
 def _say(line: object) -> None:
-    print(line, flush=True)
+    if not quiet():
+        print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -195,6 +195,10 @@ def test_a_plan_for_a_script(sft, capsys, monkeypatch):
     assert said["processes"] == 2 and found["memory"]["peak"] < found["memory"]["usable"]
     assert " kie_hvqa sft " in dict(said["commands"])["command"]
     assert launch.main(["sft", str(sft), "--json"]) == 2
+    capsys.readouterr()
+    monkeypatch.setenv("KIE_HVQA_QUIET", "1")
+    assert launch.main(["sft", str(sft), "--dry-run", "training.max_steps=3"]) == 0
+    assert capsys.readouterr().out == ""
 
 
 def test_a_reward_that_applies_to_no_row_is_no_reward(small, tmp_path):
