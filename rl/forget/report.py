@@ -31,12 +31,11 @@ def report(recipe: ForgetRecipe, sets: Sets, found: dict[str, Any]) -> str:
     before, after = found["before"], found["after"]
     people = sorted({sets.forgotten.row(number).document_id for number in sets.train["covered"]})
     seen = "" if sets.held["covered"] else " No covered row could be held out: they were trained on."
-    decoupled = "with" if recipe.decoupled else "without"
     lines = [
         "# Forgetting: what is left and what it cost",
         "",
         f"Asked to forget: {len(people)} people ({', '.join(people[:5])}{', …' if len(people) > 5 else ''}) of `{recipe.forget}`.",
-        f"Method: {TITLES[recipe.method]} {decoupled} the decoupled term, {found['steps']} steps from `{recipe.model}`.",
+        f"Method: {TITLES[recipe.method]} {'with' if recipe.decoupled else 'without'} the decoupled term, {found['steps']} steps from `{recipe.model}`.",
         f"Measured on rows that were not trained on, at most {recipe.measured} of a kind; intervals (95 %) are over people.{seen}",
         "",
         "| % | before | after |",
@@ -47,7 +46,7 @@ def report(recipe: ForgetRecipe, sets: Sets, found: dict[str, Any]) -> str:
         f"| … chance | {cell(before['probe']['strangers'])} | {cell(after['probe']['strangers'])} |",
         f"| membership: area under the curve (50: none) | {percent(before['membership'])} | {percent(after['membership'])} |",
         "",
-        "Read the first line beside the second, and neither without the last three kinds: an answer that says nothing leaks nothing.",
+        "Read the first line beside the second, and neither without those about legible cards and form: silence leaks nothing.",
         "",
         "## Taught again",
         "",

@@ -150,10 +150,9 @@ class ForgetRows(TrainingRows):
         self.sets = sets
         self._recipe = recipe
         self._seed = int(recipe.training.get("seed", 0))
-        rows = sets.forgotten.rows
         self._legible: dict[str, list[int]] = {}
         for number in sets.train["legible"]:
-            self._legible.setdefault(rows[number].document_id, []).append(number)
+            self._legible.setdefault(sets.forgotten.row(number).document_id, []).append(number)
         self._asking: dict[str, list[int]] = {}
         for number in filter(lambda number: legible(sets.kept.row(number)), sets.train["kept"]):
             self._asking.setdefault(question(sets.kept.row(number)), []).append(number)
@@ -183,16 +182,11 @@ class ForgetRows(TrainingRows):
         role = Role.RETAIN_COVERED if role == Role.RETAIN and covered(row) else role
         kind: Target = self._recipe.adds.target if role == Role.FORGET else "marked"
         wording = self._recipe.wordings[int(rng.integers(len(self._recipe.wordings)))]
-        return item_of(row, target(row, kind, self._recipe.answer), self._contract, wording) | {
-            "role": int(role),
-            **({"image": source.image(number, self._contract.budget)} if image else {}),
-        }
+        item = item_of(row, target(row, kind, self._recipe.answer), self._contract, wording) | {"role": int(role)}
+        return item | ({"image": source.image(number, self._contract.budget)} if image else {})
 
 
 def item_of(row: Row, answer: str, contract: ReadingContract, wording: str = PLACE) -> dict[str, Any]:
     """What TRL's collator takes, without the image."""
     asked = replace(row, problem=IMAGE_TOKEN + wording.replace(PLACE, question(row)))
-    return {
-        "prompt": messages(asked, contract.prompt),
-        "completion": [{"role": "assistant", "content": answer}],
-    }
+    return {"prompt": messages(asked, contract.prompt), "completion": [{"role": "assistant", "content": answer}]}
