@@ -14,7 +14,7 @@ METHODS = ("ga", "gd", "kl", "idk", "npo", "relearn")
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser("forget", help="make a reader forget people, with a report", description=__doc__)
-    parser.add_argument("--model", metavar="M", help="the reader that memorised them: a directory, or `embedded`")
+    parser.add_argument("--model", metavar="M", help="the reader that memorised them: a directory, or embedded")
     parser.add_argument("--forget", metavar="ROWS", help="dataset of the people to forget: covered and legible cards")
     parser.add_argument("--retain", metavar="ROWS", help="dataset of people to keep, of whom none is in the first")
     parser.add_argument("--strangers", metavar="ROWS", help="people whom the model never saw: what chance says")

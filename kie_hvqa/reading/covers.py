@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import cv2
 import numpy as np
+from scipy.ndimage import uniform_filter
 
 from kie_hvqa.data.ledger import Box
 
@@ -90,4 +90,4 @@ def _smooth(part: Page, high: float) -> Any:
     if not part.size:
         return part.astype(np.float32)
     size = max(1, round(_SMOOTH * high))
-    return cv2.blur(part.astype(np.float32), (size, size)).reshape(part.shape)
+    return uniform_filter(part.astype(np.float32), (size, size, 1), mode="mirror")
