@@ -37,11 +37,13 @@ NOT_RUN = "*Not run yet.*"
 
 
 def _signals(found: Mapping[str, Any]) -> str:
-    if "signals" not in found:
-        return NOT_RUN
-    own, run = found["signals"], found["readers"]["trained"]
+    parts = [_signals_of(found["readers"][name], own) for name, own in found["signals"].items()]
+    return "\n\n".join(parts) or NOT_RUN
+
+
+def _signals_of(run: Mapping[str, Any], own: Mapping[str, Any]) -> str:
     error = run["units"]["character"]["betting"]["error"]
-    said = f"{run['questions']:,} questions about {run['documents']:,} documents; of the characters that it asserts {_percent(error)} % are wrong or invented."
+    said = f"{run['reader']}: {run['questions']:,} questions about {run['documents']:,} documents; of the characters that it asserts {_percent(error)} % are wrong or invented."
     return f"{said}\n\n{signals_table(own)}"
 
 
@@ -72,7 +74,7 @@ def _area(part: Mapping[str, Any] | None) -> list[str]:
 def _votes(drawn: Mapping[str, Any]) -> str:
     alphas = " and ".join(f"{alpha:g}" for alpha in drawn["alphas"])
     lines = [
-        f"{drawn['questions']:,} questions about {drawn['documents']:,} documents, {drawn['samples']} answers drawn for each, "
+        f"{drawn['reader']}: {drawn['questions']:,} questions about {drawn['documents']:,} documents, {drawn['samples']} answers drawn for each, "
         f"{drawn['characters']:,} asserted characters."
     ]
     if drawn["regimes"]:

@@ -27,8 +27,7 @@ def results(folder: Path, *, splits: int = SPLITS, sizes: Sequence[int] = REDRAW
         for name, run in runs.items()
         if (other := folder / f"{name}_receipts").joinpath(METRICS).is_file()
     }
-    if "trained" in runs:
-        found["signals"] = _signals(runs["trained"])
+    found["signals"] = {name: _signals(run) for name, run in runs.items()}
     if (folder / "drawn" / METRICS).is_file():
         drawn = load_run(folder / "drawn")
         found["drawn"] = {**beside(drawn), "votes": votes(drawn)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,7 @@ def beside(run: Run, pairs: Sequence[tuple[str, str]] = PAIRS) -> dict[str, Any]
             apart[f"{one} - {other}"] = measured[0].difference(0, measured[1])
     drawn = max((len(run.drawn(row)) for row in run.rows), default=0)
     return {
+        "reader": Path(run.record.reader).name,
         "documents": len({row.document_id for row in run.rows}),
         "questions": len(run.rows),
         "characters": max((len(own.loss) for own in found.values()), default=0),

@@ -69,6 +69,14 @@ def test_the_page_holds_what_the_experiment_found(run, tmp_path):
     assert parts["promises"].count("| trained reader |") == 16 and "AURC" in parts["signals"]
 
 
+def test_the_page_says_what_its_results_do():
+    root = Path(__file__).resolve().parents[2]
+    kept = json.loads((root / "docs" / "confidence.json").read_text())
+    page = (root / "docs" / "confidence.md").read_text()
+    for section, body in rendered(kept).items():
+        assert f"<!-- {section}: begin -->\n{body}\n<!-- {section}: end -->" in page, section
+
+
 def test_votes_agree_over_hidden_slots_as_far_as_they_were_drawn_alike(run):
     class Drawn(Guesser):
         """Says the same in three of four draws."""
