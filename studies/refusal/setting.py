@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 class Setting:
     """Documents by set (four questions each), steps and rows of a warm start, and what probing takes.
 
-    ``train`` … ``twins`` documents; ``steps`` of ``batch`` rows a warm start; ``pairs`` of a clean page and a damaged one at most
-    for a direction; ``probed`` training rows that are answered ``samples`` times; ``asked`` rows of the suite ``wording``,; ``together`` answers a batch; ``few`` training rows of the arm that learns from few; ``probing`` steps of a prober. ``judged`` sets
-    (``pages.JUDGED``); ``coefficients`` of editing, ``thresholds`` of refusal tokens, and ``proportions`` of marks for their retrained rivals.
+    ``train`` … ``twins`` documents; ``steps`` of ``batch`` rows a warm start, ``few`` rows of the arm that learns from few; ``pairs`` of a
+    clean page and a damaged one at most for a direction; ``probed`` training rows that are answered ``samples`` times; ``probing``
+    steps of a prober; ``asked`` rows of the suite ``wording``; ``together`` answers a batch. ``judged`` sets (``pages.JUDGED``),
+    ``coefficients`` of editing, ``thresholds`` of refusal tokens, and ``proportions`` of marks for their retrained rivals.
     """
 
     train: int = 400
