@@ -56,7 +56,7 @@ def test_a_file_of_work_that_failed_does_not_say_that_it_ended(clock, capsys):
 
 def test_a_terminal_gets_one_line_that_moves_and_is_no_longer_than_it(clock, monkeypatch):
     monkeypatch.setattr(sys, "stderr", made := Terminal())
-    monkeypatch.setattr(console.shutil, "get_terminal_size", lambda: console.os.terminal_size((30, 8)))
+    monkeypatch.setenv("COLUMNS", "30")
     work(clock, 5)
     assert made.getvalue().count("\n") == 1 and made.getvalue().endswith("\n")
     drawn = made.getvalue().strip("\n").split(console._CLEAR)
