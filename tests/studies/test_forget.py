@@ -35,7 +35,7 @@ def test_seeds_are_pooled_person_by_person():
     assert _together([pooled({})])["value"] is None
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_study_runs_from_end_to_end_and_again_for_nothing(tmp_path, capfd):
     line = ["--out", str(tmp_path), "--small", "--methods", "relearn", "people=4", "forgotten=1", "overtrain=1"]
     assert main(line) == 0

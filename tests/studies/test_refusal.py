@@ -126,7 +126,7 @@ def ran(tmp_path_factory):
     return out
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_arms_run_by_one_command_and_again_it_does_nothing(ran, capsys):
     found = read_json(ran / "results.json")
     assert list(found["arms"]) == [arm for arm in ARMS if arm in COMMAND]
@@ -142,7 +142,7 @@ def test_arms_run_by_one_command_and_again_it_does_nothing(ran, capsys):
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_layer_is_what_its_block_gives(ran):
     """Not what it is given, which is what transformers calls by the same number; and the last is not normed yet."""
     study = Study(SMALL, ran)
