@@ -193,6 +193,7 @@ def test_a_pulled_cable_is_told_on_both_machines_and_nothing_holds_a_device(cabl
         assert not processes(host)
 
 
+@pytest.mark.long
 def test_zero_3_across_two_machines_equals_one_machines(cable, small, tmp_path):
     path = recipe(small, tmp_path / "two", 3)
     with on_one_machine(small, tmp_path / "one", 3) as weights:
