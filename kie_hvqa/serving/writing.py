@@ -21,7 +21,7 @@ _NEVER = -9999.0  # as OpenAI says what cannot be said in JSON
 
 
 class Cutter:
-    """Passes a text on piece by piece, up to the first of ``stops``."""
+    """Passes a text on piece by piece, up to that of ``stops`` which is complete first: the same however the text is cut."""
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = stops
@@ -30,7 +30,7 @@ class Cutter:
         self.shown = 0
         """How many characters have been shown."""
         self.end: int | None = None
-        """Where the first stop string began, once there is one."""
+        """Where that stop string began, once there is one."""
 
     def add(self, piece: str) -> str:
         """What may be shown now that ``piece`` has come."""
@@ -38,9 +38,9 @@ class Cutter:
             return ""
         before = max(0, len(self._text) - self._held)
         self._text += piece
-        found = [at for stop in self._stops if (at := self._text.find(stop, before)) >= 0]
+        found = [(at + len(stop), at) for stop in self._stops if (at := self._text.find(stop, before)) >= 0]
         if found:
-            self.end = min(found)
+            self.end = min(found)[1]
         return self._show(len(self._text) - self._held if self.end is None else self.end)
 
     def rest(self) -> str:
