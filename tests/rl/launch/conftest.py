@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import random
 import socket
+from contextlib import suppress
 
 import pytest
 
 
 @pytest.fixture
 def port() -> int:
-    """The rendezvous port; launchers meet on the one after it."""
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        return probe.getsockname()[1]
+    """The rendezvous port; launchers meet on the one after it. Neither is one that the system gives to whoever connects."""
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_000)
+        with suppress(OSError), socket.socket() as here, socket.socket() as next_to_it:
+            here.bind(("", port))
+            next_to_it.bind(("", port + 1))
+            return port
