@@ -74,7 +74,7 @@ def _recipe(small, folder: Path, stage: str, damaging: bool) -> Path:
     ("stage", "damaging"),
     [
         pytest.param("sft", False, id="sft-dataset", marks=pytest.mark.long),
-        pytest.param("sft", True, id="sft-stream"),
+        pytest.param("sft", True, id="sft-stream", marks=pytest.mark.long),
         pytest.param("grpo", False, id="grpo-dataset"),
         pytest.param("grpo", True, id="grpo-stream", marks=pytest.mark.long),
     ],

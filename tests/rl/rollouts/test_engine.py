@@ -93,7 +93,8 @@ def test_two_processes_take_the_step_that_one_takes(small, alone, tmp_path, zero
         assert (parameter - expected[name]).abs().mean() <= 1e-5, name
 
 
-@pytest.mark.parametrize("zero", [pytest.param(2, marks=pytest.mark.long), 3])
+@pytest.mark.long  # the next two train like it, with more beside
+@pytest.mark.parametrize("zero", [2, 3])
 def test_grpo_runs_on_two_processes(small, tmp_path, zero):
     (tmp_path / "spread.py").write_text(SPREAD)
     rewards = "rewards: [{function: './spread.py:spread'}, {function: faithful, weight: 0.1}]"
