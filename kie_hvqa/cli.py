@@ -42,6 +42,8 @@ COMMANDS = (
     "demo",
 )
 
+_STAGES = ("sft", "grpo", "forget")  # in a room of their own
+
 # The machine's state, not a bug and not the user's data: these keep their message and lose their traceback.
 _MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
@@ -55,7 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"kie-hvqa {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="SUBCOMMAND", required=True)
     for name in COMMANDS:
-        import_module(f"kie_hvqa.commands.{name}").add(subparsers)
+        import_module(f"kie_hvqa.commands.{'stages.' if name in _STAGES else ''}{name}").add(subparsers)
         described = subparsers.choices[name]
         described.add_argument(
             "--quiet", action="store_true", help="no progress and no summary: warnings and errors alone"

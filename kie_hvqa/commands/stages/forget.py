@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 
-from kie_hvqa.shipped import recipe_argument
+from kie_hvqa.commands.stages import prepare, recipe_options
 
 KEYS = {"model": "model", "forget": "forget", "retain": "data.path", "strangers": "strangers", "out": "output_dir"}
 METHODS = ("ga", "gd", "kl", "idk", "npo", "relearn")
@@ -21,29 +20,17 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
     parser.add_argument("--out", metavar="DIR", help="folder for the model, forgetting.json and report.md")
     parser.add_argument("--method", choices=METHODS, help="relearn where the recipe says nothing else")
     parser.add_argument("--no-decoupled", action="store_true", help="without the term that keeps legible cards legible")
-    parser.add_argument(
-        "--config",
-        default="forget/tiny",
-        type=recipe_argument("forget"),
-        metavar="RECIPE",
-        help="a .yaml file, or a name from configs/forget/ (default: tiny)",
-    )
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="single keys, e.g. training.max_steps=40")
-    parser.add_argument("--verbose", action="store_true", help="everything that is logged, and what libraries say")
+    recipe_options(parser, "forget", "training.max_steps=40", "tiny")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
     from kie_hvqa.console import say
-    from kie_hvqa.torch_check import require_torch
 
-    require_torch("train")
-    from rl.console import VERBOSE
+    prepare(args)
     from rl.forget.run import REPORT
     from rl.forget.run import run as forget
 
-    if args.verbose:
-        os.environ[VERBOSE] = "1"
     given = {KEYS[name]: getattr(args, name) for name in KEYS} | {"method": args.method}
     overrides = [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in given.items() if value is not None]
     overrides += ["decoupled=0.0"] if args.no_decoupled else []
