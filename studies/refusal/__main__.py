@@ -12,7 +12,7 @@ from typing import Any
 
 from kie_hvqa.data.files import write_json, write_text
 from kie_hvqa.errors import InputError, WorkError
-from studies.refusal import check, editing, four_cells, reference, refusal_tokens, steering, suites
+from studies.refusal.arms import check, editing, four_cells, reference, refusal_tokens, steering, suites
 from studies.refusal.results import figure, results, table
 from studies.refusal.setting import SMALL, STUDY
 from studies.refusal.study import Study

@@ -24,9 +24,9 @@ from kie_hvqa.confidence.signals.tokens import TOKEN_PROBABILITY
 from kie_hvqa.data.ledger import Row
 from kie_hvqa.readers.base import Task
 from kie_hvqa.runs.run_directory import Run
+from studies.refusal.arms.lessons import Lesson, marked, warm_start
 from studies.refusal.frame import CLOSE, FinalReader, Frame, Said, symbol_tokens
 from studies.refusal.judge import Curve
-from studies.refusal.lessons import Lesson, marked, warm_start
 from studies.refusal.pages import again
 from studies.refusal.study import Study
 

@@ -23,8 +23,8 @@ from kie_hvqa.confidence.signals.tokens import TOKEN_PROBABILITY
 from kie_hvqa.data.ledger import Row
 from kie_hvqa.readers.base import Answer
 from kie_hvqa.runs.run_directory import Run
+from studies.refusal.arms.lessons import Lesson, marked, printed, warm_start
 from studies.refusal.frame import CLOSE, FinalReader, Frame, Said
-from studies.refusal.lessons import Lesson, marked, printed, warm_start
 from studies.refusal.study import Study
 
 BREAK = "\x07"

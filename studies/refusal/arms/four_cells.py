@@ -27,9 +27,9 @@ from kie_hvqa.answers.verdicts import verdicts
 from kie_hvqa.confidence.signals.tokens import TOKEN_PROBABILITY
 from kie_hvqa.data.files import read_json, write_json
 from kie_hvqa.readers.base import Task
+from studies.refusal.arms.lessons import Lesson, marked, printed, warm_start
 from studies.refusal.frame import CLOSE, FinalReader, Frame, Said
 from studies.refusal.judge import average_precision, draws, interval, precision_of
-from studies.refusal.lessons import Lesson, marked, printed, warm_start
 from studies.refusal.study import Study
 
 SURE, UNSURE = "\x01", "\x02"

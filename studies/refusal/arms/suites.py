@@ -13,7 +13,7 @@ import numpy as np
 
 from kie_hvqa.readers.base import Reader
 from kie_hvqa.suites.run import run_suite
-from studies.refusal import check, editing, four_cells, refusal_tokens, steering
+from studies.refusal.arms import check, editing, four_cells, refusal_tokens, steering
 from studies.refusal.study import Study
 
 ROOMS = {"steering": steering, "editing": editing, "four_cells": four_cells, "tokens": refusal_tokens, "check": check}
