@@ -1,6 +1,6 @@
 """Numbers that no law pins: what the observer says of fixed recipes, what each operator does to pixels, what a reader read.
 
-A fault that scales a constant breaks no law and moves a number. `tests/degradations/test_frozen.py` measures these again and
+A fault that scales a constant breaks no law and moves a number. `tests/degradations/legibility/test_frozen.py` measures these again and
 allows ± 0.01. Where a number is meant to move, write them anew (a minute, RapidOCR included) and look at what moved:
 
     python -m studies.frozen --write
@@ -30,7 +30,7 @@ from degradations.recipe import Recipe
 from kie_hvqa.data.files import write_text
 from kie_hvqa.data.ledger import Box
 
-FILE = Path(__file__).parents[1] / "tests" / "degradations" / "frozen.json"
+FILE = Path(__file__).parents[1] / "tests" / "degradations" / "legibility" / "frozen.json"
 SEVERITIES = (2, 4)
 READ = 90  # trials of the reader
 _MODEL = LegibilityModel()

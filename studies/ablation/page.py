@@ -1,7 +1,7 @@
 """The results section of docs/rewards-measured.md, written from ``ablation.json`` and from nothing else.
 
 The page holds, for each plan, a pair of comments between which this writes; the results themselves are kept beside the page,
-so that a test can hold the two together (``tests/rl/test_ablation.py``).
+so that a test can hold the two together (``tests/studies/test_ablation.py``).
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from degradations.streaming import Stream
 from kie_hvqa.data.dataset import load_rows, parse_row
 from kie_hvqa.data.ledger import Row
 from kie_hvqa.errors import InputError
-from tests.degradations.test_annotated import FIELDS, receipts  # noqa: F401
+from tests.degradations.annotated.test_annotated import FIELDS, receipts  # noqa: F401
 
 PAGE = SimulateConfig(
     seed=4,

@@ -30,7 +30,7 @@ from studies.receipts.data import recipe
 from studies.receipts.lines import Receipt, asked, companies, split
 from studies.receipts.pools import CANVASES, LineSampler, line_pools
 from studies.receipts.rendered import rendered_page
-from tests.degradations.receipts import RECEIPT, typeset_lines
+from tests.degradations.annotated.receipts import RECEIPT, typeset_lines
 
 PLAN = Path("configs/receipts/lines.yaml")
 

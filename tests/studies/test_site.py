@@ -39,6 +39,13 @@ def test_every_link_leads_somewhere(page):
             assert link["anchor"][1:] in anchors(file), link[0]
 
 
+def test_every_test_that_pages_and_code_name_is_there():
+    texts = [*PAGES, ROOT / "Makefile", *(path for room in (*ROOMS, "studies") for path in (ROOT / room).rglob("*.py"))]
+    for text in texts:
+        for named in re.findall(r"\btests/[\w/]+\.\w+", text.read_text()):
+            assert (ROOT / named).exists(), f"{text.relative_to(ROOT)} names {named}"
+
+
 def test_every_message_that_is_explained_is_one_that_is_said():
     said = "".join(path.read_text() for room in ROOMS for path in (ROOT / room).rglob("*.py"))
     said = re.sub(r'"\s*\n\s*f?"', "", said)  # strings that go over lines

@@ -20,9 +20,9 @@ from degradations.storing import shards
 from degradations.storing.shards import Shard, merge_shards
 from degradations.storing.writer import write_pieces
 from kie_hvqa.errors import InputError
-from tests.degradations.pieces import digests, piece
+from tests.degradations.storing.pieces import digests, piece
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 write = partial(write_pieces, kind="simulate", config={"seed": 0})
 
 

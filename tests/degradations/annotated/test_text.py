@@ -23,7 +23,7 @@ from kie_hvqa.config import load
 from kie_hvqa.data.dataset import load_rows
 from kie_hvqa.data.ledger import value_of
 from kie_hvqa.errors import InputError
-from tests.degradations.receipts import RECEIPT, typeset_lines
+from tests.degradations.annotated.receipts import RECEIPT, typeset_lines
 
 CLEAN = DegradeConfig(
     seed=1, samples_per_field=1, severities={0: 1.0}, unreadable=0.0, fields={"company": "company", "total": "total"}

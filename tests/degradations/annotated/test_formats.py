@@ -18,7 +18,7 @@ from kie_hvqa.cli import main
 from kie_hvqa.data.dataset import load_rows
 from kie_hvqa.data.ledger import value_of
 from kie_hvqa.errors import InputError
-from tests.degradations.receipts import typeset_lines
+from tests.degradations.annotated.receipts import typeset_lines
 
 TEXTS = ["KEDAI BUKU HANDAL", "NO. 12, JALAN BESAR", "45600 BATANG", "DATE:", "27/01/2018", "TOTAL", "27.35"]
 CONFIG = DegradeConfig(seed=3, samples_per_field=1, severities={0: 1.0}, unreadable=0.0, fields=None)

@@ -27,9 +27,9 @@ from degradations.storing.journal import JOURNAL
 from degradations.storing.writer import write_pieces
 from kie_hvqa.data.dataset import load_rows
 from kie_hvqa.errors import InputError, WorkError
-from tests.degradations.pieces import digests, piece
+from tests.degradations.storing.pieces import digests, piece
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CONFIG = SimulateConfig(seed=7, count=5, questions_per_document=2, templates={"us_licence": 1.0})
 
 

@@ -20,7 +20,7 @@ from degradations.simulate import document_samples
 from kie_hvqa.config import validate
 from kie_hvqa.errors import InputError
 
-DOCS = Path(__file__).parents[2] / "docs" / "templates.md"
+DOCS = Path(__file__).parents[3] / "docs" / "templates.md"
 BILLS = tuple(name for name in names() if read(name).document_type != "id_card")
 
 

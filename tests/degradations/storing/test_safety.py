@@ -18,7 +18,7 @@ from degradations.storing.shards import Shard, merge_shards
 from degradations.storing.writer import write_pieces
 from kie_hvqa.data.files import UNFINISHED
 from kie_hvqa.errors import InputError
-from tests.degradations.pieces import digests, piece
+from tests.degradations.storing.pieces import digests, piece
 
 write = partial(write_pieces, kind="simulate", config={"seed": 0})
 

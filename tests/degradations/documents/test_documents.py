@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -137,15 +138,15 @@ def test_the_same_seed_gives_the_same_bytes_in_another_process_and_another_order
     wall = hashlib.sha256(render_text_block(np.random.default_rng(3)).image.tobytes()).hexdigest()
     code = (
         "import hashlib, numpy as np\n"
-        "from tests.degradations.test_documents import TEMPLATES, best_scale, digest, draw, render_text_block\n"
+        "from tests.degradations.documents.test_documents import TEMPLATES, best_scale, digest, draw, render_text_block\n"
         "for template in reversed(list(TEMPLATES)):\n"
         "    for seed in (9, 3):\n"
         "        found = digest(draw(template, seed, scale=best_scale(template)))\n"
         "    print(template, found)\n"
         "print('wall', hashlib.sha256(render_text_block(np.random.default_rng(3)).image.tobytes()).hexdigest())\n"
     )
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    environment = {**os.environ, "PYTHONHASHSEED": "4711", "PYTHONPATH": root}
+    root = Path(__file__).parents[3]
+    environment = {**os.environ, "PYTHONHASHSEED": "4711", "PYTHONPATH": str(root)}
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

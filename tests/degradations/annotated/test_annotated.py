@@ -17,7 +17,7 @@ from degradations.degrade import load_page, write_degraded, write_pages
 from kie_hvqa.config import load
 from kie_hvqa.data.dataset import load_rows
 from kie_hvqa.errors import InputError
-from tests.degradations.receipts import RECEIPT, typeset_lines
+from tests.degradations.annotated.receipts import RECEIPT, typeset_lines
 
 CONFIG = DegradeConfig(seed=3, samples_per_field=2)
 FIELDS = {
