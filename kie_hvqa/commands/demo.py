@@ -11,6 +11,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "demo", help="the whole path with the embedded tiny reader, on the CPU", description=__doc__
     )
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for everything it writes")
+    parser.add_argument("--long", action="store_true", help="train four times as long, on five times the documents")
     parser.set_defaults(run=run)
 
 
@@ -20,4 +21,4 @@ def run(args: argparse.Namespace) -> None:
     require_torch("train")
     from rl import demo
 
-    demo.run(args.out)
+    demo.run(args.out, long=args.long)

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from transformers import LogitsProcessor
 
-from kie_hvqa.answers.answer import BOXES, MARK
+from kie_hvqa.answers.answer import BOX_GLYPHS, MARK
 from kie_hvqa.confidence.signals.contrast import CONTRAST, contrast
 from kie_hvqa.confidence.signals.tokens import Piece, token_signals
 from kie_hvqa.confidence.symbols import SymbolConfidence
@@ -126,7 +126,7 @@ def seed_of(*parts: str | int) -> int:
 
 def mark_tokens(tokenizer: Any) -> list[int]:
     """The ids of the tokens that are nothing but marks: a space, or a box, alone."""
-    encoded = (tokenizer.encode(mark, add_special_tokens=False) for mark in (MARK, *BOXES))
+    encoded = (tokenizer.encode(mark, add_special_tokens=False) for mark in (MARK, *BOX_GLYPHS))
     return sorted({ids[0] for ids in encoded if len(ids) == 1})
 
 

@@ -140,6 +140,20 @@ def failure_auroc(ranked: Ranked) -> tuple[float, Matrix]:
     return value, (share - value) / np.where(failed, failures, successes)
 
 
+def auroc(positive: np.ndarray, score: np.ndarray, weight: np.ndarray | None = None) -> float:
+    """The chance that a positive scores above a negative, ties as half, in [0, 1]; NaN without both kinds.
+
+    ``positive`` bool [n], ``score`` float [n], ``weight`` float [n], each ≥ 0, all 1 if None.
+    """
+    weight = np.ones(len(score)) if weight is None else weight
+    values, place = np.unique(score, return_inverse=True)
+    up = np.bincount(place, weight * positive, len(values))
+    down = np.bincount(place, weight * ~positive, len(values))
+    if not up.sum() or not down.sum():
+        return math.nan
+    return float((up * (down.cumsum() - down / 2)).sum() / up.sum() / down.sum())
+
+
 def risk_at(ranked: Ranked, coverage: float) -> tuple[float, Matrix, Matrix]:
     """The mean loss of the surest share ``coverage`` in (0, 1], what each answer moves it by, and how much of each is kept [n].
 

@@ -9,13 +9,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 
 from kie_hvqa.readers.transformers_reader import TransformersReader
+from kie_hvqa.scoring.risk import auroc
 from rl.families import family_of
 from rl.forget.losses import row_means, token_log_probabilities
 from rl.forget.measure import leak_of
@@ -43,8 +46,9 @@ def membership(reader: TransformersReader, sets: Sets, recipe: ForgetRecipe) -> 
                 for number, loss in zip(batch, losses(source, batch).tolist(), strict=True):
                     by_person.setdefault(source.row(number).document_id, []).append(-loss)
         found[who] = [sum(values) / len(values) for values in by_person.values()]
-    pairs = [(one > other) + 0.5 * (one == other) for one in found["forgotten"] for other in found["strangers"]]
-    return round(sum(pairs) / len(pairs), 6) if pairs else None
+    forgotten, strangers = found["forgotten"], found["strangers"]
+    area = auroc(np.arange(len(forgotten) + len(strangers)) < len(forgotten), np.array(forgotten + strangers))
+    return None if math.isnan(area) else round(area, 6)
 
 
 def relearned(reader: TransformersReader, sets: Sets, recipe: ForgetRecipe, rate: float) -> list[dict[str, Any]]:

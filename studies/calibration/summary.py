@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from degradations.legibility import LegibilityModel
+from kie_hvqa.scoring import risk
 from studies.calibration.trials import Trial, family
 
 Floats = NDArray[np.float64]
@@ -21,12 +23,8 @@ BLUR = ("gaussian_blur", "defocus_blur", "motion_blur", "camera_shake")
 
 def auroc(score: Floats, right: Bools) -> float | None:
     """The chance that a slot read right scores above one read wrong, ties as half; None without both kinds."""
-    positive, negative = int(right.sum()), int((~right).sum())
-    if not positive or not negative:
-        return None
-    _, inverse, count = np.unique(score, return_inverse=True, return_counts=True)
-    rank = (np.cumsum(count) - (count - 1) / 2)[inverse]
-    return round(float((rank[right].sum() - positive * (positive + 1) / 2) / (positive * negative)), 4)
+    value = risk.auroc(right, score)
+    return None if math.isnan(value) else round(value, 4)
 
 
 def flat(trials: Sequence[Trial], reader: str, what: str) -> NDArray[Any]:

@@ -25,6 +25,7 @@ from kie_hvqa.confidence.signals.tokens import TOKEN_PROBABILITY
 from kie_hvqa.data.ledger import Row
 from kie_hvqa.runs.evaluator import evaluate
 from kie_hvqa.runs.run_directory import Run, load_run
+from kie_hvqa.scoring.risk import auroc
 from kie_hvqa.scoring.signals import answer_confidence
 from studies.refusal.pages import JUDGED
 from studies.refusal.setting import Setting
@@ -127,17 +128,6 @@ def average_precision(right: np.ndarray, sure: np.ndarray, weight: np.ndarray) -
     right, weight = right[order], weight[order]
     precision = np.cumsum(right * weight) / np.maximum(np.cumsum(weight), 1e-9)
     return float((precision * right * weight).sum() / max((right * weight).sum(), 1e-9))
-
-
-def auroc(positive: np.ndarray, score: np.ndarray, weight: np.ndarray | None = None) -> float:
-    """The chance that a positive has the higher score, ties half; NaN without both kinds."""
-    weight = np.ones(len(score)) if weight is None else weight
-    values, place = np.unique(score, return_inverse=True)
-    up = np.bincount(place, weight * positive, len(values))
-    down = np.bincount(place, weight * ~positive, len(values))
-    if not up.sum() or not down.sum():
-        return float("nan")
-    return float((up * (down.cumsum() - down / 2)).sum() / up.sum() / down.sum())
 
 
 def auroc_interval(

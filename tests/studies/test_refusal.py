@@ -12,13 +12,14 @@ import torch
 from kie_hvqa.data.files import read_json
 from kie_hvqa.data.ledger import Row, Slot
 from kie_hvqa.readers import embedded_directory
+from kie_hvqa.scoring.risk import auroc
 from studies.refusal.__main__ import ARMS, main
 from studies.refusal.arms import check, four_cells, refusal_tokens
 from studies.refusal.arms.editing import direction
 from studies.refusal.arms.lessons import marked, printed, strata_weights
 from studies.refusal.arms.probers import chosen_threshold, cosine, fitted
 from studies.refusal.frame import OPENER, Layers
-from studies.refusal.judge import CLEAR, HIDDEN, Curve, auroc, average_precision
+from studies.refusal.judge import CLEAR, HIDDEN, Curve, average_precision
 from studies.refusal.setting import SMALL
 from studies.refusal.study import Study
 

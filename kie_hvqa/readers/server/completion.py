@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from kie_hvqa.answers.answer import BOXES, MARK
+from kie_hvqa.answers.answer import BOX_GLYPHS, MARK
 from kie_hvqa.confidence.signals.tokens import Piece, whole_characters
 from kie_hvqa.readers.server.exchange import RequestError, is_passing, message_in
 
@@ -75,7 +75,7 @@ def _mean_log_probability(logprobs: Any) -> float | None:
     return round(mean, 6) if math.isfinite(mean) else None
 
 
-_MARKS = frozenset(MARK + BOXES)
+_MARKS = frozenset(MARK + BOX_GLYPHS)
 
 
 def _pieces(logprobs: Any) -> tuple[Piece, ...]:

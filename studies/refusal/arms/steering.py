@@ -27,9 +27,10 @@ from kie_hvqa.answers.answer import parse
 from kie_hvqa.answers.verdicts import Ledger
 from kie_hvqa.data.files import replacing
 from kie_hvqa.readers.base import Task
+from kie_hvqa.scoring.risk import auroc
 from studies.refusal.arms.probers import Prober, chosen_threshold, cosine, fitted, restored, state, trained_head
 from studies.refusal.frame import FinalReader, Frame, Layers, Said, symbol_tokens
-from studies.refusal.judge import auroc, auroc_interval
+from studies.refusal.judge import auroc_interval
 from studies.refusal.pages import again
 from studies.refusal.study import Study
 

@@ -101,8 +101,12 @@ def test_augrc_is_the_papers_and_the_auroc_its_pairs(drawn: list[tuple[float, fl
     ranked = risk.rank(losses, sure)
     assert risk.augrc(ranked)[0] == pytest.approx(paper(losses, sure))
     pairs = [(r > w) + (r == w) / 2 for r, x in zip(sure, losses, strict=True) if not x for w, y in drawn_wrong(drawn)]
-    found = risk.failure_auroc(ranked)[0]
-    assert found == pytest.approx(mean(pairs)) if pairs else np.isnan(found)
+    right = np.array(losses) == 0
+    for found in (risk.failure_auroc(ranked)[0], risk.auroc(right, np.array(sure))):
+        assert found == pytest.approx(mean(pairs)) if pairs else np.isnan(found)
+    twice = np.arange(len(drawn)) % 3
+    weighed = risk.auroc(np.repeat(right, twice), np.repeat(sure, twice))  # a weight is so many copies
+    assert risk.auroc(right, np.array(sure), twice) == pytest.approx(weighed, nan_ok=True)
 
 
 def drawn_wrong(drawn: list[tuple[float, float]]) -> list[tuple[float, float]]:
