@@ -135,7 +135,7 @@ receipts: $(READY)
 	  $(if $(FORMAT),--format $(FORMAT)) --out runs/receipts
 
 bench-install:
-	.ci/extras
+	.ci/extras $(EXTRAS)
 
 bench-simulate: $(READY)
 	$(BIN)/python -c 'import augraphy' 2>/dev/null || $(BIN)/python $(PIP) $(HASHED) hashes/bench.txt || true
