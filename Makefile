@@ -60,7 +60,7 @@ test-long: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m long -n 2 --dist load $(TESTS)
 
 tutorials: $(READY)
-	$(BIN)/python -m pytest -m tutorial tests/studies/test_tutorials.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m tutorial -n 2 --dist load tests/studies/test_tutorials.py
 
 # Other inputs every time, unlike the same few of `make test`; what fails is printed with its input.
 fuzz: $(READY)

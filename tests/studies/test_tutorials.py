@@ -40,7 +40,7 @@ def test_the_page_runs_as_it_stands(page, terminal, tmp_path):
     folder = tmp_path / "empty"
     folder.mkdir()
     printed = tutorials.run(page, folder, terminal)
-    assert len(printed) >= 4 and "Traceback" not in "".join(printed)
+    assert len(printed) >= 3 and "Traceback" not in "".join(printed)
 
 
 def page(tmp_path: Path, text: str) -> Path:
