@@ -13,7 +13,7 @@ from typing import Any
 from kie_hvqa.data.files import write_json, write_text
 from kie_hvqa.errors import InputError
 from kie_hvqa.scoring.tables import LABELS, ScoreLabel, difference, interval, number
-from studies.ablation.curves import curves_svg
+from studies.curves import curves_svg
 
 NOT_RUN = "*Not run yet: there are no results.*"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import shutil
 from pathlib import Path
 
@@ -18,13 +19,14 @@ from kie_hvqa.errors import InputError
 from rewards.plugins.spec import RewardSpec
 from rl.recipes import GrpoRecipe
 from rl.rollouts.record import file_name, write_rollouts
+from studies import curves
 from studies.ablation.__main__ import DOCS, main
 from studies.ablation.claims import claimed
 from studies.ablation.config import WATCH, load_plan, watched
-from studies.ablation.curves import curves_svg, smoothed
 from studies.ablation.matching import Draws, Outcomes, mixture, rates, withdrawal
 from studies.ablation.page import NOT_RUN, rendered, replaced
 from studies.ablation.repaid import over, repaid, rises
+from studies.curves import curves_svg, smoothed
 
 ROOT = Path(__file__).resolve().parents[2]
 PLANS = sorted((ROOT / "configs" / "ablation").glob("*.yaml"))
@@ -278,3 +280,17 @@ def test_curves_leave_out_what_was_not_logged(tmp_path):
     svg = curves_svg({"a<b": {"steps": [1, 2, 3], "curves": curves}})
     assert "a&lt;b" in svg and svg.count("<path") > 10 and "nan" not in svg.lower()
     write_json(tmp_path / "x.json", {"svg": svg})  # plain text
+
+
+def test_curves_of_a_run_are_those_of_its_log(tmp_path, monkeypatch):
+    log = [{"loss": 1.0, "step": 5, "reward": 0.25, "ledger/invented_rate": 0.5}, {"step": 5, "eval_balanced": 0.5}]
+    (tmp_path / "history.json").write_text(json.dumps({"steps": 5, "log": log}))
+    found = curves.curves_of(tmp_path)
+    assert found["steps"] == [5] and found["curves"]["reward"] == [0.25] and found["curves"]["invented_rate"] == [0.5]
+    assert found["curves"]["over_refusal_rate"] == [None]
+    monkeypatch.setattr("sys.argv", ["curves", f"a=b={tmp_path}", "--out", str(tmp_path / "x.svg")])
+    with pytest.raises(SystemExit):
+        curves.main()
+    monkeypatch.setattr("sys.argv", ["curves", f"make demo={tmp_path}", "--out", str(tmp_path / "x.svg")])
+    curves.main()
+    assert ">make demo<" in (tmp_path / "x.svg").read_text()

@@ -1,4 +1,6 @@
-"""The training curves as one SVG file: a column a reward, above what it was paid, below what was true.
+"""Training curves as one SVG file: a column a run, above what it was paid, below what was true.
+
+Run: python -m studies.curves "make demo=runs/demo/grpo" "make study=runs/study/grpo" --out docs/study.svg
 
 Plain text, no library: the page is read where pictures are shown and scripts are not run. Every line is the mean over seeds,
 smoothed over a few logged steps; the reward has its own axis, because rewards have no common scale.
@@ -6,9 +8,13 @@ smoothed over a few logged steps; the reward has its own axis, because rewards h
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
+
+from kie_hvqa.data.files import read_json, write_text
 
 LINES = {
     "hallucination_free_accuracy": ("hallucination-free accuracy", "#2563eb"),
@@ -17,22 +23,23 @@ LINES = {
 }
 _REWARD = "#334155"
 _WIDTH, _HEIGHT, _GAP, _LEFT, _TOP, _MIDDLE = 176.0, 110.0, 40.0, 44.0, 44.0, 30.0
+_LEGEND = 570.0  # what the line that names the colours takes
 _SMOOTH = 3
 
 Values = Sequence[float | None]
 
 
-def curves_svg(attack: Mapping[str, Mapping[str, Any]]) -> str:
-    """``attack`` as in ``ablation.json``: reward name → ``steps`` and ``curves``."""
-    top = _top([value for found in attack.values() for key in LINES for value in found["curves"][key]])
-    width = _LEFT + len(attack) * (_WIDTH + _GAP)
+def curves_svg(runs: Mapping[str, Mapping[str, Any]]) -> str:
+    """``runs``: title → ``steps`` and, of the same length, ``curves`` (``reward`` and each of ``LINES``)."""
+    top = _top([value for found in runs.values() for key in LINES for value in found["curves"][key]])
+    width = max(_LEGEND, _LEFT + len(runs) * (_WIDTH + _GAP))
     height = _TOP + 2 * _HEIGHT + _MIDDLE + 30
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" font-family="sans-serif" '
         f'font-size="10" fill="#334155"><rect width="100%" height="100%" fill="#ffffff"/>',
         *_legend(),
     ]
-    for number, (name, found) in enumerate(attack.items()):
+    for number, (name, found) in enumerate(runs.items()):
         left = _LEFT + number * (_WIDTH + _GAP)
         steps, curves = found["steps"], found["curves"]
         parts.append(f'<text x="{left:g}" y="{_TOP - 8:g}" font-weight="bold">{escape(name)}</text>')
@@ -44,6 +51,16 @@ def curves_svg(attack: Mapping[str, Mapping[str, Any]]) -> str:
         if steps:
             parts.append(_text(left + _WIDTH, below + _HEIGHT + 14, f"step {steps[-1]}", "end"))
     return "".join([*parts, "</svg>\n"])
+
+
+def curves_of(directory: Path) -> dict[str, Any]:
+    """``steps`` and ``curves`` of a finished GRPO run, from its log (``history.json``)."""
+    logs = [log for log in read_json(directory / "history.json")["log"] if "reward" in log]
+    keys = {"reward": "reward", **{key: f"ledger/{key}" for key in LINES}}
+    return {
+        "steps": [log["step"] for log in logs],
+        "curves": {key: [log.get(name) for log in logs] for key, name in keys.items()},
+    }
 
 
 def _legend() -> list[str]:
@@ -105,3 +122,19 @@ def _range(values: Values) -> tuple[float, float]:
 
 def _text(x: float, y: float, text: str, anchor: str = "start") -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", nargs="+", metavar="TITLE=RUN", help="GRPO output directories")
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    named = [run.partition("=") for run in args.runs]
+    for title, _, directory in named:
+        if not (Path(directory) / "history.json").is_file():
+            parser.error(f"{title}={directory}: no history.json there; name what `kie-hvqa grpo` wrote")
+    write_text(args.out, curves_svg({title: curves_of(Path(directory)) for title, _, directory in named}))
+
+
+if __name__ == "__main__":
+    main()
