@@ -15,9 +15,13 @@ word space  0                  -w (inserted)       0          -w (glued)
 
 e is saved by the right list: that of the clear characters for a clear slot, that of the not clear enough ones for a partial
 slot. A character over no slot, and one that stands in a list and not in Final OCR, cost w each; a mark where nothing is
-missing costs s. Refusing a field that is absent pays h, anything else about it -w. Every price belongs to one column of
-``kie_hvqa.answers.verdicts.Counts``, so that an answer earns a dot product: ``pay`` divides it by the scored slots, so that
-long fields do not drown short ones, and cuts it at -w; ``slot_pay`` takes the same sum apart by slot.
+missing costs s. Every price belongs to one column of ``kie_hvqa.answers.verdicts.Counts``, so that an answer earns a dot
+product: ``pay`` divides it by the scored slots, so that long fields do not drown short ones, and cuts it at -w;
+``slot_pay`` takes the same sum apart by slot.
+
+Refusing a field that is absent pays h. An answer to it has no slots to be divided by: it costs w times the share of its symbols
+that are asserted. Were it -w whatever is said, all answers of a group that never refuses would earn the same, and nothing
+would lead from asserting to marking, which is a refusal when it is all that is left.
 
 **What it teaches.** Let q_c, q_p, q_h be the reader's belief that a slot is clear, partial or hidden, P its belief that it is
 legible *and* its character right. With v the price of a whole answer that is hallucination-free (``outcome_weight``), R the
@@ -49,6 +53,7 @@ FIELD = 8
 REST = 0.9
 """The chance that the rest of that field is hallucination-free."""
 _SCORED = COLUMNS.index("derivable_right")  # the columns of the scored slots stand before it
+_INSERTED, _SURPLUS, _LISTED, _FALSE = map(COLUMNS.index, ("inserted", "surplus_marks", "listed", "false_answers"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +160,9 @@ def pay(counts: Counts, prices: Prices) -> float:
     ``counts`` are the evaluator's own (``kie_hvqa.answers.verdicts``) for one question whose answer could be parsed.
     """
     numbers = counts.numbers
+    if numbers[_FALSE]:
+        asserted = numbers[_INSERTED] + numbers[_LISTED]
+        return -prices.wrong * asserted / (asserted + numbers[_SURPLUS])
     scored = sum(numbers[:_SCORED])
     total = round(sum(map(mul, numbers, prices.columns)), 12)  # answers that are worth the same shall earn the same
     return max(-prices.wrong, total / (scored or 1))

@@ -36,8 +36,23 @@ def test_the_parts_are_the_pay(ledger: tuple[Slot, ...], final: str, clear: str,
     assert len(apart.slots) == len(ledger)
     total = sum(apart.slots) + apart.rest
     assert total == pytest.approx(sum(map(mul, found.counts.numbers, prices.columns)))
-    scored = found.counts["scored"] or 1
-    assert pay(found.counts, prices) == pytest.approx(max(prices.low, total / scored))
+    if not found.counts["false_answers"]:
+        assert pay(found.counts, prices) == pytest.approx(max(prices.low, total / (found.counts["scored"] or 1)))
+
+
+@given(st.text("ab ", min_size=1, max_size=8).map(lambda text: f"x{text}"), st.data())
+def test_over_an_absent_field_every_mark_in_place_of_a_character_pays(final: str, data: st.DataObject) -> None:
+    """So a group that never refuses still learns which way a refusal lies; all that is short of one costs."""
+    prices = Prices.of(0.8)
+
+    def paid(text: str) -> float:
+        return pay(verdicts((), Reading(text, "", "")).counts, prices)
+
+    place = data.draw(st.sampled_from([n for n, char in enumerate(final) if char != " "]))
+    marked = f"{final[:place]} {final[place + 1 :]}"
+    assert prices.low <= paid(final) < 0 and paid(final) < paid(marked)
+    assert paid(" " * len(final)) == paid("") == prices.hidden_mark
+    assert paid(final.replace(" ", "")) == prices.low
 
 
 W = Prices.of(0.5).wrong
