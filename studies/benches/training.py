@@ -161,6 +161,7 @@ def _trainer(name: str, shared: dict[str, bool], data: Path, steps: int, out: Pa
             f"data.path={data}",
             f"output_dir={out}",
             f"training.max_steps={steps}",
+            "advantages={credit: answer, whole: 0}",  # what plain TRL has
             "training.logging_steps=1",
             'training.save_strategy="no"',
             *overrides,
