@@ -155,7 +155,7 @@ class Prices:
 
 
 def pay(counts: Counts, prices: Prices) -> float:
-    """The mean pay of a field's scored slots, in [-w, 1], outcome not included. Pure.
+    """The mean pay of a field's scored slots, of an absent field's answer that of its symbols; in [-w, 1], outcome not included. Pure.
 
     ``counts`` are the evaluator's own (``kie_hvqa.answers.verdicts``) for one question whose answer could be parsed.
     """
@@ -169,7 +169,7 @@ def pay(counts: Counts, prices: Prices) -> float:
 
 
 def slot_pay(found: Verdicts, prices: Prices) -> SlotPay:
-    """The sum that ``pay`` divides and cuts, taken apart. Pure; in units of one right slot.
+    """The sum that ``pay`` divides and cuts where the field is there, taken apart. Pure; in units of one right slot.
 
     ``sum(slots) + rest`` is the dot product of ``found.counts`` and ``prices.columns``; the outcome's price is not in it. A slot
     has the price of its outcome: every slot of a signalled gap that of a mark, a dropped one its own -w. What the right

@@ -2,8 +2,8 @@
 
 Run: python -m studies.curves "make demo=runs/demo/grpo" "make study=runs/study/grpo" --out docs/study.svg
 
-Plain text, no library: the page is read where pictures are shown and scripts are not run. Every line is the mean over seeds,
-smoothed over a few logged steps; the reward has its own axis, because rewards have no common scale.
+Plain text, no library: the page is read where pictures are shown and scripts are not run. Every line is smoothed over a few
+logged steps, and of several seeds the mean; the reward has its own axis, because rewards have no common scale.
 """
 
 from __future__ import annotations
