@@ -36,6 +36,7 @@ from rl.tiny.base_batches import PageBatch, Sampler
 from rl.tiny.base_config import BaseReaderConfig, PoolSizes, Stage
 from rl.tiny.batched import Packed, PageGrid, encode_pages, language_forward, pack, page_grid
 from rl.tiny.build import build_config, build_model, build_processor, save_model
+from rl.tiny.muon import Muon
 from rl.tiny.pages import READER_TEMPLATES, TEXT_BLOCK, Pool, Wanted, load_pools
 
 STAGES = ("vision", "joint", "refine", "damage")
@@ -293,8 +294,9 @@ def _optimisers(trainer: BaseTrainer, rate: float) -> list[torch.optim.Optimizer
         inside = ".blocks." in name or ".layers." in name or ".merger." in name
         (matrices if parameter.ndim == 2 and inside else others).append(parameter)
     decay = trainer.config.weight_decay
+    dtype = torch.bfloat16 if use_bfloat16(trainer.config.dtype, trainer.device.type) else torch.float32
     return [
-        torch.optim.Muon(matrices, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"),
+        Muon(matrices, lr=rate, weight_decay=decay, dtype=dtype),
         torch.optim.AdamW(others, lr=rate, weight_decay=0.0, betas=(0.9, 0.98)),
     ]
 

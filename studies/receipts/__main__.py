@@ -36,8 +36,8 @@ WHERE = (
 KINDS = {"rendered": ("rendered",), "real": ("rendered", "real")}
 """Arm → the lines that its base is trained on; its warm start and GRPO see the last kind alone."""
 ORDER = (
-    ("real", "base"), ("rendered", "base"), ("real", "warm_start"), ("real", "grpo"), ("", "rapidocr"), ("", "tesseract"),
-    ("rendered", "warm_start"), ("rendered", "grpo"),
+    ("real", "base"), ("real", "warm_start"), ("real", "grpo"), ("", "rapidocr"), ("", "tesseract"),
+    ("rendered", "base"), ("rendered", "warm_start"), ("rendered", "grpo"),
 )  # fmt: skip
 """What is asked about first comes first: the tables are written after every step."""
 
