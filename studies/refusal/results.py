@@ -78,6 +78,15 @@ def table(found: Mapping[str, Any], judged: str = "test") -> str:
     return "\n".join(lines)
 
 
+def costs(found: Mapping[str, Any]) -> str:
+    """Markdown: what each arm took of the processor, its pages' features and its judging included, as the mean over seeds."""
+    lines = ["| arm | processor minutes |", "|---|---|"]
+    for arm, entries in found["arms"].items():
+        minutes = float(np.mean([entry["cpu_seconds"] for entry in entries])) / 60
+        lines.append(f"| {arm.replace('_', ' ')} | {minutes:.1f} |")
+    return "\n".join(lines)
+
+
 def _cell(entry: Mapping[str, Any] | None) -> str:
     if entry is None:
         return ""

@@ -139,7 +139,9 @@ def test_arms_run_by_one_command_and_again_it_does_nothing(ran, capsys):
     before = {path: path.stat().st_mtime_ns for path in (ran / "seed-0").rglob("*")}
     capsys.readouterr()
     assert main([*COMMAND, "--out", str(ran)]) == 0
-    assert capsys.readouterr().out.count("\n") == 2 + len(found["readers"])
+    readers, arms = capsys.readouterr().out.strip().split("\n\n")
+    assert len(readers.splitlines()) == 2 + len(found["readers"])
+    assert len(arms.splitlines()) == 2 + len(found["arms"])
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
