@@ -89,9 +89,9 @@ class Study:
             return
         batch = getattr(self.config.base, stage).batch
         pools = []
-        for kind in kinds:
-            for damaged in (False, True):
-                pools += line_pools(self.data[f"{kind}_train"], "train", batch, damaged=damaged)
+        for kind in kinds:  # every line as it is, and every line damaged
+            pools += line_pools(self.data[f"{kind}_clean"], "train", batch, damaged=False)
+            pools += line_pools(self.data[f"{kind}_train"], "train", batch, damaged=True)
         validation = {
             kind: line_pools(self.data["validation"], "validation", 1, damaged=kind == "damaged")
             for kind in ("clean", "damaged")

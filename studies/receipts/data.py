@@ -17,7 +17,9 @@ from studies.receipts.rendered import rendered_page
 UNDAMAGED: Mapping[str, object] = {"severities": {0: 1.0}, "unreadable": 0.0}
 RECIPES: dict[str, tuple[str, str]] = {
     # dataset: split, and how it is damaged
+    "rendered_clean": ("train", "undamaged"),
     "rendered_train": ("train", "known"),
+    "real_clean": ("train", "undamaged"),
     "real_train": ("train", "known"),
     "validation": ("validation", "known"),
     "test_clean": ("test", "undamaged"),
