@@ -79,11 +79,12 @@ def table(found: Mapping[str, Any], judged: str = "test") -> str:
 
 
 def costs(found: Mapping[str, Any]) -> str:
-    """Markdown: what each arm took of the processor, its pages' features and its judging included, as the mean over seeds."""
-    lines = ["| arm | processor minutes |", "|---|---|"]
+    """Markdown: what each arm took of the processor, its pages' features and its judging included, as the mean over seeds; and the
+    parameters that it adds to the reader."""
+    lines = ["| arm | processor minutes | parameters added |", "|---|---|---|"]
     for arm, entries in found["arms"].items():
         minutes = float(np.mean([entry["cpu_seconds"] for entry in entries])) / 60
-        lines.append(f"| {arm.replace('_', ' ')} | {minutes:.1f} |")
+        lines.append(f"| {arm.replace('_', ' ')} | {minutes:.1f} | {entries[0].get('parameters', 0):,} |")
     return "\n".join(lines)
 
 
