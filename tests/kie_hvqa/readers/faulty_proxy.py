@@ -36,7 +36,8 @@ class Proxy(BaseHTTPRequestHandler):
                 Proxy.count -= 1
             else:
                 fault = self.plan.pop(0) if self.plan else "ok"
-        sys.stdout.write(f"{fault}\n")  # in one piece: print writes the end of a line by itself, and threads fall between
+        # In one piece: print writes the end of a line by itself, and threads fall between.
+        sys.stdout.write(f"{fault}\n")
         sys.stdout.flush()
         if fault == "ok":
             self._forward(body)
