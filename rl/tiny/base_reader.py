@@ -99,8 +99,9 @@ class BaseTrainer:
             self.head = torch.nn.Linear(model.config.text_config.hidden_size, SUB_CELLS * CHARACTER_CLASSES)
         self.grids: dict[tuple[int, int], PageGrid] = {}
         self.device = torch.get_default_device()
-        bfloat16 = use_bfloat16(config.dtype, self.device.type)
-        self.autocast = torch.autocast(self.device.type, torch.bfloat16) if bfloat16 else nullcontext()
+        self.dtype = torch.bfloat16 if use_bfloat16(config.dtype, self.device.type) else torch.float32  # of products
+        half = self.dtype == torch.bfloat16
+        self.autocast = torch.autocast(self.device.type, self.dtype) if half else nullcontext()
         self.encode = torch.compile(encode_pages, dynamic=False) if config.compile else encode_pages
         self.read = torch.compile(language_forward, dynamic=True) if config.compile else language_forward
         encode = processor.tokenizer.encode
@@ -294,9 +295,8 @@ def _optimisers(trainer: BaseTrainer, rate: float) -> list[torch.optim.Optimizer
         inside = ".blocks." in name or ".layers." in name or ".merger." in name
         (matrices if parameter.ndim == 2 and inside else others).append(parameter)
     decay = trainer.config.weight_decay
-    dtype = torch.bfloat16 if use_bfloat16(trainer.config.dtype, trainer.device.type) else torch.float32
     return [
-        Muon(matrices, lr=rate, weight_decay=decay, dtype=dtype),
+        Muon(matrices, lr=rate, weight_decay=decay, dtype=trainer.dtype),
         torch.optim.AdamW(others, lr=rate, weight_decay=0.0, betas=(0.9, 0.98)),
     ]
 

@@ -84,7 +84,7 @@ def costs(found: Mapping[str, Any]) -> str:
     lines = ["| arm | processor minutes | parameters added |", "|---|---|---|"]
     for arm, entries in found["arms"].items():
         minutes = float(np.mean([entry["cpu_seconds"] for entry in entries])) / 60
-        lines.append(f"| {arm.replace('_', ' ')} | {minutes:.1f} | {entries[0].get('parameters', 0):,} |")
+        lines.append(f"| {arm.replace('_', ' ')} | {minutes:.1f} | {entries[0]['parameters']:,} |")
     return "\n".join(lines)
 
 

@@ -31,7 +31,7 @@ from studies.refusal.frame import CLOSE, OPENER, Frame
 from studies.refusal.study import Study
 
 COST = "cost.json"
-"""Beside a warm start's weights: the processor's seconds that it took, encoding of new pages included, and what it trained."""
+"""Beside a warm start's weights: the processor's seconds that it took, encoding of new pages included."""
 
 
 class Lesson(NamedTuple):
@@ -71,7 +71,6 @@ def warm_start(study: Study, lessons: Sequence[Lesson], directory: Path, *, mark
             "cpu_seconds": round(time.process_time() - began, 1),
             "lessons": len(lessons),
             "steps": study.setting.steps,
-            "parameters": sum(part.numel() for part in frame.model.parameters() if part.requires_grad),
         }
         made = directory.with_name(f".{directory.name}.part")
         shutil.rmtree(made, ignore_errors=True)
