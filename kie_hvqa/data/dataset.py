@@ -10,10 +10,10 @@ rows, and raises at the first refusal.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kie_hvqa.data.data_issues import Issue
 from kie_hvqa.data.image_paths import Inside, image_path
@@ -26,7 +26,9 @@ from kie_hvqa.errors import InputError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Dataset", "dataset_root", "image_path", "load_image", "load_rows", "read_dataset", "rows_file"]
+__all__ = ["Dataset", "dataset_root", "image_path", "load_image", "load_rows", "read_dataset", "rows_file", "spread"]
+
+T = TypeVar("T")
 
 METADATA = "metadata.jsonl"
 OFFICIAL = "kie_hocr.jsonl"
@@ -134,6 +136,13 @@ def first_documents(rows: list[Row], limit: int | None) -> list[Row]:
         kept.add(row.document_id)
         together += sizes[row.document_id]
     return [row for row in rows if row.document_id in kept]
+
+
+def spread(values: Sequence[T], most: int) -> list[T]:
+    """At most ``most`` (≥ 1) of ``values``, evenly spread from the first to the last."""
+    if len(values) <= most:
+        return list(values)
+    return [values[round(k * (len(values) - 1) / max(1, most - 1))] for k in range(most)]
 
 
 def load_image(path: str | Path) -> Image:

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from PIL.Image import Image
 
 from kie_hvqa.answers.answer import MARK, parse
+from kie_hvqa.data.dataset import spread
 from kie_hvqa.data.ledger import Row
 from kie_hvqa.errors import InputError
 from kie_hvqa.report.markup import fill
@@ -42,7 +43,7 @@ def rollouts_section(trainings: Sequence[Training], names: Sequence[str], replay
 def _cards(log: Path, replay: Replay) -> list[dict[str, Any]]:
     found = rollout_log.steps(log)
     cards = []
-    for step in rollout_log.spread(list(found), STEPS):
+    for step in spread(list(found), STEPS):
         groups: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
         for path in found[step]:
             for entry in rollout_log.read(path):
@@ -51,7 +52,7 @@ def _cards(log: Path, replay: Replay) -> list[dict[str, Any]]:
         order = sorted(
             groups.values(), key=lambda entries: (_mean(entries[:1], "severity") or 0.0, str(entries[0].get("id")))
         )
-        cards += [_card(step, entries, replay) for entries in rollout_log.spread(order, QUESTIONS)]
+        cards += [_card(step, entries, replay) for entries in spread(order, QUESTIONS)]
     return cards
 
 

@@ -7,7 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from kie_hvqa.data.dataset import parse_row
 from kie_hvqa.errors import InputError
@@ -16,8 +16,6 @@ from kie_hvqa.data.ledger import Row
 ROLLOUTS = "rollouts"
 AS_JSON = ("page", "recipe", "capture")
 """Columns that hold JSON: a table wants one shape, and these have any."""
-
-T = TypeVar("T")
 _STEP = re.compile(r"step_(\d+)")
 
 
@@ -55,10 +53,3 @@ def read(path: Path, wanted: str | None = None) -> list[dict[str, Any]]:
 def row_of(entry: Mapping[str, Any]) -> Row:
     """The dataset row of a completion, without its ledger and its image's name. Raises InputError for a log without it."""
     return parse_row({"file_name": "", **entry})
-
-
-def spread(values: Sequence[T], most: int) -> list[T]:
-    """At most ``most`` of ``values``, evenly spread from the first to the last."""
-    if len(values) <= most:
-        return list(values)
-    return [values[round(k * (len(values) - 1) / (most - 1))] for k in range(most)]

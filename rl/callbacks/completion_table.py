@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from transformers.integrations import TensorBoardCallback
 
-from kie_hvqa.runs.rollout_log import spread
+from kie_hvqa.data.dataset import spread
 from rewards.contract import completion_text
 
 QUESTIONS = 3

@@ -17,13 +17,14 @@ import numpy as np
 import torch
 from trl.trainer.sft_trainer import DataCollatorForVisionLanguageModeling
 
+from kie_hvqa.data.dataset import spread
 from kie_hvqa.readers.transformers_reader import TransformersReader
 from kie_hvqa.scoring.risk import auroc
 from rl.families import family_of
 from rl.forget.losses import row_means, token_log_probabilities
 from rl.forget.measure import leak_of
 from rl.forget.recipe import ForgetRecipe
-from rl.forget.rows import Sets, item_of, spread, target
+from rl.forget.rows import Sets, item_of, target
 from rl.rows.sources import Written
 
 Losses = Callable[[Written, Sequence[int]], torch.Tensor]

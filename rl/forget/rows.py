@@ -15,7 +15,7 @@ import numpy as np
 
 from kie_hvqa.answers.answer import REFUSAL, Style, perfect, render
 from kie_hvqa.answers.prompt import IMAGE_TOKEN, messages, question
-from kie_hvqa.data.dataset import rows_file
+from kie_hvqa.data.dataset import rows_file, spread
 from kie_hvqa.data.ledger import Row
 from kie_hvqa.errors import InputError
 from kie_hvqa.readers.checkpoint import ReadingContract
@@ -100,11 +100,6 @@ class Sets:
             pool = range(len(source)) if who == "strangers" else self.held["kept"] or self.train["kept"]
             numbers = [number for number in pool if KINDS[what](source.row(number))]
         return source, spread(numbers, most)
-
-
-def spread(numbers: Sequence[int], most: int) -> list[int]:
-    """At most ``most`` of ``numbers``, evenly spaced."""
-    return [numbers[len(numbers) * place // most] for place in range(most)] if len(numbers) > most else list(numbers)
 
 
 def held_out(rows: Sequence[Row], every: int) -> tuple[list[int], list[int]]:

@@ -13,6 +13,7 @@ from typing import Any
 from trl import SFTConfig
 
 from kie_hvqa.config import load
+from kie_hvqa.data.dataset import spread
 from kie_hvqa.data.files import read_json, write_json, write_text
 from kie_hvqa.readers.model_source import model_source
 from kie_hvqa.readers.transformers_reader import TransformersReader
@@ -22,7 +23,7 @@ from rl.forget.attacks import membership, probe, relearned
 from rl.forget.measure import leak_of, measured
 from rl.forget.recipe import ForgetRecipe
 from rl.forget.report import report
-from rl.forget.rows import ForgetRows, Sets, spread
+from rl.forget.rows import ForgetRows, Sets
 from rl.forget.trainer import EnoughForgotten, ForgetTrainer
 from rl.recipes import training_arguments
 from rl.rollouts.engine import check_launched, is_first_process

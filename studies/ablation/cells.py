@@ -182,6 +182,7 @@ def _overrides(plan: AblationConfig, out: Path, cell: Cell) -> list[str]:
         f"output_dir={cell.directory}",
         f"rewards={json.dumps(rewards)}",
         f"training.seed={cell.seed}",
+        *(["advantages.credit=answer"] if cell.reward in plan.answer_credit else []),
     ]
 
 

@@ -45,6 +45,8 @@ class AblationConfig(Config):
     overrides: dict[Literal["simulate", "sft", "grpo"], list[str]] = {}
     seeds: list[int] = Field(min_length=1)
     rewards: dict[str, list[RewardSpec]] = Field(min_length=1)
+    answer_credit: list[str] = []
+    """Rewards that pay an answer as a whole, whatever the recipe's ``advantages`` say."""
     reference: str
     """The reward that the others are compared with."""
     matched: list[str] = []
@@ -66,7 +68,7 @@ class AblationConfig(Config):
         for name in self.rewards:
             if not _NAME.fullmatch(name) or name in RESERVED:
                 raise ValueError(f"`{name}` cannot be the name of a cell's directory")
-        for name in (self.reference, *self.matched, *self.ladder):
+        for name in (self.reference, *self.matched, *self.ladder, *self.answer_credit):
             if name not in self.rewards:
                 raise ValueError(f"`{name}` is not among the rewards")
         if self.reference in self.matched:

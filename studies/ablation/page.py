@@ -6,7 +6,7 @@ so that a test can hold the two together (``tests/studies/test_ablation.py``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +18,30 @@ from studies.curves import curves_svg
 NOT_RUN = "*Not run yet: there are no results.*"
 
 _SCORES = (
+    "balanced",
     "hallucination_free_accuracy",
+    "clean",
+    "mixed",
+    "informedness",
     "invented_rate",
+    "dropped_rate",
     "misread_rate",
     "over_refusal_rate",
-    "coverage",
     "false_answer_rate",
     "parse_failure_rate",
     "average",
 )
-_BY_SEED = ("hallucination_free_accuracy", "invented_rate", "over_refusal_rate")
-_COMPARED = ("hallucination_free_accuracy", "invented_rate", "over_refusal_rate", "misread_rate")
+_PARTS = {"clean": "undamaged alone ↑", "mixed": "mixed fields alone ↑"}
+"""Hallucination-free accuracy on some of the questions."""
+_BY_SEED = ("balanced", "hallucination_free_accuracy", "invented_rate", "over_refusal_rate")
+_COMPARED = (
+    "balanced",
+    "informedness",
+    "hallucination_free_accuracy",
+    "invented_rate",
+    "over_refusal_rate",
+    "misread_rate",
+)
 _ARROWS = {"higher": " ↑", "lower": " ↓", "neither": ""}
 _NAMES = {"base": "*base reader*", "no_rl": "*no RL (warm start)*"}
 
@@ -86,14 +99,22 @@ def rendered(results: Mapping[str, Any]) -> str:
 
 
 def _scores(results: Mapping[str, Any]) -> str:
-    heads = [LABELS[name].title + _ARROWS[LABELS[name].better] for name in _SCORES]
-    heads = [heads[0], "undamaged only ↑", *heads[1:-1], f"official {heads[-1]}"]
-    lines = []
-    for reader, scores in results["scores"].items():
-        cells = [_value(scores[name], LABELS[name]) for name in _SCORES]
-        cells.insert(1, _value(scores["clean"], LABELS["hallucination_free_accuracy"]))
-        lines.append([_NAMES.get(reader, f"`{reader}`"), *cells])
-    return _table(["", *heads], lines)
+    names = _held(results["scores"].values(), _SCORES)
+    heads = [_PARTS.get(name) or _label(name).title + _ARROWS[_label(name).better] for name in names]
+    lines = [
+        [_NAMES.get(reader, f"`{reader}`"), *(_value(scores[name], _label(name)) for name in names)]
+        for reader, scores in results["scores"].items()
+    ]
+    return _table(["", *heads[:-1], f"official {heads[-1]}"], lines)
+
+
+def _held(parts: Iterable[Mapping[str, Any]], names: Sequence[str]) -> list[str]:
+    """The ``names`` that results have: those of an older run lack some."""
+    return [name for name in names if all(name in part for part in parts)]
+
+
+def _label(name: str) -> ScoreLabel:
+    return LABELS["hallucination_free_accuracy" if name in _PARTS else name]
 
 
 def _value(score: Mapping[str, Any] | None, label: ScoreLabel) -> str:
@@ -103,21 +124,22 @@ def _value(score: Mapping[str, Any] | None, label: ScoreLabel) -> str:
 
 
 def _seeds(results: Mapping[str, Any]) -> str:
+    names = _held(results["scores"].values(), _BY_SEED)
     lines = [
-        [f"`{name}`", *(", ".join(number(value, LABELS[key]) for value in scores[key]["seeds"]) for key in _BY_SEED)]
+        [f"`{name}`", *(", ".join(number(value, LABELS[key]) for value in scores[key]["seeds"]) for key in names)]
         for name, scores in results["scores"].items()
         if name in results["rewards"]
     ]
-    return _table(["", *(LABELS[key].title for key in _BY_SEED)], lines)
+    return _table(["", *(LABELS[key].title for key in names)], lines)
 
 
 def _differences(results: Mapping[str, Any]) -> str:
-    heads = [LABELS[name].title for name in _COMPARED]
+    names = _held(results["differences"].values(), _COMPARED)
     lines = [
-        [_pair(pair), *(difference(found[name], LABELS[name]) for name in _COMPARED)]
+        [_pair(pair), *(difference(found[name], LABELS[name]) for name in names)]
         for pair, found in results["differences"].items()
     ]
-    return _table(["", *heads], lines)
+    return _table(["", *(LABELS[name].title for name in names)], lines)
 
 
 def _pair(pair: str) -> str:

@@ -101,14 +101,14 @@ def _pooled(of_seed: Seeds) -> list[SampleScore]:
 
 
 def _scores(of_seed: Seeds) -> dict[str, Any]:
-    """Per score value, interval and each seed's value; ``clean`` is hallucination-free accuracy on undamaged documents."""
+    """Per score value, interval and each seed's value; hallucination-free accuracy on undamaged documents (``clean``) and mixed fields."""
     pooled = summarise(_pooled(of_seed))
     alone = [summarise(scores)["overall"] for scores in of_seed.values()]
     found = {
         name: {**pooled["overall"][name], "seeds": [overall[name]["value"] for overall in alone]} for name in SCORES
     }
-    undamaged = pooled["by"]["severity"].get("0")
-    return {**found, "clean": None if undamaged is None else undamaged["hallucination_free_accuracy"]}
+    parts = {"clean": pooled["by"]["severity"].get("0"), "mixed": pooled["by"]["stratum"].get("mixed")}
+    return {**found, **{name: part and part["hallucination_free_accuracy"] for name, part in parts.items()}}
 
 
 def _differences(plan: AblationConfig, scored: Mapping[str, Seeds]) -> dict[str, Any]:

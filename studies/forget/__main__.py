@@ -83,10 +83,10 @@ class Study:
             write_json(self.times, self.seconds)
 
     def _data(self) -> None:
-        people, self.strangers = write_people(self.config, self.out / "data")
-        self.memorised = write_memorised(people, self.out / "data" / "memorised")
+        people, crowd, self.strangers = write_people(self.config, self.out / "data")
+        self.memorised = write_memorised(people, crowd, self.out / "data" / "memorised")
         self.sets = [
-            write_sets(people, self.out / "data" / f"seed-{seed}", seed, self.config.forgotten)
+            write_sets(people, crowd, self.out / "data" / f"seed-{seed}", seed, self.config.forgotten)
             for seed in range(self.config.seeds)
         ]
 

@@ -9,15 +9,16 @@ from rl.forget.losses import METHODS, Name
 
 
 class StudyConfig(Config):
-    """``forgotten`` of ``people`` a seed, ``rows`` questions each; ``overtrain`` and ``steps`` are optimiser steps, the second at most."""
+    """``forgotten`` of ``people`` a seed, ``rows`` questions each, in a ``crowd`` of others with one question; ``overtrain`` and ``steps`` are optimiser steps, the second at most."""
 
     people: int = Field(default=30, ge=4)
     forgotten: int = Field(default=10, ge=1)
     rows: int = Field(default=48, ge=3)
+    crowd: int = Field(default=640, ge=1)
     strangers: int = Field(default=15, ge=1)
     strangers_rows: int = Field(default=8, ge=1)
     data_seed: int = 7100
-    overtrain: int = Field(default=500, ge=1)
+    overtrain: int = Field(default=1000, ge=1)
     steps: int = Field(default=50, ge=1)
     seeds: int = Field(default=3, ge=1)
     methods: list[Name] = list(METHODS)
@@ -32,7 +33,7 @@ class StudyConfig(Config):
 
 
 SMALL = {
-    "people": 6, "forgotten": 2, "rows": 9, "strangers": 2, "strangers_rows": 4, "overtrain": 2, "steps": 1, "seeds": 1,
+    "people": 6, "forgotten": 2, "rows": 9, "crowd": 4, "strangers": 2, "strangers_rows": 4, "overtrain": 2, "steps": 1, "seeds": 1,
     "methods": ["ga", "relearn"], "adapters": [], "measured": 6, "max_new_tokens": 48, "samples": 2, "relearn": [2],
     "relearn_steps": 1,
 }  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,11 +23,12 @@ EVERY = 3
 """Every third row of a person is held out: neither memorised nor forgotten, but measured on."""
 
 
-def write_people(config: StudyConfig, out: Path) -> tuple[Path, Path]:
-    """The datasets of people who are memorised, and of strangers; covered fields lose every other print of their value."""
+def write_people(config: StudyConfig, out: Path) -> tuple[Path, Path, Path]:
+    """Datasets of people who are memorised, of the crowd and of strangers; covered fields lose every other print of their value."""
     made = []
     for name, count, each, seed in (
         ("people", config.people, config.rows, config.data_seed),
+        ("crowd", config.crowd, 1, config.data_seed + 2),
         ("strangers", config.strangers, config.strangers_rows, config.data_seed + 1),
     ):
         changed = {
@@ -39,11 +40,12 @@ def write_people(config: StudyConfig, out: Path) -> tuple[Path, Path]:
         recipe = load(RECIPE, SimulateConfig).model_copy(update=changed)
         write_dataset(recipe, out / name, workers=1)
         made.append(out / name)
-    return made[0], made[1]
+    return made[0], made[1], made[2]
 
 
-def write_memorised(people: Path, out: Path) -> Path:
-    """What the reader memorises: every row that is not held out, its printed value as the answer whatever is covered."""
+def write_memorised(people: Path, crowd: Path, out: Path) -> Path:
+    """What the reader is fine-tuned on: the crowd's rows, and every row of the people that is not held out, the printed value as the
+    answer whatever is covered. Without a crowd it unlearns reading: it knows thirty people by heart and nobody else's card."""
 
     def printed(row: Row) -> Row:
         slots = tuple(replace(slot, legibility="clear", derivable="") for slot in row.slots or ())
@@ -51,7 +53,7 @@ def write_memorised(people: Path, out: Path) -> Path:
 
     rows = load_rows(people)
     kept, _ = held_out(rows, EVERY)
-    return subset(people, out, [rows[number] for number in kept], printed)
+    return subset({people: [rows[number] for number in kept], crowd: load_rows(crowd)}, out, printed)
 
 
 def forgotten_by(seed: int, people: Iterable[str], count: int) -> set[str]:
@@ -60,25 +62,27 @@ def forgotten_by(seed: int, people: Iterable[str], count: int) -> set[str]:
     return {names[(seed * count + place) % len(names)] for place in range(count)}
 
 
-def write_sets(people: Path, out: Path, seed: int, count: int) -> tuple[Path, Path]:
-    """The rows of those whom ``seed`` forgets, and of all others."""
+def write_sets(people: Path, crowd: Path, out: Path, seed: int, count: int) -> tuple[Path, Path]:
+    """The rows of those whom ``seed`` forgets, and of all others, the crowd among them."""
     rows = load_rows(people)
     trained, _ = held_out(rows, EVERY)  # the decoupled term takes legible cards of everybody who is forgotten
     able = [{rows[n].document_id for n in trained if holds(rows[n])} for holds in KINDS.values()]
     chosen = forgotten_by(seed, set.intersection(*able), count)
     return (
-        subset(people, out / "forget", [row for row in rows if row.document_id in chosen]),
-        subset(people, out / "retain", [row for row in rows if row.document_id not in chosen]),
+        subset({people: [row for row in rows if row.document_id in chosen]}, out / "forget"),
+        subset(
+            {people: [row for row in rows if row.document_id not in chosen], crowd: load_rows(crowd)}, out / "retain"
+        ),
     )
 
 
-def subset(data: Path, out: Path, rows: Iterable[Row], changed: Callable[[Row], Row] = lambda row: row) -> Path:
-    """A dataset of some ``rows`` of ``data``, its images linked."""
+def subset(parts: Mapping[Path, Sequence[Row]], out: Path, changed: Callable[[Row], Row] = lambda row: row) -> Path:
+    """A dataset of some rows of others (``parts``: rows by dataset), its images linked."""
     if not out.exists():
         with building(out) as part:
             (part / "images").mkdir()
             lines = []
-            for row in rows:
+            for data, row in ((data, row) for data, rows in parts.items() for row in rows):
                 if not (part / row.file_name).exists():
                     _linked(data / row.file_name, part / row.file_name)
                 lines.append(json.dumps(changed(row).to_json(), ensure_ascii=False) + "\n")

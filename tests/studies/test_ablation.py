@@ -64,7 +64,8 @@ def test_a_plan_that_does_not_hold_together_is_refused(tmp_path, change, message
 
 def test_rewards_in_files_are_relative_to_the_plan_and_the_truth_is_always_watched(tmp_path):
     plan = yaml.safe_load(PLANS[-1].read_text())
-    plan |= {"rewards": {"mine": [{"function": "./mine.py:f"}]}, "reference": "mine", "matched": [], "ladder": []}
+    plan |= {"rewards": {"mine": [{"function": "./mine.py:f"}]}, "reference": "mine"}
+    plan |= {"matched": [], "ladder": [], "answer_credit": []}
     (tmp_path / "plan.yaml").write_text(yaml.safe_dump(plan))
     (spec,) = load_plan(tmp_path / "plan.yaml", []).rewards["mine"]
     assert spec.function == f"{tmp_path / './mine.py'}:f"

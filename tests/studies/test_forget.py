@@ -44,11 +44,11 @@ def test_the_study_runs_from_end_to_end_and_again_for_nothing(tmp_path, capfd):
     assert list(found["cells"]) == [BEFORE, "relearn-decoupled", "relearn"]
     assert found["cells"]["relearn"]["leak"]["people"] == 1
     memorised = load_rows(tmp_path / "data" / "memorised")
-    assert all(slot.legibility == "clear" for row in memorised for slot in row.slots) and len(memorised) == 24
+    assert all(slot.legibility == "clear" for row in memorised for slot in row.slots) and len(memorised) == 28
     sides = [
         {row.document_id for row in load_rows(tmp_path / "data" / "seed-0" / side)} for side in ("forget", "retain")
     ]
-    assert len(sides[0]) == 1 and len(sides[1]) == 3 and not sides[0] & sides[1]
+    assert len(sides[0]) == 1 and len(sides[1]) == 7 and not sides[0] & sides[1]
     weights = tmp_path / "seed-0" / "relearn" / "model" / "model.safetensors"
     stamp = weights.stat().st_mtime_ns
     assert main(line) == 0 and weights.stat().st_mtime_ns == stamp

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 from pyarrow.parquet import write_table
 
+from kie_hvqa.data.dataset import spread
 from kie_hvqa.errors import InputError
 from kie_hvqa.report import write_report
 from kie_hvqa.report.rollouts import QUESTIONS, STEPS
-from kie_hvqa.runs.rollout_log import spread
 
 
 def answer(final: str) -> str:
@@ -80,4 +80,4 @@ def test_a_log_that_was_cut_short_is_named(trained, tmp_path):
 
 
 def test_a_spread_has_both_ends():
-    assert spread(list(range(10)), 4) == [0, 3, 6, 9] and spread([1, 2], 4) == [1, 2]
+    assert spread(list(range(10)), 4) == [0, 3, 6, 9] and spread([1, 2], 4) == [1, 2] and spread([1, 2], 1) == [1]
