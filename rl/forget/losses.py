@@ -62,6 +62,11 @@ class Method:
         return self.retain > 0 or self.kl > 0
 
     @property
+    def ascends(self) -> bool:
+        """Whether it has no target of its own, so that what it does after it has forgotten is damage."""
+        return self.npo or self.forget < 0
+
+    @property
     def compares(self) -> bool:
         """Whether a reference model is asked."""
         return self.npo or self.kl > 0

@@ -31,7 +31,8 @@ class ForgetRecipe(StageRecipe):
     wordings: list[str] = Field(default=[PLACE], min_length=1)
     """What is asked, in other words; each row draws one."""
     stop_at: float | None = Field(default=0.02, ge=0, le=1)
-    """Training ends where the leak on rows that are trained on is not above it; None trains to the last step."""
+    """An ascent (GA, GD, KL, NPO) ends where the leak on rows that are trained on is not above it; None trains to the last step. A
+    method with a target of its own always does: when it first stops leaking it marks nearly everything, and only then reads again."""
     look_every: int = Field(default=5, ge=1)
     """Steps between two looks at that leak."""
     held_out: float = Field(default=0.25, gt=0, le=0.5)

@@ -70,14 +70,15 @@ def together(collate: Callable[[list[dict[str, Any]]], dict[str, Any]]) -> Calla
 
 
 class EnoughForgotten(TrainerCallback):
-    """Ends training where ``leak`` of the model in training is not above ``recipe.stop_at``; it is looked at now and then."""
+    """Ends an ascent where ``leak`` of the model in training is not above ``recipe.stop_at``; it is looked at now and then."""
 
     def __init__(self, recipe: ForgetRecipe, leak: Callable[[Any], float]) -> None:
         self._recipe, self._leak = recipe, leak
         self.trainer: Any = None
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self._recipe.stop_at is None or state.global_step % self._recipe.look_every:
+        stop_at = self._recipe.stop_at
+        if stop_at is None or not self._recipe.adds.ascends or state.global_step % self._recipe.look_every:
             return
         model = base_of(self.trainer.accelerator.unwrap_model(self.trainer.model_wrapped))
         model.eval()
@@ -87,4 +88,4 @@ class EnoughForgotten(TrainerCallback):
         finally:
             model.train()
         self.trainer.log({"leak": found})
-        control.should_training_stop |= found <= self._recipe.stop_at
+        control.should_training_stop |= found <= stop_at

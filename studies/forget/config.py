@@ -19,7 +19,7 @@ class StudyConfig(Config):
     strangers_rows: int = Field(default=8, ge=1)
     data_seed: int = 7100
     overtrain: int = Field(default=1000, ge=1)
-    steps: int = Field(default=50, ge=1)
+    steps: int = Field(default=120, ge=1)
     seeds: int = Field(default=3, ge=1)
     methods: list[Name] = list(METHODS)
     adapters: list[Name] = ["relearn"]
