@@ -24,6 +24,8 @@ class ForgetRecipe(StageRecipe):
     method: Name = "relearn"
     decoupled: float = Field(default=1.0, ge=0)
     """Weight of the decoupled term; 0 leaves it out."""
+    retained: int = Field(default=1, ge=1)
+    """Rows of people to keep that come with each forgotten one, where the method has any."""
     beta: float = Field(default=0.1, gt=0)
     """Of NPO."""
     answer: Style = "explicit"

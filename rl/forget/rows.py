@@ -164,7 +164,8 @@ class ForgetRows(TrainingRows):
             return self._item(source, numbers[int(rng.integers(len(numbers)))], role, rng, image=image)
 
         item = one(self.sets.forgotten, [number], Role.FORGET)
-        companions = [one(self.sets.kept, kept, Role.RETAIN)] if method.retains else []
+        retained = self._recipe.retained if method.retains else 0
+        companions = [one(self.sets.kept, kept, Role.RETAIN) for _ in range(retained)]
         if self._recipe.decoupled:
             companions.append(one(self.sets.forgotten, self._legible[row.document_id], Role.PERSON))
             companions.append(one(self.sets.kept, self._asking.get(question(row), kept), Role.QUESTION))

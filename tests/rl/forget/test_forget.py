@@ -90,8 +90,10 @@ def test_companions_are_the_persons_legible_card_and_others_with_the_same_questi
         again = rows.item(index, image=False)
         assert again == item
     assert len(seen) > 3
-    bare = rows_for(sets, "method=ga", "decoupled=0.0").item(0, image=False)
+    bare = rows_for(sets, "method=ga", "decoupled=0.0", "retained=3").item(0, image=False)
     assert bare["companions"] == []
+    more = [one["role"] for one in rows_for(sets, "retained=3").item(0, image=False)["companions"]]
+    assert len(more) == 5 and len([role for role in more if role in (Role.RETAIN, Role.RETAIN_COVERED)]) == 3
 
 
 def test_wordings_stand_around_the_question(sets):
