@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 from trl import SFTConfig
 
 from kie_hvqa.config import load
@@ -49,6 +50,7 @@ def run(config_path: str | Path, overrides: Sequence[str] = ()) -> Path:
         if not stage.finished:
             trainer, checkpoint = build(recipe, arguments, sets)
             train(stage, recipe, trainer, checkpoint)
+        unset_hf_deepspeed_config()  # under ZeRO-3 a model that is opened now would be shared out to processes that are gone
         if is_first_process():
             look(stage, recipe, sets, reader, arguments.learning_rate)
     return stage.model

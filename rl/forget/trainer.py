@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 from trl import SFTTrainer
-from trl.models import prepare_deepspeed
+from trl.models import prepare_deepspeed, unwrap_model_for_generation
 
 from rl.callbacks.evaluation import base_of
 from rl.forget.losses import divergence, parts, row_means, token_log_probabilities
@@ -80,12 +80,16 @@ class EnoughForgotten(TrainerCallback):
         stop_at = self._recipe.stop_at
         if stop_at is None or not self._recipe.adds.ascends or state.global_step % self._recipe.look_every:
             return
-        model = base_of(self.trainer.accelerator.unwrap_model(self.trainer.model_wrapped))
-        model.eval()
-        try:
-            with self.trainer.phases("evaluate"), self.trainer.accelerator.autocast():
-                found = self._leak(model)
+        wrapped, accelerator = self.trainer.model_wrapped, self.trainer.accelerator
+        wrapped.eval()
+        try:  # every process looks at the same rows, so all of them end in the same step
+            with (
+                self.trainer.phases("evaluate"),
+                unwrap_model_for_generation(wrapped, accelerator) as model,
+                accelerator.autocast(),
+            ):
+                found = self._leak(base_of(model))
         finally:
-            model.train()
+            wrapped.train()
         self.trainer.log({"leak": found})
         control.should_training_stop |= found <= stop_at

@@ -17,6 +17,7 @@ from rl.forget.measure import SCORES, judged
 from rl.forget.recipe import ForgetRecipe
 from rl.forget.rows import ForgetRows, Sets, target
 from tests.rl.forget.people import people, row, rows_of, write
+from tests.rl.launching import ZERO, launch
 
 RECIPE = Path("configs/forget/tiny.yaml")
 
@@ -177,6 +178,28 @@ def test_from_rows_to_a_report(sets, small, tmp_path, more, steps):
     if "npo" in more:
         stamp = (out / "forgetting.json").stat().st_mtime_ns
         assert main(line) == 0 and (out / "forgetting.json").stat().st_mtime_ns == stamp
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("zero", "more", "steps"),
+    [
+        pytest.param(2, ["method=relearn"], 2, marks=pytest.mark.long),
+        # Looks at the leak, which takes whole weights, and measures when the processes have parted.
+        pytest.param(3, ["method=npo", "look_every=1"], 1, marks=pytest.mark.long),
+        pytest.param(3, ["method=relearn", "lora={rank: 2, alpha: 4}"], 2, marks=pytest.mark.long),
+    ],
+)
+def test_two_processes_forget_under_deepspeed(sets, small, tmp_path, zero, more, steps):
+    out = tmp_path / "out"
+    given = [
+        f"model={small.model}", f"forget={sets / 'forget'}", f"data.path={sets / 'retain'}", f"strangers={sets / 'new'}",
+        f"output_dir={out}", f"deepspeed={ZERO[zero]}", "training.max_steps=2", "training.per_device_train_batch_size=1",
+        "relearn=[1]", "relearn_steps=1", "samples=2", "max_new_tokens=8", "autocast=never", "dtype=float32",
+    ]  # fmt: skip
+    assert launch("forget", RECIPE.absolute(), *given, *more, processes=2, out=out)["steps"] == steps
+    assert set(SCORES) < set(read_json(out / "forgetting.json")["after"])
+    assert read_contract(out / "model") == read_contract(small.model)
 
 
 def refused(capsys, line: list[str], *parts: str) -> None:

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from safetensors.torch import load_file
 
+from tests.rl.launching import ZERO, launch
+
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parents[3]
-ZERO = {stage: ROOT / "configs" / "deepspeed" / f"zero{stage}.json" for stage in (2, 3)}
 SFT = "per_device_train_batch_size: 4"
 # Completions of random weights differ, so that a group has an advantage and the weights move.
 SPREAD = (
@@ -24,25 +19,6 @@ SPREAD = (
     "    return [float(sum(ids) % 17) + len(ids) for ids in completion_ids]\n"
 )
 GRPO = "per_device_train_batch_size: 2, num_generations: 2, max_completion_length: 8, beta: 0.0"
-
-
-def launch(stage: str, recipe: Path, *overrides: str, processes: int = 1) -> dict[str, Any]:
-    """Run the stage to its end and return its history.json; on failure the test shows the end of what it said."""
-    with subprocess.Popen(
-        [ROOT / "launch.sh", stage, recipe, *overrides],
-        env={**os.environ, "PYTHON": sys.executable, "NPROC": str(processes), "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as started:
-        try:
-            said, _ = started.communicate(timeout=600)
-        finally:
-            if started.poll() is None:  # a stall or an interrupt: the processes that it started go with it
-                os.killpg(started.pid, signal.SIGKILL)
-    assert started.returncode == 0, said[-6000:]
-    return json.loads((recipe.parent / "out" / "history.json").read_text())
 
 
 def weights(directory: Path) -> dict[str, Any]:
