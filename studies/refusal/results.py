@@ -17,10 +17,10 @@ from studies.refusal.pages import JUDGED
 from studies.standing import alone
 
 DRAWN = (
-    "token_probability", "steering_prober", "editing_warm", "four_cells_oracle", "four_cells_four", "check_direct", "check_draft",
-    "tokens_answering",
+    "token_probability", "steering_prober", "four_cells_oracle", "four_cells_four", "check_direct", "check_draft",
+    "tokens_answering", "editing_warm",
 )  # fmt: skip
-"""Readers of the figure, those of them that were run."""
+"""Readers of the figure, those of them that were run and are not another one drawn before (editing at coefficient 0)."""
 _COLUMNS = {
     "aurc_answers": "AURC, answers",
     "invented_at_5": "invented at 5 % refused",
@@ -99,11 +99,12 @@ def _cell(entry: Mapping[str, Any] | None) -> str:
 
 def figure(found: Mapping[str, Any], judged: str = "test") -> str:
     """SVG: what is invented over what is refused, from each reader's own point on."""
-    names = [name for name in DRAWN if name in found["readers"]]
+    there = {name: found["readers"][name][judged]["curve"] for name in DRAWN if name in found["readers"]}
+    names = [name for number, name in enumerate(there) if there[name] not in list(there.values())[:number]]
     drawn = [
         Curve(
             number,
-            [(100 * x, 100 * y) for x, y in found["readers"][name][judged]["curve"] if x <= 0.5],
+            [(100 * x, 100 * y) for x, y in there[name] if x <= 0.5],
             name.replace("_", " "),
         )
         for number, name in enumerate(names)
