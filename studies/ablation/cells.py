@@ -26,7 +26,7 @@ from kie_hvqa.data.files import read_json, write_json
 from kie_hvqa.errors import InputError
 from rl.recipes import GrpoRecipe
 from studies.ablation.claims import claimed
-from studies.ablation.config import AblationConfig, watched
+from studies.ablation.config import AblationConfig, pays_slots, watched
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,8 @@ def _run_cell(plan: AblationConfig, out: Path, cell: Cell) -> None:
 
 def _overrides(plan: AblationConfig, out: Path, cell: Cell) -> list[str]:
     """What makes the common recipe this cell's. JSON is YAML, so a list of rewards fits into one override."""
-    rewards = [spec.model_dump() for spec in watched(plan.rewards[cell.reward])]
+    specs = plan.rewards[cell.reward]
+    rewards = [spec.model_dump() for spec in watched(specs)]
     return [
         *plan.overrides.get("grpo", []),
         f"model={reader_of(plan, out, 'no_rl')}",
@@ -182,7 +183,7 @@ def _overrides(plan: AblationConfig, out: Path, cell: Cell) -> list[str]:
         f"output_dir={cell.directory}",
         f"rewards={json.dumps(rewards)}",
         f"training.seed={cell.seed}",
-        *(["advantages.credit=answer"] if cell.reward in plan.answer_credit else []),
+        *(["advantages.credit=answer"] if cell.reward in plan.answer_credit or not pays_slots(specs) else []),
     ]
 
 

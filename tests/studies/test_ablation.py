@@ -21,6 +21,7 @@ from rl.recipes import GrpoRecipe
 from rl.rollouts.record import file_name, write_rollouts
 from studies import curves
 from studies.ablation.__main__ import DOCS, main
+from studies.ablation.cells import _overrides, cells_of
 from studies.ablation.claims import claimed
 from studies.ablation.config import WATCH, load_plan, watched
 from studies.ablation.matching import Draws, Outcomes, mixture, rates, withdrawal
@@ -71,6 +72,19 @@ def test_rewards_in_files_are_relative_to_the_plan_and_the_truth_is_always_watch
     assert spec.function == f"{tmp_path / './mine.py'}:f"
     assert watched([spec]) == [spec, WATCH]
     assert watched([WATCH]) == [WATCH]
+
+
+def test_a_reward_without_slots_pays_answers_whole_and_others_where_the_plan_says_so(tmp_path):
+    plan = load_plan(ROOT / "configs" / "ablation" / "tiny.yaml", [])
+    whole = {
+        cell.reward: "advantages.credit=answer" in _overrides(plan, tmp_path, cell) for cell in cells_of(plan, tmp_path)
+    }
+    assert {name for name, answers in whole.items() if answers} == {
+        "kie_hvqa_paper",
+        "uncertainty_tags",
+        "faithful_answer",
+    }
+    assert whole["faithful"] is False
 
 
 # --- equal over-refusal ----------------------------------------------------------------------------------------------
