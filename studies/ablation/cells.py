@@ -24,9 +24,10 @@ from typing import Any
 from kie_hvqa.config import load
 from kie_hvqa.data.files import read_json, write_json
 from kie_hvqa.errors import InputError
+from rewards.plugins.spec import load_rewards
 from rl.recipes import GrpoRecipe
 from studies.ablation.claims import claimed
-from studies.ablation.config import AblationConfig, pays_slots, watched
+from studies.ablation.config import AblationConfig, watched
 
 
 @dataclass(frozen=True)
@@ -176,6 +177,7 @@ def _overrides(plan: AblationConfig, out: Path, cell: Cell) -> list[str]:
     """What makes the common recipe this cell's. JSON is YAML, so a list of rewards fits into one override."""
     specs = plan.rewards[cell.reward]
     rewards = [spec.model_dump() for spec in watched(specs)]
+    whole = cell.reward in plan.answer_credit or not any(reward.pays_slots for reward in load_rewards(specs))
     return [
         *plan.overrides.get("grpo", []),
         f"model={reader_of(plan, out, 'no_rl')}",
@@ -183,7 +185,7 @@ def _overrides(plan: AblationConfig, out: Path, cell: Cell) -> list[str]:
         f"output_dir={cell.directory}",
         f"rewards={json.dumps(rewards)}",
         f"training.seed={cell.seed}",
-        *(["advantages.credit=answer"] if cell.reward in plan.answer_credit or not pays_slots(specs) else []),
+        *(["advantages.credit=answer"] if whole else []),
     ]
 
 

@@ -46,7 +46,7 @@ class AblationConfig(Config):
     seeds: list[int] = Field(min_length=1)
     rewards: dict[str, list[RewardSpec]] = Field(min_length=1)
     answer_credit: list[str] = []
-    """Rewards that pay an answer as a whole, whatever the recipe's ``advantages`` say; those without slots (``pays_slots``) always do."""
+    """Rewards that pay an answer as a whole, whatever the recipe's ``advantages`` say; those that pay no slots always do."""
     reference: str
     """The reward that the others are compared with."""
     matched: list[str] = []
@@ -100,9 +100,5 @@ def _placed(spec: RewardSpec, home: Path) -> RewardSpec:
 
 def watched(specs: list[RewardSpec]) -> list[RewardSpec]:
     """``specs`` and, where none of them logs the ledger's rates, ``WATCH``."""
-    return specs if pays_slots(specs) else [*specs, WATCH]
-
-
-def pays_slots(specs: list[RewardSpec]) -> bool:
-    """Whether one of ``specs`` knows the ledger, so that each of its slots can have a share of the pay."""
-    return "faithful" in {spec.function.rpartition(":")[2] for spec in specs}
+    names = {spec.function.rpartition(":")[2] for spec in specs}
+    return specs if "faithful" in names else [*specs, WATCH]

@@ -180,14 +180,14 @@ def test_from_rows_to_a_report(sets, small, tmp_path, more, steps):
         assert main(line) == 0 and (out / "forgetting.json").stat().st_mtime_ns == stamp
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("zero", "more", "steps"),
     [
-        pytest.param(2, ["method=relearn"], 2, marks=pytest.mark.long),
-        # Looks at the leak, which takes whole weights, and measures when the processes have parted.
-        pytest.param(3, ["method=npo", "look_every=1"], 1, marks=pytest.mark.long),
-        pytest.param(3, ["method=relearn", "lora={rank: 2, alpha: 4}"], 2, marks=pytest.mark.long),
+        (2, ["method=relearn"], 2),
+        (3, ["method=npo", "look_every=1"], 1),  # the look takes whole weights; measured when the processes have parted
+        (3, ["method=relearn", "lora={rank: 2, alpha: 4}"], 2),
     ],
 )
 def test_two_processes_forget_under_deepspeed(sets, small, tmp_path, zero, more, steps):
