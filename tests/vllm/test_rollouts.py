@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pyarrow.parquet as parquet
 import pytest
 
+from tests.vllm.apart import run_apart
 from tests.vllm.conftest import Reading
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parents[2]
 RECIPE = """\
 model: {model}
 data: {{path: {data}, split: train}}
@@ -50,16 +46,7 @@ def test_three_generations_with_weights_sent_before_each(reading: Reading, tmp_p
     recipe = tmp_path / "grpo.yaml"
     said = {"model": reading.model, "data": reading.data, "out": tmp_path / "run", "more": more, "rate": f"{rate:.1e}"}
     recipe.write_text(RECIPE.format(**said))
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.vllm.unpacked", "kie_hvqa", "grpo", "--config", str(recipe)],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=900,
-        check=False,
-    )
-    assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
+    run_apart("tests.vllm.unpacked", "kie_hvqa", "grpo", "--config", recipe)
     history = json.loads((tmp_path / "run" / "history.json").read_text())
     assert history["steps"] == 3
     logs = [log for log in history["log"] if "loss" in log]
@@ -77,27 +64,8 @@ def test_the_gpu_checks_last_part_takes_its_steps(tmp_path):
     from rl.gpu_check.setting import page_recipe, setting_of
 
     write_dataset(page_recipe(setting_of("small").pages), tmp_path / "pages")
-    line = [
-        "rl.gpu_check.work",
-        "--setting",
-        "small",
-        "--part",
-        "vllm-3b-lora",
-        "--out",
-        str(tmp_path),
-        "--seconds",
-        "600",
-    ]
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.vllm.unpacked", *line],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=900,
-        check=False,
-    )
-    assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
+    setting = ["--setting", "small", "--part", "vllm-3b-lora", "--seconds", "600"]
+    run_apart("tests.vllm.unpacked", "rl.gpu_check.work", *setting, "--out", tmp_path)
     found = json.loads((tmp_path / "parts" / "vllm-3b-lora.json").read_text())
     # vLLM shares the probability of tokens that may not be sampled among the others, and random weights give eight of 376 some.
     assert len(found["ours"]["seconds"]) == 2 and max(found["ours"]["gap"]) < 0.03

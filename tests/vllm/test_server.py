@@ -18,8 +18,9 @@ import pyarrow.parquet as parquet
 import pytest
 
 from rl.launch.commands import ROLLOUT_PORT
+from tests.vllm.apart import ROOT, run_apart
 from tests.vllm.conftest import Reading
-from tests.vllm.test_rollouts import RECIPE, ROOT
+from tests.vllm.test_rollouts import RECIPE
 
 pytestmark = pytest.mark.slow
 SERVER = f"http://127.0.0.1:{ROLLOUT_PORT}"
@@ -76,16 +77,7 @@ def served(recipe: Path, tmp_path: Path) -> Iterator[Path]:
 
 def test_a_trainer_takes_its_rollouts_from_a_server_that_the_launcher_started(recipe: Path, served: Path, tmp_path):
     more = ["training.vllm_mode=server", f"training.vllm_server_base_url={SERVER}"]
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.vllm.unsent", "kie_hvqa", "grpo", "--config", str(recipe), *more],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=900,
-        check=False,
-    )
-    assert done.returncode == 0, (done.stdout + done.stderr)[-6000:] + served.read_text()[-3000:]
+    run_apart("tests.vllm.unsent", "kie_hvqa", "grpo", "--config", recipe, *more, log=served)
     (log,) = (log for log in json.loads((tmp_path / "run" / "history.json").read_text())["log"] if "loss" in log)
     gap = log["sampling/sampling_logp_difference/mean"]
     print("mean gap in nats a token, the server in bfloat16:", gap)
