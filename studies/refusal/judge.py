@@ -3,7 +3,8 @@
 Whoever refuses more invents less, so arms are compared where they refuse equally often. An arm's signal gives every asserted
 character a number; characters below a threshold become marks (``Curve``), which moves an arm from its own point to more refusal. To
 less refusal nothing moves it but a coin: below its own point an arm is mixed with the base, which answers always, question by
-question. That is a reader that one could build, and not a model of one (``studies.ablation.matching`` does the same).
+question. That is a reader that one could build, and not a model of one (``studies.ablation.matching`` does the same). An arm that
+refuses much by itself pays for the coin, so it is also compared at its own point, where the reference refuses as much as it does.
 
 Thresholds are read off the alignment of the answer as it was written; a mark in its place moves nothing there. Intervals are from a bootstrap over
 documents, the same draws for both of a difference.
@@ -88,6 +89,11 @@ class Curve:
         base_refused, base_left = (part[0] for part in base.points(weights))
         share = (target - base_refused) / max(refused[0] - base_refused, 1e-9)
         return float(base_left + (left[0] - base_left) * np.clip(share, 0, 1))
+
+    def beside(self, base: Curve, weights: np.ndarray) -> tuple[float, float]:
+        """At the arm's own point: the share of clear slots refused, and the hidden ones asserted less those of ``base`` where it refuses as much."""
+        refused, left = (float(part[0]) for part in self.points(weights))
+        return refused, left - base.invented_at(refused, base, weights)
 
 
 def _sureness(run: Run, row: Row, about: Ledger, signal: str) -> list[float]:
@@ -197,6 +203,9 @@ class Judge:
             key = f"invented_at_{round(100 * target)}"
             found[key] = interval(mine)
             found[f"{key}_difference"] = interval([a - b for a, b in zip(mine, theirs, strict=True)])
+        own_points = [own.beside(reference, weight) for weight in weights]
+        found["refused_by_itself"] = interval([refused for refused, _ in own_points])
+        found["invented_from_reference"] = interval([difference for _, difference in own_points])
         refused, left = own.points(np.ones(own.documents))
         chosen = np.unique(np.linspace(0, len(refused) - 1, 60).round().astype(int))
         found["curve"] = [[round(float(refused[k]), 4), round(float(left[k]), 4)] for k in chosen]

@@ -26,8 +26,9 @@ _COLUMNS = {
     "invented_at_5": "invented at 5 % refused",
     "invented_at_15": "at 15 %",
     "invented_at_15_difference": "from the reference",
-    "over_refusal_rate": "own point: refused",
+    "refused_by_itself": "own point: refused",
     "invented_rate": "invented",
+    "invented_from_reference": "from the reference, refusing as much",
     "clean_reading": "clean reading",
 }
 

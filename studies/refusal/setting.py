@@ -11,7 +11,7 @@ class Setting:
 
     ``train`` … ``twins`` documents; ``steps`` of ``batch`` rows a warm start, ``few`` rows of the arm that learns from few; ``pairs`` of a
     clean page and a damaged one at most for a direction; ``probed`` training rows that are answered ``samples`` times; ``probing``
-    steps of a prober; ``asked`` rows of the suite ``wording``; ``together`` answers a batch. ``judged`` sets (``pages.JUDGED``),
+    steps of a prober; ``checking`` times ``steps`` for readers that learn to check, which is a longer answer; ``asked`` rows of the suite ``wording``; ``together`` answers a batch. ``judged`` sets (``pages.JUDGED``),
     ``coefficients`` of editing, ``thresholds`` of refusal tokens, and ``proportions`` of marks for their retrained rivals.
     """
 
@@ -31,6 +31,7 @@ class Setting:
     few: int = 500
     resamples: int = 1000
     probing: int = 300
+    checking: int = 4
     judged: tuple[str, ...] = ("test", "operator", "kind")
     coefficients: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0)
     thresholds: tuple[float, ...] = (0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.98)
@@ -48,5 +49,5 @@ class Setting:
 STUDY = Setting()
 SMALL = Setting(
     train=8, validation=4, test=6, unseen=1, twins=2, steps=2, batch=4, pairs=6, probed=8, samples=2, asked=0, together=16,
-    few=6, resamples=20, probing=20, judged=("test",), coefficients=(4.0,), thresholds=(0.5,), proportions=(),
+    few=6, resamples=20, probing=20, checking=1, judged=("test",), coefficients=(4.0,), thresholds=(0.5,), proportions=(),
 )  # fmt: skip

@@ -114,6 +114,8 @@ def test_inventions_at_matched_refusal_by_hand():
     arm = curve([-1, -1, 0.9, -1, 0.8, 0.7, -1, -1], "cchhcchh")
     assert arm.points(ones)[0][0] == 0.5 and arm.points(ones)[1][0] == 0.25
     assert arm.invented_at(0.25, base, ones) == pytest.approx((1 + 0.25) / 2)
+    # Another refuses one clear slot in four and asserts nothing hidden; the base asserts a quarter where it refuses as much.
+    assert curve([-1, 0.9, -1, -1, 0.8, 0.7, -1, -1], "cchhcchh").beside(base, ones) == (0.25, -0.25)
     assert average_precision(np.array([True, False, True]), np.array([3.0, 2.0, 1.0]), np.ones(3)) == pytest.approx(
         (1 + 2 / 3) / 2
     )

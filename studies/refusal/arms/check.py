@@ -8,7 +8,9 @@
 
 Evidence is a letter a slot, c(lear), p(artial) or n(one), taught by the ledger; the draft is the printed value, as the base answers, so what is
 drafted over a hidden slot is invented, and paid for: its tokens are in the loss as all others. ``draft_leak``: hidden slots that end up
-asserted with the very character of the draft. Equal rows and steps; ``draft_few`` learns from ``setting.few`` rows.
+asserted with the very character of the draft. Equal rows and steps, ``setting.checking`` times
+those of other arms: after theirs the evidence was the letter c whatever the image (docs/refusal.md). ``draft_few`` learns from
+``setting.few`` rows.
 """
 
 from __future__ import annotations
@@ -75,7 +77,8 @@ def readers(study: Study) -> dict[str, FinalReader]:
     made: dict[str, FinalReader] = {}
     for form, parts in FORMS.items():
         own = tasks[: study.setting.few] if form == "draft_few" else tasks
-        frame = warm_start(study, [Lesson(task, target(task.row, form)) for task in own], study.room / "check" / form)
+        lessons = [Lesson(task, target(task.row, form)) for task in own]
+        frame = warm_start(study, lessons, study.room / "check" / form, longer=study.setting.checking)
         made[form] = Checked(frame, form, parts)
     return made
 

@@ -59,18 +59,21 @@ def strata_weights() -> dict[str, float]:
     return {str(name): weight for name, weight in (weights or {}).items()}
 
 
-def warm_start(study: Study, lessons: Sequence[Lesson], directory: Path, *, marks: float = 1.0) -> Frame:
-    """The base after ``setting.steps`` steps over ``lessons``, in ``directory``, trained where it is not there yet.
+def warm_start(
+    study: Study, lessons: Sequence[Lesson], directory: Path, *, marks: float = 1.0, longer: int = 1
+) -> Frame:
+    """The base after ``longer`` times ``setting.steps`` steps over ``lessons``, in ``directory``, trained where it is not there yet.
 
     ``marks`` multiplies how often fields with something to refuse are drawn.
     """
+    steps = longer * study.setting.steps
     if not (directory / CONTRACT_FILE).is_file():
         frame, began = study.frame(embedded_directory()), time.process_time()
-        _train(study, frame, lessons, marks)
+        _train(study, frame, lessons, marks, steps)
         cost = {
             "cpu_seconds": round(time.process_time() - began, 1),
             "lessons": len(lessons),
-            "steps": study.setting.steps,
+            "steps": steps,
         }
         made = directory.with_name(f".{directory.name}.part")
         shutil.rmtree(made, ignore_errors=True)
@@ -84,28 +87,24 @@ def warm_start(study: Study, lessons: Sequence[Lesson], directory: Path, *, mark
     return study.frame(directory)
 
 
-def _train(study: Study, frame: Frame, lessons: Sequence[Lesson], marks: float) -> None:
+def _train(study: Study, frame: Frame, lessons: Sequence[Lesson], marks: float, steps: int) -> None:
     setting, model = study.setting, frame.model
     weights = strata_weights()
     weights |= {name: weights[name] * marks for name in ("mixed", "nothing", "absent")}
     strata = row_strata([lesson.task.row for lesson in lessons], weights, name="lessons")
-    order = by_strata(range(len(lessons)), strata, weights, setting.steps * setting.batch, seed=[study.seed])
+    order = by_strata(range(len(lessons)), strata, weights, steps * setting.batch, seed=[study.seed])
     model.requires_grad_(True)
     model.model.visual.requires_grad_(False)
     model.train()
     parameters = [part for part in model.parameters() if part.requires_grad]
     optimiser = torch.optim.AdamW(parameters, lr=setting.learning_rate, weight_decay=0.0)
-    warm = max(1, setting.steps // 10)
+    warm = max(1, steps // 10)
 
     def rate(step: int) -> float:
-        return (
-            min(1.0, (step + 1) / warm)
-            * 0.5
-            * (1 + math.cos(math.pi * max(0, step - warm) / max(1, setting.steps - warm)))
-        )
+        return min(1.0, (step + 1) / warm) * 0.5 * (1 + math.cos(math.pi * max(0, step - warm) / max(1, steps - warm)))
 
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
-    for step in range(setting.steps):
+    for step in range(steps):
         batch = [lessons[row] for row in order[step * setting.batch : (step + 1) * setting.batch]]
         optimiser.zero_grad()
         with torch.autocast("cpu", torch.bfloat16, enabled=has_amx()):
