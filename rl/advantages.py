@@ -10,6 +10,10 @@ the token that decides this one. Answers that cannot be taken apart keep the who
 the whole answer's advantage to the tokens that decide slots: what only an answer as a whole can earn (``outcome_weight``) is
 in no slot's pay.
 
+An absent field has no slots, and an answer to it keeps the whole answer's advantage. But where a printed field is refused, one token decides all of
+its slots and gets their sum; beside that, refusing an absent field would count for a tenth, and be unlearnt. So the token that refuses one counts
+for the symbols that the group's other answers assert.
+
     advantages: {credit: slot, whole: 0.5}          in a recipe of configs/grpo
 """
 
@@ -22,11 +26,11 @@ from typing import Any
 
 import torch
 
-from kie_hvqa.answers.answer import parse
+from kie_hvqa.answers.answer import MARK, Parsed, parse
 from kie_hvqa.answers.verdicts import Ledger
 from rewards.derived import ledger_of
 from rewards.plugins.spec import LoadedReward
-from rl.credit.deciding import deciding
+from rl.credit.deciding import deciding, refusing
 from rl.credit.token_text import TokenText, token_text
 
 _SMALL = 1e-4  # TRL's own, added to a deviation before something is divided by it
@@ -86,6 +90,12 @@ def slot_advantages(pays: torch.Tensor, scale: str = "group") -> torch.Tensor:
     return apart / (variance.sqrt() + _SMALL)
 
 
+def symbols_asserted(parsed: Sequence[Parsed]) -> float:
+    """How many symbols of Final OCR the answers that assert something have, in the mean; 1 at least. Marks and spaces assert nothing."""
+    counts = [len(one.reading.final.replace(MARK, "")) for one in parsed if one.reading and not one.reading.refused]
+    return max(1.0, sum(counts) / max(1, len(counts)))
+
+
 def token_advantages(
     whole: torch.Tensor,
     rows: Sequence[dict[str, Any]],
@@ -109,10 +119,18 @@ def token_advantages(
     for start in range(0, len(texts), group):
         row, own = rows[start], range(start, start + group)
         slots = ledger_of(row.get("slots"), row.get("answer"))
-        if not slots or pays[start] is None:
+        if slots is None or pays[start] is None:
+            continue
+        parsed = [parse(texts[index].text) for index in own]
+        if not slots:
+            spared = symbols_asserted(parsed)
+            for index, one in zip(own, parsed, strict=True):
+                at = refusing(texts[index].text, one)
+                for token, (first, end) in enumerate(texts[index].ranges):
+                    if at is not None and first <= at < end:
+                        result[index, token] = spared * whole[index]
             continue
         about = Ledger.of(slots, None if row.get("slots") is None else row.get("question_kind"))
-        parsed = [parse(texts[index].text) for index in own]
         unread = [float("nan")] * len(slots)
         paid = [unread if one.reading is None else pays[index] for index, one in zip(own, parsed, strict=True)]
         shares = slot_advantages(torch.tensor(paid, dtype=whole.dtype), scale).to(whole.device)

@@ -62,6 +62,15 @@ def deciding(text: str, parsed: Parsed, about: Ledger) -> dict[int, list[int]] |
     return {place: sorted(set(slots)) for place, slots in decided.items()}
 
 
+def refusing(text: str, parsed: Parsed) -> int | None:
+    """The place of the character with which Final OCR refuses the whole field: its first mark, or the closing quote. None where something is
+    asserted, or the answer cannot be taken apart."""
+    if parsed.reading is None or not parsed.reading.refused or set(parsed.repairs) - {"explicit marks"}:
+        return None
+    final = _VALUE["final"].search(text)
+    return None if final is None else final.start(1)
+
+
 def _decider(slot: int, places: Sequence[int], final: str) -> int:
     """The place in ``final`` of what decides ``slot``; its length is the closing quote."""
     if places[slot] >= 0:

@@ -13,7 +13,7 @@ from typing import Any
 from kie_hvqa.data.files import write_json, write_text
 from kie_hvqa.errors import InputError, WorkError
 from studies.refusal.arms import check, editing, four_cells, reference, refusal_tokens, steering, suites
-from studies.refusal.results import costs, figure, results, table
+from studies.refusal.results import costs, figure, results, tables
 from studies.refusal.setting import SMALL, STUDY
 from studies.refusal.study import Study
 
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         found = results(arguments.out, list(ARMS))
         write_json(arguments.out / "results.json", found)
         write_text(arguments.out / "refusal.svg", figure(found))
-        print(table(found), costs(found), sep="\n\n")
+        print(tables(found), costs(found), sep="\n\n")
         return 0
     except (InputError, WorkError) as error:
         print(f"refusal: {error}", file=sys.stderr)

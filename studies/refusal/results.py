@@ -23,12 +23,11 @@ DRAWN = (
 """Readers of the figure, those of them that were run and are not another one drawn before (editing at coefficient 0)."""
 _COLUMNS = {
     "aurc_answers": "AURC, answers",
-    "invented_at_5": "invented at 5 % refused",
-    "invented_at_15": "at 15 %",
-    "invented_at_15_difference": "from the reference",
     "refused_by_itself": "own point: refused",
     "invented_rate": "invented",
     "invented_from_reference": "from the reference, refusing as much",
+    "invented_at_15": "invented at 15 % refused",
+    "invented_at_15_difference": "from the reference",
     "clean_reading": "clean reading",
 }
 
@@ -69,11 +68,18 @@ def _joined(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def tables(found: Mapping[str, Any]) -> str:
+    """``table`` for each set that something was judged on."""
+    return "\n\n".join(
+        table(found, judged) for judged in JUDGED if any(judged in own for own in found["readers"].values())
+    )
+
+
 def table(found: Mapping[str, Any], judged: str = "test") -> str:
-    """Markdown: percent, 95 % intervals over documents; a reader a row."""
-    head = ("reader", *_COLUMNS.values(), "tokens an answer")
+    """Markdown: percent, 95 % intervals over documents; a reader a row, and the set in the corner."""
+    head = (f"`{judged}`", *_COLUMNS.values(), "tokens an answer")
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
-    for name, own in found["readers"].items():
+    for name, own in ((name, own) for name, own in found["readers"].items() if judged in own):
         cells = [_cell(own[judged].get(score)) for score in _COLUMNS]
         lines.append(f"| {name.replace('_', ' ')} | {' | '.join(cells)} | {own['tokens_an_answer'] or ''} |")
     return "\n".join(lines)

@@ -19,7 +19,7 @@ from kie_hvqa.errors import InputError
 from rewards.plugins.spec import RewardSpec, load_reward
 from rl import grpo
 from rl.advantages import SlotCredit, slot_advantages
-from rl.credit.deciding import deciding
+from rl.credit.deciding import deciding, refusing
 from rl.credit.token_text import token_text
 from rl.tiny.tokenizer import build_tokenizer
 
@@ -203,6 +203,31 @@ def test_a_share_of_the_whole_answers_advantage_comes_on_top():
     decided = plain != whole[:, None]
     assert decided.any() and not decided.all()
     assert torch.equal(shared, plain + 0.5 * whole[:, None] * decided)
+
+
+@pytest.mark.parametrize("tokenizer", [TINY, MERGED], ids=["bytes", "merges"])
+@pytest.mark.parametrize("style", ["official", "explicit"])
+def test_the_refusal_of_an_absent_field_counts_for_what_others_assert(tokenizer, style):
+    """One token says it, as one token refuses a printed field of as many slots. All others keep the whole answer's advantage."""
+    rows = [{"slots": [], "question_kind": "absent"}] * 3
+    answers = [Reading("", "", "", 0, 0), Reading("Smith", "", "Smith", 5, 0), Reading("Ann", "", "Ann", 3, 0)]
+    texts = [render(each, tags=True, style=style) for each in answers]
+    ids = [tokenizer(text)["input_ids"] for text in texts]
+    whole = torch.tensor([1.0, -0.5, -0.5])
+    found = _credit("group").by_token(whole, rows, ids, tokenizer, 3, 0)
+    assert refusing(texts[0], parse(texts[0])) == texts[0].index('"Final OCR": "') + len('"Final OCR": "')
+    assert sorted(found[0, : len(ids[0])].tolist()) == [1.0] * (len(ids[0]) - 1) + [4.0]
+    says = int(found[0].argmax())  # it closes Final OCR, and may hold more
+    assert ['"Final OCR": ""' in tokenizer.decode(ids[0][:end]) for end in (says, says + 1)] == [False, True]
+    for row in (1, 2):
+        assert (found[row, : len(ids[row])] == -0.5).all() and not found[row, len(ids[row]) :].any()
+
+
+def test_a_refusal_that_all_share_counts_for_one():
+    rows = [{"slots": [], "question_kind": "absent"}] * 2
+    ids = [TINY(render(Reading("", "", "", 0, 0), tags=True))["input_ids"]] * 2
+    found = _credit("group").by_token(torch.tensor([0.5, 0.5]), rows, ids, TINY, 2, 0)
+    assert (found == 0.5).all()
 
 
 def test_an_answer_that_cannot_be_read_keeps_the_whole_answers_advantage():
