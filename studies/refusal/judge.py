@@ -23,6 +23,7 @@ from kie_hvqa.answers.alignment import align
 from kie_hvqa.answers.answer import MARK, parse
 from kie_hvqa.answers.verdicts import Ledger, verdicts
 from kie_hvqa.confidence.signals.tokens import TOKEN_PROBABILITY
+from kie_hvqa.data.files import read_json, write_json
 from kie_hvqa.data.ledger import Row
 from kie_hvqa.runs.evaluator import evaluate
 from kie_hvqa.runs.run_directory import Run, load_run
@@ -185,8 +186,14 @@ class Judge:
         for judged in self.setting.judged:
             run, other = self.run(reader, where, judged), self.run(base, "reference", judged)
             found[judged] = self.numbers(run, other, signal)
-        found["tokens_an_answer"] = round(reader.written / reader.asked, 2) if reader.asked else None
+        found["tokens_an_answer"] = self._tokens(reader, self.out / where / "tokens.json")
         return found
+
+    def _tokens(self, reader: Any, kept: Path) -> float | None:
+        """Tokens an answer, kept in ``kept``: answers that are there already are not written again."""
+        if reader.asked:
+            write_json(kept, round(reader.written / reader.asked, 2))
+        return read_json(kept) if kept.is_file() else None
 
     def numbers(self, run: Run, base: Run, signal: str) -> dict[str, Any]:
         overall, signals = run.metrics["overall"], (run.metrics["signals"] or {}).get("of", {}).get(signal)
