@@ -25,7 +25,7 @@ VLLM_READY := .venv-vllm/ready
 
 help:
 	@echo 'make demo         simulate, warm start, GRPO, evaluate and report, on the CPU (runs/demo)'
-	@echo 'make study        the same with four times the warm start and twice the GRPO, three quarters of an hour (runs/study)'
+	@echo 'make study        the same with ten times the warm start and twice the GRPO, about an hour (runs/study)'
 	@echo 'make test         every test that needs no GPU; one file: make test TESTS=tests/rl/rollouts/test_engine.py'
 	@echo 'make test-long    what make test leaves out of its matrices, ten minutes and more'
 	@echo 'make tutorials    the four tutorials as they stand, some minutes each'
