@@ -96,6 +96,20 @@ def symbols_asserted(parsed: Sequence[Parsed]) -> float:
     return max(1.0, sum(counts) / max(1, len(counts)))
 
 
+def _weigh_refusals(
+    result: torch.Tensor, whole: torch.Tensor, texts: Sequence[TokenText], parsed: Sequence[Parsed], own: range
+) -> None:
+    """In ``result`` [B, T], the token that refuses an absent field: ``whole`` times the symbols that the group ``own`` asserts."""
+    spared = symbols_asserted(parsed)
+    for index, one in zip(own, parsed, strict=True):
+        at = refusing(texts[index].text, one)
+        if at is None:
+            continue
+        for token, (first, end) in enumerate(texts[index].ranges):
+            if first <= at < end:
+                result[index, token] = spared * whole[index]
+
+
 def token_advantages(
     whole: torch.Tensor,
     rows: Sequence[dict[str, Any]],
@@ -123,12 +137,7 @@ def token_advantages(
             continue
         parsed = [parse(texts[index].text) for index in own]
         if not slots:
-            spared = symbols_asserted(parsed)
-            for index, one in zip(own, parsed, strict=True):
-                at = refusing(texts[index].text, one)
-                for token, (first, end) in enumerate(texts[index].ranges):
-                    if at is not None and first <= at < end:
-                        result[index, token] = spared * whole[index]
+            _weigh_refusals(result, whole, texts, parsed, own)
             continue
         about = Ledger.of(slots, None if row.get("slots") is None else row.get("question_kind"))
         unread = [float("nan")] * len(slots)

@@ -75,11 +75,13 @@ def tables(found: Mapping[str, Any]) -> str:
     )
 
 
-def table(found: Mapping[str, Any], judged: str = "test") -> str:
+def table(found: Mapping[str, Any], judged: str) -> str:
     """Markdown: percent, 95 % intervals over documents; a reader a row, and the set in the corner."""
     head = (f"`{judged}`", *_COLUMNS.values(), "tokens an answer")
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
-    for name, own in ((name, own) for name, own in found["readers"].items() if judged in own):
+    for name, own in found["readers"].items():
+        if judged not in own:
+            continue
         cells = [_cell(own[judged].get(score)) for score in _COLUMNS]
         lines.append(f"| {name.replace('_', ' ')} | {' | '.join(cells)} | {own['tokens_an_answer'] or ''} |")
     return "\n".join(lines)

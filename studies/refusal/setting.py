@@ -11,8 +11,9 @@ class Setting:
 
     ``train`` … ``twins`` documents; ``steps`` of ``batch`` rows a warm start, ``few`` rows of the arm that learns from few; ``pairs`` of a
     clean page and a damaged one at most for a direction; ``probed`` training rows that are answered ``samples`` times; ``probing``
-    steps of a prober; ``checking`` times ``steps`` for readers that learn to check, which is a longer answer; ``asked`` rows of the suite ``wording``; ``together`` answers a batch. ``judged`` sets (``pages.JUDGED``),
-    ``coefficients`` of editing, ``thresholds`` of refusal tokens, and ``proportions`` of marks for their retrained rivals.
+    steps of a prober; ``checking`` times ``steps`` for readers that learn to check, whose answers are longer; ``asked`` rows of the
+    suite ``wording``; ``together`` answers a batch. ``judged`` sets (``pages.JUDGED``), ``coefficients`` of editing, ``thresholds`` of
+    refusal tokens, and ``proportions`` of marks for their retrained rivals.
     """
 
     train: int = 400

@@ -21,5 +21,4 @@ def run_apart(*words: str | Path, log: Path | None = None) -> None:
         timeout=900,
         check=False,
     )
-    beside = log.read_text()[-3000:] if log else ""
-    assert done.returncode == 0, (done.stdout + done.stderr)[-6000:] + beside
+    assert done.returncode == 0, (done.stdout + done.stderr)[-6000:] + (log.read_text()[-3000:] if log else "")

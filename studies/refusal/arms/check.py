@@ -8,9 +8,8 @@
 
 Evidence is a letter a slot, c(lear), p(artial) or n(one), taught by the ledger; the draft is the printed value, as the base answers, so what is
 drafted over a hidden slot is invented, and paid for: its tokens are in the loss as all others. ``draft_leak``: hidden slots that end up
-asserted with the very character of the draft. Equal rows and steps, ``setting.checking`` times
-those of other arms: after theirs the evidence was the letter c whatever the image (docs/refusal.md). ``draft_few`` learns from
-``setting.few`` rows.
+asserted with the very character of the draft. Equal rows and steps, ``setting.checking`` times those of other arms: after theirs the
+evidence was the letter c whatever the image (docs/refusal.md). ``draft_few`` learns from ``setting.few`` rows.
 """
 
 from __future__ import annotations
