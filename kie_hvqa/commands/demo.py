@@ -11,7 +11,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "demo", help="the whole path with the embedded tiny reader, on the CPU", description=__doc__
     )
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for everything it writes")
-    parser.add_argument("--long", action="store_true", help="train longer, on seven times the documents")
+    parser.add_argument("--long", action="store_true", help="train longer, on five times the documents")
     parser.set_defaults(run=run)
 
 
